@@ -1,0 +1,74 @@
+/* A segment: an immutable inverted index with columns, read in place from memory or a mapped file.
+ *
+ * A posting is (place, 8-bit impact): the impact is the saturated, length-normalised, field-weighted term frequency of
+ * BM25F, 255 for the largest possible, so that score = idf × (k1 + 1) × impact / 255 needs no document data. Beside it, in
+ * a section that only merging, explanations and features read, lie the exact frequencies per field: merging computes
+ * impacts anew with the collection's average lengths of that day.
+ * Byte layout: see README.md in this folder and segment.c. */
+#ifndef SPARSE_SEGMENT_H
+#define SPARSE_SEGMENT_H
+
+#include "sparse/fields.h"
+
+typedef struct sparse_segment sparse_segment;
+
+/* `image` stays the caller's and must outlive the segment. Every offset is checked and every section's checksum verified
+ * here, so that reading is memory-safe afterwards even for hostile bytes. FORAGE_E_CORRUPT, FORAGE_E_VERSION. */
+forage_status sparse_segment_open(slice image, sparse_segment **out, base_error *error);
+void sparse_segment_close(sparse_segment *s);
+
+uint32_t sparse_segment_count(const sparse_segment *s); /* places */
+uint32_t sparse_segment_document(const sparse_segment *s, uint32_t place);
+uint64_t sparse_segment_version(const sparse_segment *s, uint32_t place);
+bool sparse_segment_find(const sparse_segment *s, uint32_t document, uint32_t *place);
+void sparse_segment_statistics(const sparse_segment *s, sparse_statistics *out);
+uint32_t sparse_segment_fields(const sparse_segment *s); /* known when it was built; later fields are absent */
+
+typedef struct sparse_block {
+    uint32_t last;   /* last place in the block */
+    uint32_t offset; /* of its bytes */
+    uint8_t bits;    /* per delta */
+    uint8_t count_minus_1;
+    uint8_t max_impact;
+    uint8_t reserved;
+} sparse_block;
+
+typedef struct sparse_term {
+    const sparse_segment *segment;
+    uint32_t df;
+    uint8_t max_impact;
+    uint32_t n_blocks;
+    const sparse_block *blocks;
+    const uint8_t *data;
+    uint32_t ordinal; /* of the term in the dictionary */
+} sparse_term;
+
+bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out);
+/* Decodes block i: ascending places and their impacts. Returns how many (1 … SPARSE_BLOCK). Both arrays have room for
+ * SPARSE_BLOCK + 8. */
+uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts);
+
+/* Terms in key order, from the first >= `from`: for merging, vocabulary and suggestions. */
+typedef struct sparse_term_walk { const sparse_segment *segment; uint32_t ordinal; uint8_t key[SPARSE_MAX_TERM + 16]; size_t key_size; uint64_t state[4]; } sparse_term_walk;
+void sparse_term_walk_start(sparse_term_walk *w, const sparse_segment *s, slice from);
+bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term);
+
+/* Exact frequency of the term in each text field of the document at `place`; false when it does not occur. */
+bool sparse_term_frequencies(const sparse_term *t, uint32_t place, uint32_t frequency[SPARSE_MAX_FIELDS]);
+uint32_t sparse_segment_length(const sparse_segment *s, uint32_t field, uint32_t place); /* tokens; text fields */
+
+/* Columns. */
+const double *sparse_segment_numbers(const sparse_segment *s, uint32_t field); /* per place, NaN: none; NULL: no such column */
+typedef struct sparse_keywords {
+    const uint32_t *starts;   /* count + 1: ordinals of place p are ordinals[starts[p] … starts[p+1]) */
+    const uint32_t *ordinals;
+    uint32_t n_values;
+} sparse_keywords;
+bool sparse_segment_keywords(const sparse_segment *s, uint32_t field, sparse_keywords *out);
+slice sparse_segment_keyword_value(const sparse_segment *s, uint32_t field, uint32_t ordinal);
+const uint32_t *sparse_segment_by_popularity(const sparse_segment *s); /* places, most popular first; NULL without the field */
+const float *sparse_segment_prior(const sparse_segment *s, float *max); /* per place, in [0, 1]: log-scaled popularity; NULL without */
+
+forage_status sparse_segment_validate(const sparse_segment *s, base_error *error); /* decodes everything; for check and fuzzing */
+
+#endif

@@ -1,0 +1,84 @@
+/* The store: what must not be lost. LMDB enters the project in this folder.
+ *
+ * One store is one LMDB environment (one per collection). One process writes (the lock file says who); any number of
+ * processes read. All writes go through one writer thread: concurrent jobs share one transaction and one fsync (group
+ * commit). A job runs in the writer thread, must validate before it writes, and is acknowledged after its transaction is
+ * on disk. If the commit fails (disk full), every job of the group fails and nothing of it is stored.
+ *
+ * Tables are LMDB named databases with byte-string keys in bytewise order. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/memory.h"
+#include "base/status.h"
+
+typedef struct store store;
+typedef struct store_txn store_txn;
+
+/* The tables of a collection; the order is the stored format's, append only. */
+typedef enum store_table {
+    STORE_META,        /* names → small values: schema, counters, manifest */
+    STORE_IDS,         /* external id → document number (le32) */
+    STORE_DOCUMENTS,   /* document number (be32) → version (le64), id, JSON source */
+    STORE_PENDING,     /* document number (be32) → version (le64): not yet in a durable segment */
+    STORE_LOG,         /* sequence (be64) → impression or event record */
+    STORE_IMPRESSIONS, /* hash of query_id (16 bytes) → sequence (be64) */
+    STORE_EVENTS,      /* hash of event id (16 bytes) → sequence (be64) */
+    STORE_MEMORY,      /* hash of normalised query (16) + document number (be32) → counts */
+    STORE_MODELS,      /* name → serialized learner state */
+    STORE_TABLES
+} store_table;
+
+typedef struct store_options {
+    bool read_only;
+    bool no_sync;        /* tests and benchmarks only: acknowledged writes can be lost with the machine, not with the process */
+    uint64_t map_size;   /* 0: 256 GiB of address space, less if the machine refuses */
+} store_options;
+
+/* Opens or creates `folder`/store.mdb. FORAGE_E_LOCKED when another process writes to it, FORAGE_E_VERSION for a newer
+ * format, FORAGE_E_CORRUPT when LMDB says so, FORAGE_E_NOT_FOUND for a read-only open of nothing. */
+forage_status store_open(const char *folder, const store_options *options, store **out, base_error *error);
+void store_close(store *s); /* finishes queued jobs; NULL is a no-op */
+bool store_read_only(const store *s);
+uint64_t store_commit_number(store *s); /* grows with every commit of any process: cheap "did anything change?" */
+
+/* Reading. A read transaction is a snapshot; slices it returns live until it ends (or, in a write, until the next put). */
+forage_status store_read_begin(store *s, store_txn **out, base_error *error);
+void store_read_end(store_txn *t); /* NULL is a no-op */
+forage_status store_get(store_txn *t, store_table table, slice key, slice *out); /* FORAGE_E_NOT_FOUND without message */
+uint64_t store_count(store_txn *t, store_table table);
+uint64_t store_bytes(store *s); /* of the file in use */
+
+/* Cursors walk a table in key order, from the first key >= `from`. */
+typedef struct store_cursor store_cursor;
+forage_status store_cursor_open(store_txn *t, store_table table, slice from, store_cursor **out, base_error *error);
+bool store_cursor_next(store_cursor *c, slice *key, slice *value); /* false at the end or on an error */
+void store_cursor_close(store_cursor *c);
+forage_status store_last_key(store_txn *t, store_table table, slice *key); /* FORAGE_E_NOT_FOUND when empty */
+
+/* Writing: only inside a job. */
+forage_status store_put(store_txn *t, store_table table, slice key, slice value, base_error *error);
+forage_status store_append(store_txn *t, store_table table, slice key, slice value, base_error *error); /* greater than every
+                                                          key there is, or an ordinary put when it is not */
+forage_status store_delete(store_txn *t, store_table table, slice key, base_error *error); /* absent is success */
+
+typedef struct store_job {
+    /* Runs in the writer thread, inside the group's transaction. An error here must come before the first put. */
+    forage_status (*apply)(store_txn *t, void *self, base_error *error);
+    /* Runs in the writer thread right after the commit, in commit order, before anyone is acknowledged: publishes.
+     * `status` is the commit's. May be NULL. */
+    void (*committed)(void *self, forage_status status);
+    void *self;
+} store_job;
+
+/* Runs the job and returns after it is durable (or failed). FORAGE_E_READ_ONLY, FORAGE_E_CLOSED. */
+forage_status store_write(store *s, const store_job *job, base_error *error);
+
+/* Queues the job and returns; `committed` is told the outcome (also when apply failed). False when more than 65,536 jobs wait:
+ * the caller decides what to drop. */
+bool store_write_async(store *s, const store_job *job);
+
+void store_wait(store *s); /* until everything queued so far is committed */
+forage_status store_check(store *s, base_error *error); /* walks every table */
+
+#endif
