@@ -1,0 +1,62 @@
+/* The schema: which members of a document mean what.
+ *
+ * A schema value is immutable once published; a changed one is a new value. Field i of the schema is field `sparse` of the
+ * index; fields are appended and never reordered, so that older segments stay readable. */
+#ifndef COLLECTION_SCHEMA_H
+#define COLLECTION_SCHEMA_H
+
+#include "feedback/event.h"
+#include "format/json.h"
+#include "sparse/fields.h"
+#include "text/analyze.h"
+
+typedef enum schema_kind {
+    SCHEMA_TEXT, SCHEMA_KEYWORD, SCHEMA_NUMBER, SCHEMA_DATE, SCHEMA_VECTOR, SCHEMA_REFERENCE
+} schema_kind;
+
+typedef struct schema_field {
+    char *name;
+    schema_kind kind;
+    float weight;           /* text */
+    text_language language; /* text */
+    bool detect;            /* text: the language is detected for each value */
+    uint32_t dimensions;    /* vector */
+    int32_t sparse;         /* its number in the index, -1 for vectors */
+} schema_field;
+
+typedef struct schema {
+    arena memory;
+    schema_field fields[SPARSE_MAX_FIELDS];
+    uint32_t n_fields;
+    char *id, *type, *popularity;  /* member names */
+    int32_t type_field, popularity_field; /* among fields, or -1 */
+    text_language language;
+    bool detect;                   /* language: "detect" */
+    bool inferred;                 /* members not named yet are added as they come */
+    feedback_reward rewards[FEEDBACK_MAX_REWARDS];
+    uint32_t n_rewards;
+    char policy[32], ranker[32];
+} schema;
+
+/* An empty schema that infers. */
+schema *schema_create(void);
+schema *schema_copy(const schema *s);
+void schema_destroy(schema *s);
+
+/* A copy of `base` with what `json` declares added. FORAGE_E_SCHEMA names the member. `empty`: nothing is stored yet, so
+ * kinds may change. Declaring any field ends inference unless "inferred": true says otherwise. */
+forage_status schema_extend(const schema *base, const json_value *json, bool empty, schema **out, base_error *error);
+void schema_write(const schema *s, json_writer *w);
+const char *schema_kind_name(schema_kind kind);
+
+const schema_field *schema_find(const schema *s, slice name); /* NULL when it has no such field */
+void schema_sparse_config(const schema *s, sparse_config *out); /* names point into the schema */
+bool schema_reward(const schema *s, slice action, float *reward);
+
+/* Looks at a sample of documents and appends fields for members that the schema does not name; *added says how many. */
+void schema_infer(schema *s, const json_value *const *documents, size_t n, uint32_t *added);
+
+/* Appends a field (used by inference and by implied fields). False when there are SPARSE_MAX_FIELDS already. */
+bool schema_add_field(schema *s, slice name, schema_kind kind, uint32_t dimensions);
+
+#endif

@@ -1,0 +1,191 @@
+#include "feedback/record.h"
+
+#include "base/bytes.h"
+
+#define RECORD_FORMAT 1
+
+/* Impression, after the head:
+ *   string query_id, query; 16 bytes memory key; string language, user, session, context; u32 offset;
+ *   string policy; u64 version; f64 propensity; u8 levels, u32 depth × levels; u8 policy features; u8 strategies, and each:
+ *     string name; u8 level; f32 probability × levels; u32 depth, candidates, took_us; u8 late; f32 x × policy features
+ *   string ranker; u64 version; u32 feature set; u16 features; u16 hits, and each:
+ *     u32 document; f32 score; varint rank × strategies; f32 × features
+ * Event, after the head:
+ *   string event_id, query_id, action, user, session, document_id; u32 document; u64 impression; u32 hit; f32 reward, credit */
+
+static void write_head(buffer *out, record_kind kind, int64_t time) {
+    put_u8(out, (uint8_t)kind);
+    put_u8(out, RECORD_FORMAT);
+    put_u64(out, (uint64_t)time);
+}
+
+static void put_floats(buffer *out, const float *values, uint32_t n) { buffer_append(out, values, n * sizeof *values); }
+
+static void write_strategy(const record_impression *r, const record_strategy *s, buffer *out) {
+    put_string(out, s->name);
+    put_u8(out, (uint8_t)s->level);
+    put_floats(out, s->probability, r->n_levels);
+    put_u32(out, s->depth);
+    put_u32(out, s->candidates);
+    put_u32(out, s->took_us);
+    put_u8(out, s->late);
+    put_floats(out, s->x, r->n_policy_features);
+}
+
+static void write_hit(const record_impression *r, const record_hit *hit, buffer *out) {
+    put_u32(out, hit->document);
+    put_f32(out, hit->score);
+    for (uint32_t s = 0; s < r->n_strategies; s++) put_varint(out, hit->ranks[s]);
+    put_floats(out, hit->features, r->n_features);
+}
+
+void record_write_impression(const record_impression *r, buffer *out) {
+    write_head(out, RECORD_IMPRESSION, r->time);
+    put_string(out, r->query_id);
+    put_string(out, r->query);
+    buffer_append(out, r->memory_key.bytes, sizeof r->memory_key.bytes);
+    put_string(out, r->language);
+    put_string(out, r->user);
+    put_string(out, r->session);
+    put_string(out, r->context);
+    put_u32(out, r->offset);
+    put_string(out, r->policy);
+    put_u64(out, r->policy_version);
+    put_f64(out, r->propensity);
+    put_u8(out, (uint8_t)r->n_levels);
+    for (uint32_t l = 0; l < r->n_levels; l++) put_u32(out, r->depths[l]);
+    put_u8(out, (uint8_t)r->n_policy_features);
+    put_u8(out, (uint8_t)r->n_strategies);
+    for (uint32_t s = 0; s < r->n_strategies; s++) write_strategy(r, &r->strategies[s], out);
+    put_string(out, r->ranker);
+    put_u64(out, r->ranker_version);
+    put_u32(out, r->feature_set);
+    put_u16(out, (uint16_t)r->n_features);
+    put_u16(out, (uint16_t)r->n_hits);
+    for (uint32_t i = 0; i < r->n_hits; i++) write_hit(r, &r->hits[i], out);
+}
+
+void record_write_event(const record_event *r, buffer *out) {
+    write_head(out, RECORD_EVENT, r->time);
+    put_string(out, r->event_id);
+    put_string(out, r->query_id);
+    put_string(out, r->action);
+    put_string(out, r->user);
+    put_string(out, r->session);
+    put_string(out, r->document_id);
+    put_u32(out, r->document);
+    put_u64(out, r->impression);
+    put_u32(out, r->hit);
+    put_f32(out, r->reward);
+    put_f32(out, r->credit);
+}
+
+forage_status record_kind_of(slice bytes, record_kind *out) {
+    if (bytes.size < 2) return FORAGE_E_CORRUPT;
+    uint8_t kind = (uint8_t)bytes.data[0], format = (uint8_t)bytes.data[1];
+    if (kind != RECORD_IMPRESSION && kind != RECORD_EVENT) return FORAGE_E_CORRUPT;
+    if (format > RECORD_FORMAT) return FORAGE_E_VERSION;
+    *out = (record_kind)kind;
+    return FORAGE_OK;
+}
+
+static forage_status read_head(slice bytes, record_kind wanted, byte_reader *in, int64_t *time) {
+    record_kind kind;
+    forage_status status = record_kind_of(bytes, &kind);
+    if (status) return status;
+    if (kind != wanted) return FORAGE_E_CORRUPT;
+    *in = byte_reader_of(bytes.data + 2, bytes.size - 2);
+    *time = (int64_t)read_u64(in);
+    return FORAGE_OK;
+}
+
+/* Floats are copied: records are not aligned. */
+static const float *read_floats(byte_reader *in, uint32_t n, arena *a) {
+    slice bytes = read_bytes(in, n * sizeof(float));
+    float *out = arena_zalloc(a, n + 1, sizeof *out);
+    if (bytes.data) memcpy(out, bytes.data, n * sizeof *out);
+    return out;
+}
+
+static void read_strategy(byte_reader *in, const record_impression *r, record_strategy *s, arena *a) {
+    s->name = read_string(in);
+    s->level = read_u8(in);
+    for (uint32_t l = 0; l < r->n_levels; l++) s->probability[l] = read_f32(in);
+    s->depth = read_u32(in);
+    s->candidates = read_u32(in);
+    s->took_us = read_u32(in);
+    s->late = read_u8(in) != 0;
+    s->x = read_floats(in, r->n_policy_features, a);
+    if (s->level >= r->n_levels) in->failed = true;
+}
+
+static void read_hits(byte_reader *in, record_impression *r, arena *a) {
+    record_hit *hits = arena_zalloc(a, r->n_hits + 1, sizeof *hits);
+    for (uint32_t i = 0; i < r->n_hits && !in->failed; i++) {
+        hits[i].document = read_u32(in);
+        hits[i].score = read_f32(in);
+        uint32_t *ranks = arena_zalloc(a, r->n_strategies + 1, sizeof *ranks);
+        for (uint32_t s = 0; s < r->n_strategies; s++) ranks[s] = (uint32_t)read_varint(in);
+        hits[i].ranks = ranks;
+        hits[i].features = read_floats(in, r->n_features, a);
+    }
+    r->hits = hits;
+}
+
+forage_status record_read_impression(slice bytes, arena *a, record_impression *out) {
+    record_impression r = {0};
+    byte_reader in;
+    forage_status status = read_head(bytes, RECORD_IMPRESSION, &in, &r.time);
+    if (status) return status;
+    r.query_id = read_string(&in);
+    r.query = read_string(&in);
+    slice key = read_bytes(&in, sizeof r.memory_key.bytes);
+    if (key.data) memcpy(r.memory_key.bytes, key.data, key.size);
+    r.language = read_string(&in);
+    r.user = read_string(&in);
+    r.session = read_string(&in);
+    r.context = read_string(&in);
+    r.offset = read_u32(&in);
+    r.policy = read_string(&in);
+    r.policy_version = read_u64(&in);
+    r.propensity = read_f64(&in);
+    r.n_levels = read_u8(&in);
+    if (r.n_levels > RECORD_MAX_LEVELS) return FORAGE_E_CORRUPT;
+    for (uint32_t l = 0; l < r.n_levels; l++) r.depths[l] = read_u32(&in);
+    r.n_policy_features = read_u8(&in);
+    r.n_strategies = read_u8(&in);
+    if (r.n_strategies > RECORD_MAX_STRATEGIES) return FORAGE_E_CORRUPT;
+    for (uint32_t s = 0; s < r.n_strategies && !in.failed; s++) read_strategy(&in, &r, &r.strategies[s], a);
+    r.ranker = read_string(&in);
+    r.ranker_version = read_u64(&in);
+    r.feature_set = read_u32(&in);
+    r.n_features = read_u16(&in);
+    r.n_hits = read_u16(&in);
+    /* A hit takes at least 8 bytes and its features: a count that cannot be is refused before memory is taken for it. */
+    if (in.failed || (uint64_t)r.n_hits * (8 + 4 * (uint64_t)r.n_features) > read_left(&in)) return FORAGE_E_CORRUPT;
+    read_hits(&in, &r, a);
+    if (in.failed || read_left(&in)) return FORAGE_E_CORRUPT;
+    *out = r;
+    return FORAGE_OK;
+}
+
+forage_status record_read_event(slice bytes, record_event *out) {
+    record_event r = {0};
+    byte_reader in;
+    forage_status status = read_head(bytes, RECORD_EVENT, &in, &r.time);
+    if (status) return status;
+    r.event_id = read_string(&in);
+    r.query_id = read_string(&in);
+    r.action = read_string(&in);
+    r.user = read_string(&in);
+    r.session = read_string(&in);
+    r.document_id = read_string(&in);
+    r.document = read_u32(&in);
+    r.impression = read_u64(&in);
+    r.hit = read_u32(&in);
+    r.reward = read_f32(&in);
+    r.credit = read_f32(&in);
+    if (in.failed || read_left(&in)) return FORAGE_E_CORRUPT;
+    *out = r;
+    return FORAGE_OK;
+}

@@ -1,0 +1,85 @@
+/* Log records: what was shown and why (an impression), and what somebody did (an event), as bytes in the store.
+ *
+ * The log is the engine's memory of its own decisions: every learner's state can be computed again from it, and other
+ * policies can be judged by it, because it holds each decision's whole distribution and the features as served.
+ *
+ * Bytes (little-endian; `string` is a varint length and UTF-8):
+ *   u8 kind (1 impression, 2 event), u8 format (1), i64 time (microseconds since 1970), then by kind as in record.c.
+ * A reader skips nothing and trusts nothing: damaged bytes are FORAGE_E_CORRUPT. */
+#ifndef FEEDBACK_RECORD_H
+#define FEEDBACK_RECORD_H
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+#define RECORD_MAX_STRATEGIES 32
+#define RECORD_MAX_LEVELS 8
+
+typedef enum record_kind { RECORD_IMPRESSION = 1, RECORD_EVENT = 2 } record_kind;
+
+typedef struct record_strategy {
+    slice name;
+    uint32_t level;                        /* drawn */
+    float probability[RECORD_MAX_LEVELS];  /* the whole distribution it was drawn from */
+    uint32_t depth;                        /* candidates asked for */
+    uint32_t candidates;                   /* that came */
+    uint32_t took_us;
+    bool late;                             /* left out: its deadline passed */
+    const float *x;                        /* n_policy_features: the policy's features of this strategy */
+} record_strategy;
+
+typedef struct record_hit {
+    uint32_t document;        /* number */
+    float score;              /* of the ranker */
+    const uint32_t *ranks;    /* n_strategies: rank from 1, 0 when not found by it */
+    const float *features;    /* n_features, as served */
+} record_hit;
+
+typedef struct record_impression {
+    int64_t time;
+    slice query_id, query;    /* the text is cut at 1,024 bytes */
+    hash128 memory_key;       /* of the normalised query */
+    slice language, user, session, context; /* context: JSON */
+    uint32_t offset;          /* rank of the first hit shown, from 0 */
+    slice policy;
+    uint64_t policy_version;
+    double propensity;
+    uint32_t n_levels;
+    uint32_t depths[RECORD_MAX_LEVELS];
+    uint32_t n_policy_features;
+    uint32_t n_strategies;
+    record_strategy strategies[RECORD_MAX_STRATEGIES];
+    slice ranker;
+    uint64_t ranker_version;
+    uint32_t feature_set;     /* which list of names the features follow */
+    uint32_t n_features;
+    uint32_t n_hits;
+    const record_hit *hits;
+} record_impression;
+
+typedef struct record_event {
+    int64_t time;
+    slice event_id, query_id, action, user, session, document_id;
+    uint32_t document;        /* number */
+    uint64_t impression;      /* sequence of the impression in the log */
+    uint32_t hit;             /* index among the impression's hits */
+    float reward;             /* of the action */
+    float credit;             /* what it added to this (impression, document): the learners use this one */
+} record_event;
+
+void record_write_impression(const record_impression *r, buffer *out);
+void record_write_event(const record_event *r, buffer *out);
+
+forage_status record_kind_of(slice bytes, record_kind *out);
+/* Slices point into `bytes`, arrays into the arena. */
+forage_status record_read_impression(slice bytes, arena *a, record_impression *out);
+forage_status record_read_event(slice bytes, record_event *out);
+
+/* One line of JSON (without a newline) for exports. `id_of` gives a document's id, empty when it is gone. */
+typedef slice (*record_id_of)(void *self, uint32_t document, arena *a);
+forage_status record_to_json(slice bytes, uint64_t sequence, const char *const *feature_names, uint32_t n_names,
+                             const char *const *policy_feature_names, uint32_t n_policy_names, record_id_of id_of,
+                             void *self, arena *a, buffer *out);
+
+#endif
