@@ -11,7 +11,8 @@
  *   string ranker; u64 version; u32 feature set; u16 features; u16 hits, and each:
  *     u32 document; f32 score; varint rank × strategies; f32 × features
  * Event, after the head:
- *   string event_id, query_id, action, user, session, document_id; u32 document; u64 impression; u32 hit; f32 reward, credit */
+ *   string event_id, query_id, action, user, session, document_id; u32 document; u64 impression; u32 hit; f32 reward, credit;
+ *   u64 engaged */
 
 static void write_head(buffer *out, record_kind kind, int64_t time) {
     put_u8(out, (uint8_t)kind);
@@ -78,6 +79,7 @@ void record_write_event(const record_event *r, buffer *out) {
     put_u32(out, r->hit);
     put_f32(out, r->reward);
     put_f32(out, r->credit);
+    put_u64(out, r->engaged);
 }
 
 forage_status record_kind_of(slice bytes, record_kind *out) {
@@ -185,6 +187,7 @@ forage_status record_read_event(slice bytes, record_event *out) {
     r.hit = read_u32(&in);
     r.reward = read_f32(&in);
     r.credit = read_f32(&in);
+    r.engaged = read_u64(&in);
     if (in.failed || read_left(&in)) return FORAGE_E_CORRUPT;
     *out = r;
     return FORAGE_OK;

@@ -66,6 +66,7 @@ typedef struct record_event {
     uint32_t hit;             /* index among the impression's hits */
     float reward;             /* of the action */
     float credit;             /* what it added to this (impression, document): the learners use this one */
+    uint64_t engaged;         /* bit i: hit i had been engaged with before (the first 64) */
 } record_event;
 
 void record_write_impression(const record_impression *r, buffer *out);

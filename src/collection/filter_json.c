@@ -1,4 +1,4 @@
-#include "collection/filter.h"
+#include "collection/filter_json.h"
 
 #include "collection/document.h"
 

@@ -1,6 +1,6 @@
 /* Filters from JSON, checked against the schema (docs/api.md tells the form). */
-#ifndef COLLECTION_FILTER_H
-#define COLLECTION_FILTER_H
+#ifndef COLLECTION_FILTER_JSON_H
+#define COLLECTION_FILTER_JSON_H
 
 #include "collection/schema.h"
 #include "sparse/search.h"

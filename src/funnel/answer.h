@@ -1,0 +1,159 @@
+/* The inside of a request on its way through the funnel; only this folder's files include it. */
+#ifndef FUNNEL_ANSWER_H
+#define FUNNEL_ANSWER_H
+
+#include "feedback/record.h"
+#include "funnel/funnel.h"
+#include "policy/policy.h"
+#include "rank/ranker.h"
+#include "retrieve/strategy.h"
+#include "understand/understand.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define FUNNEL_LEVELS 4
+#define FUNNEL_MAX_ROWS 256 /* of the memory, the most believed first */
+#define FUNNEL_FEATURE_SET 1 /* which list of feature names; grows when the list changes */
+
+/* The policy's features of one strategy. Bias first. */
+enum {
+    X_BIAS, X_WORDS, X_ONE_WORD, X_STOPWORDS, X_DIGITS, X_TYPE_WORD, X_SEEN, X_BELIEF, X_USER, X_FILTER, X_RARITY, X_MATCHING,
+    X_COUNT
+};
+
+/* The ranker's features of one candidate. */
+enum {
+    F_LEXICAL_RRF, F_LEXICAL_SCORE, F_MEMORY_RRF, F_MEMORY_MEAN, F_MEMORY_SURE, F_POPULAR_RRF, F_FRESH_RRF, F_RELATED_RRF,
+    F_EXPLORE_RRF, F_FOUND_BY, F_POPULARITY, F_TYPE_MATCH, F_SHORT_LEXICAL, F_SHORT_POPULARITY, F_COUNT
+};
+
+typedef struct funnel_counters {
+    uint64_t searches, events;
+    uint64_t asked[RETRIEVE_STRATEGIES], depth[RETRIEVE_STRATEGIES], took_us[RETRIEVE_STRATEGIES],
+        late[RETRIEVE_STRATEGIES], credited[RETRIEVE_STRATEGIES];
+} funnel_counters;
+
+struct funnel {
+    collection *collection;
+    os_pool *pool;
+    policy *learned, *all, *fixed; /* `learned` learns whichever of them serves */
+    ranker *ranker;
+
+    pthread_mutex_t random_mutex;
+    random_source random;
+
+    pthread_mutex_t spare_mutex;
+    funnel_answer *spare; /* answers to be used again, with their memory */
+    atomic_uint in_flight;
+
+    /* The writer thread's own. */
+    uint64_t next_sequence;
+    uint64_t learned_sequence; /* of the last log record that the learners have seen */
+    uint64_t saved_sequence;
+
+    pthread_mutex_t counters_mutex;
+    funnel_counters counters;
+};
+
+typedef enum slot_state { SLOT_IDLE, SLOT_RUNNING, SLOT_DONE, SLOT_LATE } slot_state;
+
+/* One strategy's place in a request. */
+typedef struct funnel_slot {
+    funnel_answer *answer;
+    uint32_t strategy, depth;
+    slot_state state; /* under the answer's mutex */
+    arena memory;
+    sparse_hit *hits;
+    size_t n_hits;
+    uint32_t took_us;
+    bool gave_up;
+} funnel_slot;
+
+typedef struct funnel_candidate {
+    uint32_t document;
+    uint32_t rank[RETRIEVE_STRATEGIES]; /* from 1; 0: not found by it */
+    float raw[RETRIEVE_STRATEGIES];
+} funnel_candidate;
+
+struct funnel_answer {
+    funnel_answer *next_spare;
+    funnel *funnel;
+    atomic_uint references; /* the requester's, and one for each running strategy: a late one may outlive the request */
+    arena memory;
+    text_analyzer *analyzer;
+    int64_t started;        /* monotonic */
+
+    const funnel_request *request;
+    const schema *schema;
+    const sparse_snapshot *snapshot;
+    store_txn *txn;
+    random_source random;
+
+    /* understand */
+    understand_query understood;
+    collection_type *types;
+    size_t n_types;
+    sparse_query_term *terms;
+    size_t n_terms;
+    hash128 memory_key;
+    memory_row *rows;
+    size_t n_rows;
+    sparse_eligible eligible, matching;
+    float rarity;           /* highest idf of a word */
+
+    /* decide */
+    float x[RETRIEVE_STRATEGIES][X_COUNT];
+    uint32_t allowed[RETRIEVE_STRATEGIES];
+    const char *policy_name;
+    policy_decision decision;
+
+    /* retrieve */
+    retrieve_request asked;
+    pthread_mutex_t mutex;
+    pthread_cond_t arrived;
+    funnel_slot slots[RETRIEVE_STRATEGIES];
+
+    /* unite, rank */
+    funnel_candidate *candidates;
+    size_t n_candidates;
+    float *features;        /* n_candidates × F_COUNT */
+    float *scores;
+    uint32_t *order;        /* candidates, best first */
+    const char *ranker_name;
+    uint64_t ranker_version;
+
+    /* respond */
+    funnel_hit *hits;
+    size_t n_hits;
+    char query_id[40];
+    slice query_id_slice;
+    int64_t finished;
+};
+
+forage_status funnel_understand(funnel_answer *a, base_error *error);
+forage_status funnel_decide(funnel_answer *a, base_error *error);
+void funnel_retrieve(funnel_answer *a);
+void funnel_unite(funnel_answer *a);
+forage_status funnel_rank(funnel_answer *a, base_error *error);
+void funnel_respond(funnel_answer *a);
+void funnel_log(funnel_answer *a);
+
+void funnel_answer_unref(funnel_answer *a);
+extern const uint32_t funnel_depths[FUNNEL_LEVELS];
+extern const float funnel_prior_weights[F_COUNT], funnel_prior_variances[F_COUNT];
+forage_status funnel_create_learners(funnel *f, base_error *error);
+
+/* learn.c: what an impression and an event teach; called in the log's order by one thread. */
+void funnel_learn_impression(funnel *f, const record_impression *r);
+void funnel_learn_event(funnel *f, const record_impression *r, const record_event *e);
+
+/* state.c */
+forage_status funnel_load_state(funnel *f, base_error *error);
+forage_status funnel_save_state(funnel *f, store_txn *t, base_error *error); /* inside a store job */
+#define FUNNEL_SAVE_EVERY 2048 /* log records */
+#define FUNNEL_EVENT_WINDOW_DAYS 30
+
+forage_status funnel_append_log(funnel *f, store_txn *t, slice record, uint64_t *sequence, base_error *error);
+
+#endif

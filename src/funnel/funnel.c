@@ -1,0 +1,148 @@
+#include "funnel/answer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* An answer with memory from an earlier request, if one is spare. */
+static funnel_answer *answer_begin(funnel *f, const funnel_request *request) {
+    pthread_mutex_lock(&f->spare_mutex);
+    funnel_answer *a = f->spare;
+    if (a) f->spare = a->next_spare;
+    pthread_mutex_unlock(&f->spare_mutex);
+    if (!a) {
+        a = mem_zalloc(1, sizeof *a);
+        a->funnel = f;
+        arena_init(&a->memory, 256 * 1024);
+        a->analyzer = text_analyzer_create();
+        pthread_mutex_init(&a->mutex, NULL);
+        pthread_condattr_t monotonic;
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        pthread_cond_init(&a->arrived, &monotonic);
+        pthread_condattr_destroy(&monotonic);
+        for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) arena_init(&a->slots[s].memory, 64 * 1024);
+    }
+    atomic_store(&a->references, 1);
+    atomic_fetch_add(&f->in_flight, 1);
+    a->request = request;
+    a->started = clock_monotonic(collection_clock(f->collection));
+    pthread_mutex_lock(&f->random_mutex);
+    random_seed(&a->random, request->seed ? request->seed : random_u64(&f->random));
+    pthread_mutex_unlock(&f->random_mutex);
+    return a;
+}
+
+forage_status funnel_search(funnel *f, const funnel_request *request, funnel_answer **out, base_error *error) {
+    funnel_answer *a = answer_begin(f, request);
+    forage_status status = funnel_understand(a, error);
+    if (!status) status = funnel_decide(a, error);
+    if (!status) funnel_retrieve(a);
+    if (!status) funnel_unite(a);
+    if (!status) status = funnel_rank(a, error);
+    if (!status) funnel_respond(a);
+    if (!status) funnel_log(a);
+    if (status) {
+        funnel_answer_unref(a);
+        return status;
+    }
+    a->finished = clock_monotonic(collection_clock(f->collection));
+    *out = a;
+    return FORAGE_OK;
+}
+
+/* ---- Memory of answers ---- */
+
+static void answer_destroy(funnel_answer *a) {
+    arena_release(&a->memory);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) arena_release(&a->slots[s].memory);
+    text_analyzer_destroy(a->analyzer);
+    pthread_cond_destroy(&a->arrived);
+    pthread_mutex_destroy(&a->mutex);
+    free(a);
+}
+
+#define LARGEST_SPARE (8u << 20) /* an unusually large request's memory is given back */
+
+/* The last holder puts the answer away; a late strategy may be the last. */
+void funnel_answer_unref(funnel_answer *a) {
+    if (atomic_fetch_sub(&a->references, 1) != 1) return;
+    funnel *f = a->funnel;
+    store_read_end(a->txn);
+    if (a->snapshot) collection_release(f->collection, a->snapshot);
+    a->txn = NULL;
+    a->snapshot = NULL;
+    if (arena_used(&a->memory) > LARGEST_SPARE) arena_release(&a->memory);
+    arena_reset(&a->memory);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
+        if (arena_used(&a->slots[s].memory) > LARGEST_SPARE) arena_release(&a->slots[s].memory);
+        arena_reset(&a->slots[s].memory);
+    }
+    pthread_mutex_lock(&f->spare_mutex);
+    a->next_spare = f->spare;
+    f->spare = a;
+    pthread_mutex_unlock(&f->spare_mutex);
+    atomic_fetch_sub(&f->in_flight, 1); /* last: funnel_close waits for it */
+}
+
+/* ---- Open and close ---- */
+
+forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **out, base_error *error) {
+    funnel *f = mem_zalloc(1, sizeof *f);
+    f->collection = c;
+    f->pool = pool;
+    random_seed(&f->random, seed ? seed : random_entropy());
+    pthread_mutex_init(&f->random_mutex, NULL);
+    pthread_mutex_init(&f->spare_mutex, NULL);
+    pthread_mutex_init(&f->counters_mutex, NULL);
+    forage_status status = funnel_create_learners(f, error);
+    if (!status) status = funnel_load_state(f, error);
+    if (status) {
+        funnel_close(f);
+        return status;
+    }
+    *out = f;
+    return FORAGE_OK;
+}
+
+static forage_status save_apply(store_txn *t, void *self, base_error *error) {
+    funnel *f = self;
+    return f->saved_sequence == f->learned_sequence ? FORAGE_OK : funnel_save_state(f, t, error);
+}
+
+void funnel_close(funnel *f) {
+    if (!f) return;
+    while (atomic_load(&f->in_flight)) {
+        struct timespec pause = {0, 1000000}; /* a late strategy is still on its way */
+        nanosleep(&pause, NULL);
+    }
+    store *s = collection_store(f->collection);
+    if (f->learned && s && !store_read_only(s)) {
+        store_job job = {save_apply, NULL, f};
+        store_write(s, &job, NULL);
+    }
+    while (f->spare) {
+        funnel_answer *next = f->spare->next_spare;
+        answer_destroy(f->spare);
+        f->spare = next;
+    }
+    policy_destroy(f->learned);
+    policy_destroy(f->all);
+    policy_destroy(f->fixed);
+    ranker_destroy(f->ranker);
+    pthread_mutex_destroy(&f->random_mutex);
+    pthread_mutex_destroy(&f->spare_mutex);
+    pthread_mutex_destroy(&f->counters_mutex);
+    free(f);
+}
+
+collection *funnel_collection(const funnel *f) { return f->collection; }
+void funnel_answer_release(funnel_answer *a) {
+    if (a) funnel_answer_unref(a);
+}
+
+size_t funnel_answer_hits(const funnel_answer *a, const funnel_hit **hits) {
+    *hits = a->hits;
+    return a->n_hits;
+}
+
+slice funnel_answer_query_id(const funnel_answer *a) { return a->query_id_slice; }

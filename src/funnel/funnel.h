@@ -1,0 +1,91 @@
+/* The funnel: one query's whole life, and the way back. funnel.c reads like the list of its stages.
+ *
+ * A funnel is the engine of one collection: its policy, ranker, and the threads that run strategies.
+ * Threads: every function from any thread. */
+#ifndef FUNNEL_FUNNEL_H
+#define FUNNEL_FUNNEL_H
+
+#include "collection/collection.h"
+#include "os/pool.h"
+
+typedef struct funnel funnel;
+
+/* Loads what was learned and catches up with the log. `pool` and the collection stay the caller's and must outlive it. */
+forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **out, base_error *error);
+void funnel_close(funnel *f); /* saves what was learned; NULL is a no-op */
+collection *funnel_collection(const funnel *f);
+
+/* ---- The way there ---- */
+
+#define FUNNEL_MAX_WINDOW 10000 /* offset + limit */
+#define FUNNEL_MAX_LIMIT 1000
+#define FUNNEL_MAX_FACETS 16
+
+typedef struct funnel_facet {
+    slice field;
+    uint32_t limit; /* values of a keyword field; buckets of a number or date */
+} funnel_facet;
+
+typedef struct funnel_request {
+    slice query, query_id, user, session;
+    const json_value *context; /* an object; NULL: none */
+    slice context_language;    /* its "language", or empty */
+    uint32_t limit, offset;
+    const json_value *filter;  /* NULL: none */
+    funnel_facet facets[FUNNEL_MAX_FACETS];
+    size_t n_facets;
+    const json_value *fields;  /* array of member names to return; NULL: all */
+    bool explain, log;
+    slice policy, ranker;      /* empty: the collection's */
+    uint64_t seed;             /* 0: the funnel's own randomness */
+    uint32_t timeout_ms;
+} funnel_request;
+
+#define FUNNEL_DEFAULT_TIMEOUT_MS 250
+
+void funnel_request_default(funnel_request *r);
+/* Reads docs/api.md's search request; slices point into the JSON. FORAGE_E_INVALID names the member. */
+forage_status funnel_request_read(const json_value *json, funnel_request *out, base_error *error);
+
+typedef struct funnel_answer funnel_answer;
+
+/* The request's slices and JSON must live until the answer is released. */
+forage_status funnel_search(funnel *f, const funnel_request *request, funnel_answer **out, base_error *error);
+void funnel_answer_release(funnel_answer *a); /* NULL is a no-op */
+
+typedef struct funnel_hit {
+    uint32_t document;
+    float score;
+    uint32_t candidate; /* its row among the candidates */
+    slice id, type, source;
+} funnel_hit;
+
+size_t funnel_answer_hits(const funnel_answer *a, const funnel_hit **hits);
+slice funnel_answer_query_id(const funnel_answer *a); /* empty when it was not logged */
+/* "lexical,memory": the strategies that found the hit. Lives in the answer. */
+const char *funnel_answer_strategies(funnel_answer *a, size_t hit);
+void funnel_answer_write(funnel_answer *a, json_writer *w);
+
+/* ---- The way back ---- */
+
+typedef struct funnel_event_result {
+    forage_status status; /* 0: accepted */
+    bool duplicate;
+    char message[256];    /* when refused */
+} funnel_event_result;
+
+/* Records events in one transaction; results[i] tells about events[i]. On return they are durable, and memory, policy and
+ * ranker have learned. An error return means that nothing was recorded. */
+forage_status funnel_record(funnel *f, const feedback_event *events, size_t n, funnel_event_result *results,
+                            base_error *error);
+
+void funnel_write_stats(funnel *f, json_writer *w);
+void funnel_write_metrics(funnel *f, buffer *out); /* Prometheus text */
+
+/* The log's features by name, for exports. */
+extern const char *const funnel_feature_names[];
+extern const uint32_t funnel_feature_count;
+extern const char *const funnel_policy_feature_names[];
+extern const uint32_t funnel_policy_feature_count;
+
+#endif

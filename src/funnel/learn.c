@@ -1,0 +1,267 @@
+/* The way back: an event is joined to its impression, credited, and taught to memory, policy and ranker. */
+#include "funnel/answer.h"
+
+#include "base/bytes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- What records teach ---- */
+
+/* The decision as the policy knew it. False when the record is of another shape and nobody can learn from it. */
+static bool decision_of(const record_impression *r, policy_decision *d, float x[RETRIEVE_STRATEGIES][X_COUNT]) {
+    if (r->n_strategies != RETRIEVE_STRATEGIES || r->n_levels != FUNNEL_LEVELS || r->n_policy_features != X_COUNT ||
+        memcmp(r->depths, funnel_depths, sizeof funnel_depths) != 0)
+        return false;
+    memset(d, 0, sizeof *d);
+    d->n_strategies = RETRIEVE_STRATEGIES;
+    d->n_levels = FUNNEL_LEVELS;
+    d->propensity = r->propensity;
+    d->version = r->policy_version;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
+        d->level[s] = r->strategies[s].level;
+        memcpy(d->probability[s], r->strategies[s].probability, FUNNEL_LEVELS * sizeof(float));
+        memcpy(x[s], r->strategies[s].x, sizeof x[s]);
+    }
+    return true;
+}
+
+void funnel_learn_impression(funnel *f, const record_impression *r) {
+    policy_decision d;
+    float x[RETRIEVE_STRATEGIES][X_COUNT];
+    if (!decision_of(r, &d, x)) return;
+    policy_observe(f->learned, &x[0][0], &d);
+    pthread_mutex_lock(&f->counters_mutex);
+    f->counters.searches++;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
+        f->counters.asked[s] += r->strategies[s].depth > 0;
+        f->counters.depth[s] += r->strategies[s].depth;
+        f->counters.took_us[s] += r->strategies[s].took_us;
+        f->counters.late[s] += r->strategies[s].late;
+    }
+    pthread_mutex_unlock(&f->counters_mutex);
+}
+
+/* The credit is shared equally by the strategies that found the document: together they earn what the union earned, and one
+ * that nobody else could replace earns it all. */
+static void teach_policy(funnel *f, const record_impression *r, const record_event *e) {
+    policy_decision d;
+    float x[RETRIEVE_STRATEGIES][X_COUNT], reward[RETRIEVE_STRATEGIES] = {0};
+    const uint32_t *ranks = r->hits[e->hit].ranks;
+    uint32_t finders = 0;
+    if (!decision_of(r, &d, x)) return;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) finders += ranks[s] > 0;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
+        if (ranks[s]) reward[s] = e->credit / (float)finders;
+    policy_reward(f->learned, &x[0][0], &d, reward);
+    pthread_mutex_lock(&f->counters_mutex);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) f->counters.credited[s] += ranks[s] > 0;
+    pthread_mutex_unlock(&f->counters_mutex);
+}
+
+static void teach_ranker(funnel *f, const record_impression *r, const record_event *e) {
+    if (r->feature_set != FUNNEL_FEATURE_SET || r->n_features != F_COUNT) return;
+    float *x = mem_alloc(r->n_hits * F_COUNT * sizeof *x);
+    bool *engaged = mem_zalloc(r->n_hits, sizeof *engaged);
+    for (uint32_t i = 0; i < r->n_hits; i++) {
+        memcpy(x + (size_t)i * F_COUNT, r->hits[i].features, F_COUNT * sizeof *x);
+        engaged[i] = i < 64 && (e->engaged >> i & 1);
+    }
+    ranker_learn(f->ranker, x, r->n_hits, e->hit, e->credit, engaged);
+    free(x);
+    free(engaged);
+}
+
+void funnel_learn_event(funnel *f, const record_impression *r, const record_event *e) {
+    pthread_mutex_lock(&f->counters_mutex);
+    f->counters.events++;
+    pthread_mutex_unlock(&f->counters_mutex);
+    if (e->hit >= r->n_hits || !(e->credit > 0)) return;
+    teach_policy(f, r, e);
+    teach_ranker(f, r, e);
+}
+
+/* ---- Recording ---- */
+
+typedef struct recorded {
+    uint64_t sequence;
+    record_impression impression;
+    record_event event;
+} recorded;
+
+typedef struct recording {
+    funnel *funnel;
+    const schema *schema;
+    const feedback_event *events;
+    size_t n, n_recorded;
+    funnel_event_result *results;
+    recorded *recorded; /* what was accepted, for the learners */
+    arena memory;
+} recording;
+
+static forage_status refuse(funnel_event_result *out, forage_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static forage_status refuse(funnel_event_result *out, forage_status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(out->message, sizeof out->message, format, arguments);
+    va_end(arguments);
+    out->status = status;
+    return status;
+}
+
+/* Keys of the events table: one for an event's id, one for what a document of an impression has earned. */
+static hash128 event_key(const char *kind, slice first, slice second) {
+    buffer text = {0};
+    buffer_puts(&text, kind);
+    put_string(&text, first);
+    put_string(&text, second);
+    hash128 key = hash128_of(text.data, text.size);
+    buffer_release(&text);
+    return key;
+}
+
+static slice key_slice(const hash128 *key) { return (slice){(const char *)key->bytes, sizeof key->bytes}; }
+
+static float earned_before(store_txn *t, const hash128 *key) {
+    slice value;
+    float earned = 0;
+    if (store_get(t, STORE_EVENTS, key_slice(key), &value) == FORAGE_OK && value.size == 4)
+        memcpy(&earned, value.data, 4);
+    return earned;
+}
+
+static forage_status find_impression(recording *r, store_txn *t, slice query_id, recorded *out, funnel_event_result *result) {
+    hash128 id = hash128_of(query_id.data, query_id.size);
+    slice value;
+    if (store_get(t, STORE_IMPRESSIONS, key_slice(&id), &value) || value.size != 8)
+        return refuse(result, FORAGE_E_NO_QUERY, "no search with query_id \"%.*s\" was logged here", SLICE_ARG(query_id));
+    out->event.impression = load_be64(value.data);
+    slice record;
+    if (store_get(t, STORE_LOG, value, &record))
+        return refuse(result, FORAGE_E_NO_QUERY, "the impression of \"%.*s\" is gone", SLICE_ARG(query_id));
+    if (record_read_impression(arena_slice(&r->memory, record), &r->memory, &out->impression))
+        return refuse(result, FORAGE_E_CORRUPT, "the impression of \"%.*s\" cannot be read", SLICE_ARG(query_id));
+    return FORAGE_OK;
+}
+
+#define DAY_US ((int64_t)86400 * 1000000)
+
+static forage_status check_time(const feedback_event *e, const record_impression *r, int64_t now, funnel_event_result *result) {
+    if (e->time == INT64_MIN) return FORAGE_OK;
+    if (e->time > now + DAY_US)
+        return refuse(result, FORAGE_E_EVENT, "event, \"timestamp\": it lies more than a day in the future");
+    if (e->time < r->time - DAY_US)
+        return refuse(result, FORAGE_E_EVENT, "event, \"timestamp\": it lies more than a day before the search");
+    if (e->time > r->time + FUNNEL_EVENT_WINDOW_DAYS * DAY_US)
+        return refuse(result, FORAGE_E_EVENT, "event, \"timestamp\": it comes more than %d days after the search",
+                      FUNNEL_EVENT_WINDOW_DAYS);
+    return FORAGE_OK;
+}
+
+/* Everything that can be refused is refused here, before anything is written. */
+static forage_status join(recording *r, store_txn *t, const feedback_event *e, recorded *out, funnel_event_result *result) {
+    int64_t now = clock_wall(collection_clock(r->funnel->collection));
+    float reward;
+    uint32_t number = UINT32_MAX;
+    if (!schema_reward(r->schema, e->action, &reward))
+        return refuse(result, FORAGE_E_EVENT, "event, \"action_name\": \"%.*s\" has no reward; declare one in the schema's \"rewards\"",
+                      SLICE_ARG(e->action));
+    forage_status status = find_impression(r, t, e->query_id, out, result);
+    if (!status) status = check_time(e, &out->impression, now, result);
+    if (status) return status;
+    collection_number_of(t, e->document, &number);
+    uint32_t hit = 0;
+    while (hit < out->impression.n_hits && out->impression.hits[hit].document != number) hit++;
+    if (hit == out->impression.n_hits)
+        return refuse(result, FORAGE_E_EVENT, "event: \"%.*s\" was not among the hits of that search", SLICE_ARG(e->document));
+    uint64_t sequence = out->event.impression;
+    out->event = (record_event){
+        .time = e->time == INT64_MIN ? now : e->time, .event_id = e->event_id, .query_id = e->query_id,
+        .action = e->action, .user = e->user.size ? e->user : out->impression.user,
+        .session = e->session.size ? e->session : out->impression.session, .document_id = e->document,
+        .document = number, .impression = sequence, .hit = hit, .reward = reward};
+    return FORAGE_OK;
+}
+
+static void note_engaged(store_txn *t, recorded *out) {
+    for (uint32_t i = 0; i < out->impression.n_hits && i < 64; i++) {
+        uint8_t number[4];
+        store_be32(number, out->impression.hits[i].document);
+        hash128 key = event_key("credit", out->event.query_id, (slice){(const char *)number, 4});
+        if (i != out->event.hit && earned_before(t, &key) > 0) out->event.engaged |= (uint64_t)1 << i;
+    }
+}
+
+static forage_status write_event(recording *r, store_txn *t, recorded *out, base_error *error) {
+    record_event *e = &out->event;
+    uint8_t number[4];
+    store_be32(number, e->document);
+    hash128 credit_key = event_key("credit", e->query_id, (slice){(const char *)number, 4});
+    float before = earned_before(t, &credit_key);
+    e->credit = e->reward > before ? e->reward - before : 0;
+    note_engaged(t, out);
+    buffer record = {0};
+    record_write_event(e, &record);
+    forage_status status = funnel_append_log(r->funnel, t, (slice){record.data, record.size}, &out->sequence, error);
+    buffer_release(&record);
+    if (!status && e->event_id.size) {
+        hash128 id = event_key("event", e->event_id, (slice){0});
+        uint8_t sequence[8];
+        store_be64(sequence, out->sequence);
+        status = store_put(t, STORE_EVENTS, key_slice(&id), (slice){(const char *)sequence, 8}, error);
+    }
+    if (status || e->credit == 0) return status;
+    float total = before + e->credit;
+    status = store_put(t, STORE_EVENTS, key_slice(&credit_key), (slice){(const char *)&total, 4}, error);
+    if (!status) status = memory_earned(t, out->impression.memory_key, e->document, e->credit, e->time, error);
+    return status;
+}
+
+static bool is_known(store_txn *t, slice event_id) {
+    if (!event_id.size) return false;
+    hash128 id = event_key("event", event_id, (slice){0});
+    slice value;
+    return store_get(t, STORE_EVENTS, key_slice(&id), &value) == FORAGE_OK;
+}
+
+static forage_status record_apply(store_txn *t, void *self, base_error *error) {
+    recording *r = self;
+    forage_status status = FORAGE_OK;
+    r->n_recorded = 0;
+    for (size_t i = 0; !status && i < r->n; i++) {
+        const feedback_event *e = &r->events[i];
+        funnel_event_result *result = &r->results[i];
+        if (result->status) continue; /* refused by the caller already */
+        *result = (funnel_event_result){.duplicate = is_known(t, e->event_id)};
+        if (result->duplicate) continue;
+        recorded *out = &r->recorded[r->n_recorded];
+        if (join(r, t, e, out, result)) continue;
+        status = write_event(r, t, out, error);
+        r->n_recorded++;
+    }
+    return status;
+}
+
+static void record_committed(void *self, forage_status status) {
+    recording *r = self;
+    for (size_t i = 0; !status && i < r->n_recorded; i++) {
+        funnel_learn_event(r->funnel, &r->recorded[i].impression, &r->recorded[i].event);
+        r->funnel->learned_sequence = r->recorded[i].sequence;
+    }
+}
+
+forage_status funnel_record(funnel *f, const feedback_event *events, size_t n, funnel_event_result *results,
+                            base_error *error) {
+    recording r = {.funnel = f, .schema = collection_schema(f->collection), .events = events, .n = n, .results = results,
+                   .recorded = mem_zalloc(n, sizeof *r.recorded)};
+    arena_init(&r.memory, 0);
+    store_job job = {record_apply, record_committed, &r};
+    forage_status status = store_write(collection_store(f->collection), &job, error);
+    arena_release(&r.memory);
+    free(r.recorded);
+    return status;
+}

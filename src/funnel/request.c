@@ -1,0 +1,114 @@
+#include "funnel/funnel.h"
+
+#include <string.h>
+
+void funnel_request_default(funnel_request *r) {
+    *r = (funnel_request){.limit = 10, .log = true, .timeout_ms = FUNNEL_DEFAULT_TIMEOUT_MS};
+}
+
+#define MAX_QUERY 131072
+#define MAX_ID 256
+
+static forage_status read_short(const json_value *json, const char *key, size_t most, slice *out, base_error *error) {
+    forage_status status = json_member_string(json, key, out, error);
+    if (!status && out->size > most)
+        return error_set(error, FORAGE_E_INVALID, "\"%s\": %zu bytes are more than the %zu allowed", key, out->size, most);
+    return status;
+}
+
+static forage_status read_facet(const json_value *json, funnel_facet *out, base_error *error) {
+    static const char *const members[] = {"field", "limit", "buckets", NULL};
+    int64_t limit = 10;
+    *out = (funnel_facet){0};
+    if (json->type == JSON_STRING) {
+        *out = (funnel_facet){json->text, 10};
+        return FORAGE_OK;
+    }
+    if (json->type != JSON_OBJECT)
+        return error_set(error, FORAGE_E_INVALID, "\"facets\": expected field names or objects, got %s",
+                         json_type_name(json->type));
+    forage_status status = json_only_members(json, members, error);
+    if (!status) status = json_member_string(json, "field", &out->field, error);
+    if (!status) status = json_member_integer(json, "limit", 1, 1000, &limit, error);
+    if (!status) status = json_member_integer(json, "buckets", 1, 64, &limit, error);
+    if (!status && !out->field.size) return error_set(error, FORAGE_E_INVALID, "\"facets\": \"field\" is missing");
+    out->limit = (uint32_t)limit;
+    return status;
+}
+
+static forage_status read_facets(const json_value *json, funnel_request *r, base_error *error) {
+    if (!json || json->type == JSON_NULL) return FORAGE_OK;
+    if (json->type != JSON_ARRAY)
+        return error_set(error, FORAGE_E_INVALID, "\"facets\": expected an array, got %s", json_type_name(json->type));
+    for (const json_value *facet = json->first; facet; facet = facet->next) {
+        if (r->n_facets == FUNNEL_MAX_FACETS)
+            return error_set(error, FORAGE_E_INVALID, "\"facets\": at most %d", FUNNEL_MAX_FACETS);
+        forage_status status = read_facet(facet, &r->facets[r->n_facets++], error);
+        if (status) return status;
+    }
+    return FORAGE_OK;
+}
+
+static forage_status read_context(const json_value *json, funnel_request *r, base_error *error) {
+    const json_value *context = json_get(json, "context");
+    if (!context || context->type == JSON_NULL) return FORAGE_OK;
+    if (context->type != JSON_OBJECT)
+        return error_set(error, FORAGE_E_INVALID, "\"context\": expected an object, got %s", json_type_name(context->type));
+    r->context = context;
+    return read_short(context, "language", 32, &r->context_language, error);
+}
+
+static forage_status read_fields(const json_value *json, funnel_request *r, base_error *error) {
+    const json_value *fields = json_get(json, "fields");
+    if (!fields || fields->type == JSON_NULL) return FORAGE_OK;
+    if (fields->type != JSON_ARRAY)
+        return error_set(error, FORAGE_E_INVALID, "\"fields\": expected an array of names, got %s", json_type_name(fields->type));
+    for (const json_value *name = fields->first; name; name = name->next)
+        if (name->type != JSON_STRING)
+            return error_set(error, FORAGE_E_INVALID, "\"fields\": expected names, got %s", json_type_name(name->type));
+    r->fields = fields;
+    return FORAGE_OK;
+}
+
+static forage_status read_numbers(const json_value *json, funnel_request *r, base_error *error) {
+    int64_t limit = r->limit, offset = r->offset, seed = 0, timeout = r->timeout_ms;
+    forage_status status = json_member_integer(json, "limit", 0, FUNNEL_MAX_LIMIT, &limit, error);
+    if (!status) status = json_member_integer(json, "offset", 0, FUNNEL_MAX_WINDOW, &offset, error);
+    if (!status) status = json_member_integer(json, "seed", 0, INT64_MAX, &seed, error);
+    if (!status) status = json_member_integer(json, "timeout_ms", 1, 60000, &timeout, error);
+    if (!status && limit + offset > FUNNEL_MAX_WINDOW)
+        return error_set(error, FORAGE_E_INVALID, "\"offset\" + \"limit\": at most %d", FUNNEL_MAX_WINDOW);
+    r->limit = (uint32_t)limit;
+    r->offset = (uint32_t)offset;
+    r->seed = (uint64_t)seed;
+    r->timeout_ms = (uint32_t)timeout;
+    return status;
+}
+
+forage_status funnel_request_read(const json_value *json, funnel_request *out, base_error *error) {
+    static const char *const members[] = {"query", "limit", "offset", "filter", "facets", "user", "session", "context",
+                                          "explain", "policy", "ranker", "log", "query_id", "timeout_ms", "fields", "seed",
+                                          NULL};
+    funnel_request r;
+    funnel_request_default(&r);
+    if (json->type != JSON_OBJECT)
+        return error_set(error, FORAGE_E_INVALID, "search: expected an object such as {\"query\": \"…\"}, got %s",
+                         json_type_name(json->type));
+    forage_status status = json_only_members(json, members, error);
+    if (!status) status = read_short(json, "query", MAX_QUERY, &r.query, error);
+    if (!status) status = read_short(json, "user", MAX_ID, &r.user, error);
+    if (!status) status = read_short(json, "session", MAX_ID, &r.session, error);
+    if (!status) status = read_short(json, "query_id", 128, &r.query_id, error);
+    if (!status) status = read_short(json, "policy", 32, &r.policy, error);
+    if (!status) status = read_short(json, "ranker", 32, &r.ranker, error);
+    if (!status) status = json_member_bool(json, "explain", &r.explain, error);
+    if (!status) status = json_member_bool(json, "log", &r.log, error);
+    if (!status) status = read_numbers(json, &r, error);
+    if (!status) status = read_facets(json_get(json, "facets"), &r, error);
+    if (!status) status = read_context(json, &r, error);
+    if (!status) status = read_fields(json, &r, error);
+    if (status) return status;
+    r.filter = json_get(json, "filter");
+    *out = r;
+    return FORAGE_OK;
+}

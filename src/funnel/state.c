@@ -1,0 +1,127 @@
+/* What was learned, kept: a saved state and the log since then give it back exactly. */
+#include "funnel/answer.h"
+
+#include "base/bytes.h"
+#include "base/log.h"
+
+#include <string.h>
+
+#define STATE_FORMAT 1
+
+/* Bytes under STORE_MODELS "learned": u8 format; u64 sequence of the last log record in it; string policy; string ranker;
+ * counters: u8 strategies, u64 searches, events, then u64 asked, depth, took_us, late, credited for each strategy. */
+static void write_counters(const funnel_counters *c, buffer *out) {
+    put_u8(out, RETRIEVE_STRATEGIES);
+    put_u64(out, c->searches);
+    put_u64(out, c->events);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
+        put_u64(out, c->asked[s]);
+        put_u64(out, c->depth[s]);
+        put_u64(out, c->took_us[s]);
+        put_u64(out, c->late[s]);
+        put_u64(out, c->credited[s]);
+    }
+}
+
+static void read_counters(byte_reader *in, funnel_counters *c) {
+    uint8_t n = read_u8(in);
+    c->searches = read_u64(in);
+    c->events = read_u64(in);
+    for (uint32_t s = 0; s < n && s < RETRIEVE_STRATEGIES; s++) {
+        c->asked[s] = read_u64(in);
+        c->depth[s] = read_u64(in);
+        c->took_us[s] = read_u64(in);
+        c->late[s] = read_u64(in);
+        c->credited[s] = read_u64(in);
+    }
+}
+
+forage_status funnel_save_state(funnel *f, store_txn *t, base_error *error) {
+    buffer state = {0}, part = {0};
+    put_u8(&state, STATE_FORMAT);
+    put_u64(&state, f->learned_sequence);
+    policy_save(f->learned, &part);
+    put_string(&state, (slice){part.data, part.size});
+    buffer_clear(&part);
+    ranker_save(f->ranker, &part);
+    put_string(&state, (slice){part.data, part.size});
+    write_counters(&f->counters, &state);
+    forage_status status = store_put(t, STORE_MODELS, SLICE("learned"), (slice){state.data, state.size}, error);
+    if (!status) f->saved_sequence = f->learned_sequence;
+    buffer_release(&state);
+    buffer_release(&part);
+    return status;
+}
+
+/* A state that cannot be used (another shape, damage) is no loss: the log has everything. */
+static void load_saved(funnel *f, store_txn *t) {
+    slice bytes;
+    if (store_get(t, STORE_MODELS, SLICE("learned"), &bytes)) return;
+    byte_reader in = byte_reader_of(bytes.data, bytes.size);
+    funnel_counters counters = {0};
+    uint8_t format = read_u8(&in);
+    uint64_t sequence = read_u64(&in);
+    slice policy_state = read_string(&in), ranker_state = read_string(&in);
+    read_counters(&in, &counters);
+    base_error why = {.message = "its bytes are damaged"};
+    if (in.failed || format != STATE_FORMAT || policy_load(f->learned, policy_state, &why)) {
+        log_warn("collection %s: the saved learning state cannot be used (%s); learning again from the log",
+                 collection_name(f->collection), why.message);
+        return;
+    }
+    if (ranker_load(f->ranker, ranker_state, &why))
+        log_warn("collection %s: the saved ranker cannot be used (%s); it starts from its prior",
+                 collection_name(f->collection), why.message);
+    f->learned_sequence = f->saved_sequence = sequence;
+    f->counters = counters;
+}
+
+static void learn_record(funnel *f, store_txn *t, slice record, arena *a) {
+    record_kind kind;
+    record_impression impression;
+    record_event event;
+    arena_reset(a);
+    if (record_kind_of(record, &kind)) return;
+    if (kind == RECORD_IMPRESSION) {
+        if (!record_read_impression(record, a, &impression)) funnel_learn_impression(f, &impression);
+        return;
+    }
+    uint8_t key[8];
+    slice joined;
+    if (record_read_event(record, &event)) return;
+    store_be64(key, event.impression);
+    if (!store_get(t, STORE_LOG, (slice){(const char *)key, 8}, &joined) && !record_read_impression(joined, a, &impression))
+        funnel_learn_event(f, &impression, &event);
+}
+
+static forage_status catch_up(funnel *f, store_txn *t, base_error *error) {
+    uint8_t from[8];
+    slice key, value;
+    store_cursor *cursor;
+    arena a;
+    store_be64(from, f->learned_sequence + 1);
+    forage_status status = store_cursor_open(t, STORE_LOG, (slice){(const char *)from, 8}, &cursor, error);
+    if (status) return status;
+    arena_init(&a, 0);
+    while (store_cursor_next(cursor, &key, &value)) {
+        if (key.size != 8) continue;
+        learn_record(f, t, value, &a);
+        f->learned_sequence = load_be64(key.data);
+    }
+    arena_release(&a);
+    store_cursor_close(cursor);
+    return FORAGE_OK;
+}
+
+forage_status funnel_load_state(funnel *f, base_error *error) {
+    store_txn *t;
+    forage_status status = store_read_begin(collection_store(f->collection), &t, error);
+    if (status) return status;
+    slice last;
+    f->next_sequence = 1;
+    if (store_last_key(t, STORE_LOG, &last) == FORAGE_OK && last.size == 8) f->next_sequence = load_be64(last.data) + 1;
+    load_saved(f, t);
+    status = catch_up(f, t, error);
+    store_read_end(t);
+    return status;
+}

@@ -1,0 +1,103 @@
+/* Understand: what may this query mean, and what is known about it already? */
+#include "funnel/answer.h"
+
+#include "collection/filter_json.h"
+
+#include <string.h>
+
+/* Popularity's share of the best possible lexical score: enough to order equals, too little to beat a word. */
+#define PRIOR_SHARE 0.1f
+
+/* Adds the words of the query as this language's fields hold them. A term that is there already counts as often as the
+ * first language had it. */
+static void add_terms(funnel_answer *a, text_language language, size_t *capacity) {
+    text_tokens found = text_analyze(a->analyzer, a->understood.text, language, UNDERSTAND_MAX_TOKENS);
+    text_token *used = arena_alloc(&a->memory, (found.count + 1) * sizeof *used);
+    size_t n = text_query_tokens(found, used), before = a->n_terms;
+    if (before + n > *capacity) {
+        *capacity = before + n;
+        sparse_query_term *grown = arena_alloc(&a->memory, *capacity * sizeof *grown);
+        if (before) memcpy(grown, a->terms, before * sizeof *grown);
+        a->terms = grown;
+    }
+    for (size_t i = 0; i < n; i++) {
+        slice key = sparse_text_key(&a->memory, used[i].term);
+        bool known = false;
+        for (size_t j = 0; j < before && !known; j++) known = slice_equal(a->terms[j].key, key);
+        if (!known) a->terms[a->n_terms++] = (sparse_query_term){.key = key, .weight = 1};
+    }
+}
+
+/* A document's words were stemmed by its field's language, so the query's are too, once for each language in use. */
+static void make_terms(funnel_answer *a) {
+    bool used[TEXT_LANGUAGES] = {false};
+    size_t capacity = 0;
+    for (uint32_t i = 0; i < a->schema->n_fields; i++) {
+        const schema_field *f = &a->schema->fields[i];
+        if (f->kind != SCHEMA_TEXT) continue;
+        used[f->language] = true;
+        if (f->detect) used[a->understood.language] = true;
+    }
+    a->n_terms = 0;
+    for (int language = 0; language < TEXT_LANGUAGES; language++)
+        if (used[language]) add_terms(a, (text_language)language, &capacity);
+    a->rarity = 0;
+    float best = 0;
+    for (size_t i = 0; i < a->n_terms; i++) {
+        float idf = sparse_idf(a->snapshot, a->terms[i].key);
+        best += idf;
+        if (idf > a->rarity) a->rarity = idf;
+    }
+    a->asked.prior_weight = PRIOR_SHARE * best;
+}
+
+static forage_status check_facets(const funnel_answer *a, base_error *error) {
+    for (size_t i = 0; i < a->request->n_facets; i++) {
+        const schema_field *field = schema_find(a->schema, a->request->facets[i].field);
+        if (!field)
+            return error_set(error, FORAGE_E_INVALID, "\"facets\": there is no field \"%.*s\"",
+                             SLICE_ARG(a->request->facets[i].field));
+        if (field->kind == SCHEMA_TEXT || field->kind == SCHEMA_VECTOR)
+            return error_set(error, FORAGE_E_INVALID, "\"facets\": \"%s\" is a %s field; keyword, number, date and reference "
+                             "fields can be counted", field->name, schema_kind_name(field->kind));
+    }
+    return FORAGE_OK;
+}
+
+/* The query's own language, where a request names it or the text shows it; else the collection's. */
+static void understand(funnel_answer *a) {
+    text_language context = TEXT_ANY;
+    if (a->request->context_language.size) (void)text_language_from_code(a->request->context_language, &context);
+    understand_type *known = arena_alloc(&a->memory, (a->n_types + 1) * sizeof *known);
+    for (size_t i = 0; i < a->n_types; i++) known[i] = (understand_type){a->types[i].name, a->types[i].documents};
+    understand_options options = {.default_language = a->schema->language, .context_language = context, .types = known,
+                                  .n_types = a->n_types};
+    understand_analyze(a->analyzer, a->request->query, &options, &a->memory, &a->understood);
+}
+
+forage_status funnel_understand(funnel_answer *a, base_error *error) {
+    funnel *f = a->funnel;
+    collection_refresh(f->collection);
+    a->schema = collection_schema(f->collection);
+    a->snapshot = collection_acquire(f->collection);
+    forage_status status = store_read_begin(collection_store(f->collection), &a->txn, error);
+    if (!status) status = check_facets(a, error);
+    const sparse_filter *filter = NULL;
+    if (!status) status = filter_read(a->schema, a->request->filter, a->analyzer, &a->memory, &filter, error);
+    if (status) return status;
+    a->n_types = collection_types(f->collection, a->snapshot, &a->memory, &a->types);
+    understand(a);
+    make_terms(a);
+    sparse_eligible_compute(a->snapshot, filter, &a->memory, &a->eligible);
+    a->memory_key = memory_key(a->understood.normalized);
+    a->n_rows = memory_lookup(a->txn, a->memory_key, &a->memory, &a->rows);
+    if (a->n_rows > FUNNEL_MAX_ROWS) a->n_rows = FUNNEL_MAX_ROWS;
+    float prior_weight = a->asked.prior_weight;
+    a->asked = (retrieve_request){
+        .collection = f->collection, .schema = a->schema, .snapshot = a->snapshot, .eligible = &a->eligible,
+        .matching = &a->eligible, .terms = a->terms, .n_terms = a->n_terms, .prior_weight = prior_weight,
+        .memory = a->rows, .n_memory = a->n_rows, .seed = random_u64(&a->random), .clock = &os_clock_system,
+        .deadline = clock_monotonic(&os_clock_system) + (int64_t)a->request->timeout_ms * 1000,
+    };
+    return FORAGE_OK;
+}

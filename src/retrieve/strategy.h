@@ -1,0 +1,59 @@
+/* Strategies: many ways to find candidates, behind one interface.
+ *
+ * A strategy is one small file and one line in registry.c. It is asked for its best `depth` documents and answers with a
+ * ranked list and raw scores of its own scale. Strategies run side by side on a thread pool; what a strategy needs from
+ * others (the set of matching documents, the best lexical hits) is said by `needs`, and it starts when that is there. */
+#ifndef RETRIEVE_STRATEGY_H
+#define RETRIEVE_STRATEGY_H
+
+#include "collection/collection.h"
+#include "memory/memory.h"
+
+typedef enum retrieve_needs {
+    RETRIEVE_NOTHING,  /* starts at once */
+    RETRIEVE_MATCHING, /* `matching` */
+    RETRIEVE_LEXICAL   /* `lexical` */
+} retrieve_needs;
+
+/* Everything is read-only and lives until the last strategy of the request has returned, also a late one. */
+typedef struct retrieve_request {
+    collection *collection;
+    const schema *schema;
+    const sparse_snapshot *snapshot;
+    const sparse_eligible *eligible; /* live documents that pass the filter */
+    const sparse_eligible *matching; /* of those, the ones with at least one word of the query; all when it has no words */
+    const sparse_query_term *terms;
+    size_t n_terms;
+    float prior_weight;              /* of popularity in the lexical score */
+    const memory_row *memory;        /* of this query, best first */
+    size_t n_memory;
+    const sparse_hit *lexical;       /* best lexical hits, best first */
+    size_t n_lexical;
+    uint64_t seed;                   /* of the strategy's random choices */
+    const os_clock *clock;
+    int64_t deadline;                /* monotonic microseconds */
+} retrieve_request;
+
+typedef struct retrieve_strategy {
+    const char *name;
+    const char *purpose;             /* one sentence for people */
+    retrieve_needs needs;
+    double prior_reward;             /* expected marginal reward of asking it deeply, before any event */
+    uint32_t fixed_depth;            /* in the static plan */
+    /* Whether it could find anything for this request; cheap. Called before `needs` are there. */
+    bool (*available)(const retrieve_request *r);
+    /* Up to `depth` candidates, best first, to hits (room for depth). Any thread. Checks r->deadline in long loops; *late
+     * when it gave up on time. Memory from `a`. */
+    size_t (*run)(const retrieve_request *r, uint32_t depth, arena *a, sparse_hit *hits, bool *late);
+} retrieve_strategy;
+
+#define RETRIEVE_STRATEGIES 6
+extern const retrieve_strategy *const retrieve_strategies[RETRIEVE_STRATEGIES];
+
+/* Their places in the list, for features that name one. */
+enum { RETRIEVE_IS_LEXICAL, RETRIEVE_IS_MEMORY, RETRIEVE_IS_POPULAR, RETRIEVE_IS_FRESH, RETRIEVE_IS_RELATED, RETRIEVE_IS_EXPLORE };
+
+extern const retrieve_strategy retrieve_lexical, retrieve_memory, retrieve_popular, retrieve_fresh, retrieve_related,
+    retrieve_explore;
+
+#endif
