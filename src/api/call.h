@@ -1,0 +1,57 @@
+/* One request on its way through the API; only this folder's files include it. */
+#ifndef API_CALL_H
+#define API_CALL_H
+
+#include "api/engine.h"
+
+typedef struct api_parameter {
+    slice name, value; /* decoded */
+} api_parameter;
+
+#define API_MAX_PARAMETERS 64
+
+typedef struct api_call {
+    forage *db;
+    const forage_request *request;
+    arena memory;
+    slice collection, id; /* from the path, decoded */
+    api_parameter parameters[API_MAX_PARAMETERS];
+    size_t n_parameters;
+    forage_collection *entry; /* when the route names a collection: acquired before the handler, released after */
+    bool created;
+
+    buffer body; /* of the answer */
+    json_writer json;
+    int http;    /* 0: 200 */
+    const char *content_type;
+    char next[256];
+} api_call;
+
+typedef forage_status (*api_handler)(api_call *c, base_error *error);
+
+slice api_parameter_of(const api_call *c, const char *name); /* empty when absent */
+forage_status api_parameter_integer(const api_call *c, const char *name, int64_t low, int64_t high, int64_t *out,
+                                    base_error *error);
+/* The body as JSON; an empty body is {}. */
+forage_status api_body(api_call *c, json_value **out, base_error *error);
+
+forage_status api_list_collections(api_call *c, base_error *error);
+forage_status api_put_collection(api_call *c, base_error *error);
+forage_status api_get_collection(api_call *c, base_error *error);
+forage_status api_delete_collection(api_call *c, base_error *error);
+forage_status api_post_documents(api_call *c, base_error *error);
+forage_status api_list_documents(api_call *c, base_error *error);
+forage_status api_get_document(api_call *c, base_error *error);
+forage_status api_delete_document(api_call *c, base_error *error);
+forage_status api_post_search(api_call *c, base_error *error);
+forage_status api_get_search(api_call *c, base_error *error);
+forage_status api_post_events(api_call *c, base_error *error);
+forage_status api_get_log(api_call *c, base_error *error);
+forage_status api_post_evaluate(api_call *c, base_error *error);
+forage_status api_get_stats(api_call *c, base_error *error);
+forage_status api_post_check(api_call *c, base_error *error);
+forage_status api_post_optimize(api_call *c, base_error *error);
+forage_status api_get_metrics(api_call *c, base_error *error);
+forage_status api_get_openapi(api_call *c, base_error *error);
+
+#endif

@@ -1,0 +1,228 @@
+/* A data folder: its lock, its format, its collections, opened when first used. */
+#include "api/engine.h"
+
+#include "base/log.h"
+#include "format/json.h"
+#include "os/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool engine_good_name(slice name) {
+    if (name.size < 1 || name.size > API_MAX_NAME) return false;
+    for (size_t i = 0; i < name.size; i++) {
+        char c = name.data[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!plain && !(i > 0 && (c == '-' || c == '_'))) return false;
+    }
+    return true;
+}
+
+/* ---- The folder ---- */
+
+static forage_status check_format(forage *db, arena *a, base_error *error) {
+    char *path = path_join(a, db->folder, "forage.json");
+    buffer text = {0};
+    json_value *json;
+    int64_t format = 0;
+    if (!os_exists(path)) {
+        if (db->options.read_only)
+            return error_set(error, FORAGE_E_NOT_FOUND, "%s is not a Forage data folder (no forage.json in it)", db->folder);
+        buffer_printf(&text, "{\"format\": %d}\n", API_FORMAT);
+        forage_status status = os_write_file(path, text.data, text.size, error);
+        buffer_release(&text);
+        return status;
+    }
+    forage_status status = os_read_file(path, 65536, &text, error);
+    if (!status && (json_read(a, (slice){text.data, text.size}, &json, NULL) ||
+                    json_member_integer(json, "format", 1, INT64_MAX, &format, NULL) || format == 0))
+        status = error_set(error, FORAGE_E_CORRUPT, "%s cannot be read; it should say {\"format\": %d}", path, API_FORMAT);
+    if (!status && format > API_FORMAT)
+        status = error_set(error, FORAGE_E_VERSION,
+                           "%s has format %lld; this program knows formats up to %d. Use a newer version of Forage", db->folder,
+                           (long long)format, API_FORMAT);
+    buffer_release(&text);
+    return status;
+}
+
+static forage_status lock_folder(forage *db, arena *a, base_error *error) {
+    char *path = path_join(a, db->folder, "forage.lock");
+    forage_status status = os_lock(path, &db->lock, error);
+    if (status != FORAGE_E_LOCKED) return status;
+    buffer owner = {0};
+    os_read_file(path, 32, &owner, NULL);
+    long pid = owner.size ? strtol(buffer_text(&owner), NULL, 10) : 0;
+    buffer_release(&owner);
+    return error_set(error, FORAGE_E_LOCKED,
+                     "another process (%ld) is writing to %s; stop it, or talk to it with --url if it is a server", pid,
+                     db->folder);
+}
+
+FORAGE_API forage_status forage_open(const char *folder, const forage_options *options, forage **out, forage_error *error) {
+    if (!folder || !*folder || !out) return error_set(error, FORAGE_E_INVALID, "forage_open: no folder given");
+    forage *db = mem_zalloc(1, sizeof *db);
+    db->folder = mem_strdup(folder);
+    db->lock = -1;
+    if (options) db->options = *options;
+    pthread_mutex_init(&db->mutex, NULL);
+    pthread_cond_init(&db->idle, NULL);
+    arena a;
+    arena_init(&a, 0);
+    forage_status status = FORAGE_OK;
+    if (!db->options.read_only) status = os_make_folders(folder, error);
+    else if (!os_exists(folder)) status = error_set(error, FORAGE_E_NOT_FOUND, "there is no data folder %s", folder);
+    if (!status && !db->options.read_only) status = lock_folder(db, &a, error);
+    if (!status) status = check_format(db, &a, error);
+    if (!status && !db->options.read_only) status = os_make_folders(path_join(&a, folder, "collections"), error);
+    arena_release(&a);
+    if (!status) {
+        db->pool = os_pool_create(db->options.threads, 1024);
+        *out = db;
+        return FORAGE_OK;
+    }
+    forage_close(db);
+    return status;
+}
+
+static void close_collection(forage_collection *c) {
+    funnel_close(c->funnel);
+    collection_close(c->collection);
+    free(c);
+}
+
+FORAGE_API void forage_close(forage *db) {
+    if (!db) return;
+    while (db->collections) {
+        forage_collection *next = db->collections->next;
+        close_collection(db->collections);
+        db->collections = next;
+    }
+    os_pool_destroy(db->pool);
+    os_unlock(db->lock);
+    pthread_mutex_destroy(&db->mutex);
+    pthread_cond_destroy(&db->idle);
+    free(db->folder);
+    free(db);
+}
+
+/* ---- Collections ---- */
+
+static char *collection_folder(const forage *db, arena *a, const char *name) {
+    return path_join(a, path_join(a, db->folder, "collections"), name);
+}
+
+static forage_status open_entry(forage *db, const char *name, forage_collection **out, base_error *error) {
+    arena a;
+    arena_init(&a, 0);
+    forage_collection *c = mem_zalloc(1, sizeof *c);
+    c->db = db;
+    memcpy(c->name, name, strlen(name) + 1);
+    collection_options options = {.read_only = db->options.read_only, .no_sync = db->options.no_sync,
+                                  .clock = os_clock_system};
+    forage_status status = collection_open(collection_folder(db, &a, name), name, &options, &c->collection, error);
+    if (!status) status = funnel_open(c->collection, db->pool, db->options.seed, &c->funnel, error);
+    arena_release(&a);
+    if (!status) {
+        *out = c;
+        return FORAGE_OK;
+    }
+    collection_close(c->collection);
+    free(c);
+    return status;
+}
+
+static forage_collection *find_open(forage *db, const char *name) {
+    for (forage_collection *c = db->collections; c; c = c->next)
+        if (strcmp(c->name, name) == 0) return c;
+    return NULL;
+}
+
+static bool is_there(const forage *db, const char *name) {
+    arena a;
+    arena_init(&a, 0);
+    bool there = os_exists(path_join(&a, collection_folder(db, &a, name), "store.mdb"));
+    arena_release(&a);
+    return there;
+}
+
+forage_status engine_acquire(forage *db, slice name, bool create, forage_collection **out, bool *created, base_error *error) {
+    if (!engine_good_name(name))
+        return error_set(error, FORAGE_E_INVALID, "collection \"%.*s\": a name has 1 to %d of a-z, 0-9, - and _ and starts with a "
+                         "letter or digit", SLICE_ARG(name), API_MAX_NAME);
+    char text[API_MAX_NAME + 1];
+    memcpy(text, name.data, name.size);
+    text[name.size] = '\0';
+    forage_status status = FORAGE_OK;
+    pthread_mutex_lock(&db->mutex);
+    forage_collection *c = find_open(db, text);
+    bool make = false;
+    if (c && c->dropped) {
+        status = error_set(error, FORAGE_E_NO_COLLECTION, "the collection \"%s\" is being removed", text);
+    } else if (!c) {
+        make = !is_there(db, text);
+        if (make && !create)
+            status = error_set(error, FORAGE_E_NO_COLLECTION, "there is no collection \"%s\"; create it with PUT /collections/%s "
+                               "or by importing into it", text, text);
+        else if (make && db->options.read_only)
+            status = error_set(error, FORAGE_E_READ_ONLY, "%s", status_message(FORAGE_E_READ_ONLY));
+        if (!status) status = open_entry(db, text, &c, error);
+        if (!status) {
+            c->next = db->collections;
+            db->collections = c;
+        }
+    }
+    if (!status) c->users++;
+    pthread_mutex_unlock(&db->mutex);
+    if (status) return status;
+    if (created) *created = make;
+    *out = c;
+    return FORAGE_OK;
+}
+
+void engine_release(forage_collection *c) {
+    if (!c) return;
+    forage *db = c->db;
+    pthread_mutex_lock(&db->mutex);
+    if (--c->users == 0) pthread_cond_broadcast(&db->idle);
+    pthread_mutex_unlock(&db->mutex);
+}
+
+/* Waits for calls in progress, then closes and removes. The files go to a hidden name first, so that a crash in between
+ * leaves no half of a collection. */
+forage_status engine_drop(forage *db, slice name, base_error *error) {
+    forage_collection *c;
+    if (db->options.read_only) return error_set(error, FORAGE_E_READ_ONLY, "%s", status_message(FORAGE_E_READ_ONLY));
+    forage_status status = engine_acquire(db, name, false, &c, NULL, error);
+    if (status) return status;
+    arena a;
+    arena_init(&a, 0);
+    pthread_mutex_lock(&db->mutex);
+    c->dropped = true;
+    while (c->users > 1) pthread_cond_wait(&db->idle, &db->mutex);
+    forage_collection **at = &db->collections;
+    while (*at != c) at = &(*at)->next;
+    *at = c->next;
+    char *folder = collection_folder(db, &a, c->name);
+    char *trash = collection_folder(db, &a, arena_printf(&a, ".removed-%s", c->name));
+    close_collection(c);
+    status = os_remove_tree(trash, error);
+    if (!status) status = os_rename(folder, trash, error);
+    if (!status) status = os_remove_tree(trash, error);
+    pthread_mutex_unlock(&db->mutex);
+    arena_release(&a);
+    return status;
+}
+
+forage_status engine_list(forage *db, arena *a, char ***names, size_t *n, base_error *error) {
+    char *folder = path_join(a, db->folder, "collections");
+    char **found;
+    size_t count;
+    *n = 0;
+    if (!os_exists(folder)) return FORAGE_OK;
+    forage_status status = os_list(folder, a, &found, &count, error);
+    if (status) return status;
+    for (size_t i = 0; i < count; i++)
+        if (engine_good_name(slice_of(found[i])) && is_there(db, found[i])) found[(*n)++] = found[i];
+    *names = found;
+    return FORAGE_OK;
+}
