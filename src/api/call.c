@@ -172,7 +172,7 @@ static void write_error(api_call *c, const base_error *error) {
 static forage_status answer(api_call *c, base_error *error) {
     slice parameters, target = slice_of(c->request->target);
     slice path = until(target, '?', &parameters);
-    const route *found;
+    const route *found = NULL;
     forage_status status = find_route(c, path, &found, error);
     if (status) return status;
     read_parameters(c, parameters);

@@ -28,11 +28,11 @@ static forage_status read_list(filter_reader *r, const json_value *json, sparse_
     if (json->type != JSON_ARRAY)
         return error_set(r->error, FORAGE_E_FILTER, "filter, \"%.*s\": expected an array of filters, got %s",
                          SLICE_ARG(json->key), json_type_name(json->type));
-    sparse_filter *node;
+    sparse_filter *node = NULL;
     forage_status status = make(r, kind, &node);
     const sparse_filter **tail = &node->first;
     for (const json_value *item = json->first; !status && item; item = item->next) {
-        sparse_filter *child;
+        sparse_filter *child = NULL;
         status = read_object(r, item, &child);
         if (status) break;
         *tail = child;
@@ -43,7 +43,7 @@ static forage_status read_list(filter_reader *r, const json_value *json, sparse_
 }
 
 static forage_status read_not(filter_reader *r, const json_value *json, sparse_filter **out) {
-    sparse_filter *node, *child;
+    sparse_filter *node = NULL, *child = NULL;
     forage_status status = make(r, SPARSE_FILTER_NOT, &node);
     if (!status) status = read_object(r, json, &child);
     if (status) return status;
@@ -74,7 +74,7 @@ static forage_status keyword_value(filter_reader *r, const schema_field *f, cons
 }
 
 static forage_status read_keywords(filter_reader *r, const schema_field *f, const json_value *json, sparse_filter **out) {
-    sparse_filter *node;
+    sparse_filter *node = NULL;
     forage_status status = make(r, SPARSE_FILTER_VALUES, &node);
     if (status) return status;
     node->field = (uint32_t)f->sparse;
@@ -96,7 +96,7 @@ static forage_status number_value(filter_reader *r, const schema_field *f, const
 }
 
 static forage_status read_equal(filter_reader *r, const schema_field *f, const json_value *json, sparse_filter **out) {
-    sparse_filter *node;
+    sparse_filter *node = NULL;
     forage_status status = make(r, SPARSE_FILTER_RANGE, &node);
     if (status) return status;
     node->field = (uint32_t)f->sparse;
@@ -109,11 +109,11 @@ static forage_status read_equal(filter_reader *r, const schema_field *f, const j
 /* "year": [1994, 2001] means any of them. */
 static forage_status read_numbers(filter_reader *r, const schema_field *f, const json_value *json, sparse_filter **out) {
     if (json->type != JSON_ARRAY) return read_equal(r, f, json, out);
-    sparse_filter *node;
+    sparse_filter *node = NULL;
     forage_status status = make(r, SPARSE_FILTER_OR, &node);
     const sparse_filter **tail = &node->first;
     for (const json_value *item = json->first; !status && item; item = item->next) {
-        sparse_filter *child;
+        sparse_filter *child = NULL;
         status = read_equal(r, f, item, &child);
         if (status) break;
         *tail = child;
@@ -132,7 +132,7 @@ static forage_status read_range(filter_reader *r, const schema_field *f, const j
         if (r->error) r->error->status = FORAGE_E_FILTER;
         return error_prefix(r->error, "filter, field \"%s\"", f->name), FORAGE_E_FILTER;
     }
-    sparse_filter *node;
+    sparse_filter *node = NULL;
     forage_status status = make(r, SPARSE_FILTER_RANGE, &node);
     if (status) return status;
     node->field = (uint32_t)f->sparse;
@@ -152,7 +152,7 @@ static forage_status read_range(filter_reader *r, const schema_field *f, const j
 
 static forage_status read_exists(filter_reader *r, const schema_field *f, const json_value *json, sparse_filter **out) {
     if (json->type != JSON_BOOL) return wrong_value(r, f->name, "true or false for \"exists\"", json);
-    sparse_filter *node, *negation;
+    sparse_filter *node = NULL, *negation = NULL;
     forage_status status = make(r, SPARSE_FILTER_EXISTS, &node);
     if (status) return status;
     node->field = (uint32_t)f->sparse;
@@ -192,11 +192,11 @@ static forage_status read_object(filter_reader *r, const json_value *json, spars
     if (json->type != JSON_OBJECT)
         return error_set(r->error, FORAGE_E_FILTER, "filter: expected an object such as {\"type\": \"book\"}, got %s",
                          json_type_name(json->type));
-    sparse_filter *node;
+    sparse_filter *node = NULL;
     forage_status status = make(r, SPARSE_FILTER_AND, &node);
     const sparse_filter **tail = &node->first;
     for (const json_value *member = json->first; !status && member; member = member->next) {
-        sparse_filter *child;
+        sparse_filter *child = NULL;
         status = read_member(r, member, &child);
         if (status) break;
         *tail = child;
@@ -211,7 +211,7 @@ forage_status filter_read(const schema *s, const json_value *json, text_analyzer
     *out = NULL;
     if (!json || json->type == JSON_NULL || (json->type == JSON_OBJECT && !json->count)) return FORAGE_OK;
     filter_reader r = {s, analyzer, a, error, 0};
-    sparse_filter *root;
+    sparse_filter *root = NULL;
     forage_status status = read_object(&r, json, &root);
     if (!status) *out = root;
     return status;

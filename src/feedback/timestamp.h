@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 
-#define TIMESTAMP_SIZE 40
+#define TIMESTAMP_SIZE 48
 
 /* "2008", "2008-06", "2008-06-12", "2008-06-12T10:00", "2008-06-12T10:00:00.123Z", "… 10:00:00+02:00" (T or a space; no
  * zone means UTC; a year may have a minus sign). False when it is none of these or not a day of the calendar. */

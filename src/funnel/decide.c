@@ -97,7 +97,7 @@ static uint32_t depth_for(const funnel_answer *a, uint32_t s) {
 }
 
 forage_status funnel_decide(funnel_answer *a, base_error *error) {
-    const policy *chosen;
+    const policy *chosen = NULL;
     forage_status status = choose(a, &chosen, error);
     if (status) return status;
     describe(a);

@@ -36,10 +36,20 @@ typedef struct sparse_config {
 slice sparse_text_key(arena *a, slice term);
 slice sparse_attribute_key(arena *a, uint32_t field, slice value);
 
-/* Collection-wide sums, over all live and not yet merged-away documents: they make idf and average lengths. */
+/* The form in which a term or value longer than SPARSE_MAX_TERM is indexed (and kept in the column): its first bytes and 16
+ * hexadecimal digits of its hash, SPARSE_MAX_TERM bytes in all, written to `room`. A shorter one is returned as it is. */
+slice sparse_term_form(slice value, char room[SPARSE_MAX_TERM]);
+
+/* A copy whose names live in `a`. */
+void sparse_config_copy(const sparse_config *config, arena *a, sparse_config *out);
+
+/* Collection-wide sums, over all live and not yet merged-away documents: they make idf and average lengths. The average
+ * length of a field is over the documents that have it, so that a rare field's matches are not taken for long ones. */
 typedef struct sparse_statistics {
     uint64_t documents;
     uint64_t length[SPARSE_MAX_FIELDS]; /* tokens per text field */
+    uint64_t having[SPARSE_MAX_FIELDS]; /* documents with at least one token in it */
 } sparse_statistics;
+void sparse_statistics_add(sparse_statistics *sum, const sparse_statistics *more);
 
 #endif

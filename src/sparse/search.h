@@ -32,19 +32,23 @@ typedef struct sparse_eligible {
     uint64_t *counts;       /* per part */
     uint64_t count;
 } sparse_eligible;
-/* filter NULL: no filter. Cost: without a filter nothing is copied. */
+/* filter NULL: no filter. Cost: without a filter nothing is copied. A field that is unknown or of another kind matches
+ * nothing; AND of no children is every document, OR of none is nothing, NOT of none is every document. Recursion is as
+ * deep as the tree, which the caller bounds. */
 void sparse_eligible_compute(const sparse_snapshot *s, const sparse_filter *filter, arena *a, sparse_eligible *out);
+
+#define SPARSE_MAX_QUERY_TERMS 16384 /* further ones are ignored */
 
 typedef struct sparse_query_term {
     slice key;     /* sparse_text_key or sparse_attribute_key */
-    float weight;  /* multiplies idf; 1 for a plain word, a repeated word adds up */
+    float weight;  /* multiplies idf; 1 for a plain word, a repeated word adds up; below 0 counts as 0 */
     bool required; /* only documents with it */
 } sparse_query_term;
 
 typedef struct sparse_query {
     const sparse_query_term *terms;
     size_t n_terms;
-    float prior_weight;  /* added to the score: prior_weight × the document's popularity prior in [0, 1] */
+    float prior_weight;  /* added to the score: prior_weight × the document's popularity prior in [0, 1]; below 0: 0 */
     float text_weight;   /* multiplies the terms' part (1: BM25; 0: documents that match, by prior alone) */
     const os_clock *clock; /* with `deadline`, checked between windows; NULL: none */
     int64_t deadline;    /* monotonic microseconds */
@@ -55,7 +59,11 @@ typedef struct sparse_hit {
     float score;
 } sparse_hit;
 
-/* The k best eligible documents that have at least one of the terms, exactly, best first. Returns how many.
+/* score(d) = text_weight · Σ_t weight_t · idf_t · (k1 + 1) · impact_t(d) + prior_weight · prior(d), where
+ * idf_t = ln(1 + (N − df_t + 0.5) / (df_t + 0.5)) over the whole snapshot and a repeated key is one term t.
+ *
+ * The k best eligible documents that have at least one of the terms, and all the required ones, exactly, best first.
+ * Returns how many.
  * *late (may be NULL): the deadline passed and the list is the best so far. */
 size_t sparse_search(const sparse_eligible *eligible, const sparse_query *query, size_t k, arena *a, sparse_hit *hits,
                      bool *late);
@@ -70,14 +78,17 @@ typedef struct sparse_term_story {
     float idf, impact /* 0 … 1 */, score;
     uint32_t frequency[SPARSE_MAX_FIELDS];
 } sparse_term_story;
+/* stories[i] tells about query->terms[i]; a repeated key's score is shared by weight. *prior is the prior's part of the
+ * score: the stories' scores and *prior add up to *score (to float rounding), and *score is to the bit what a search
+ * gives, or 0 when the search would not return the document. Allocates; not for hot paths. */
 void sparse_explain(const sparse_snapshot *s, const sparse_query *query, uint32_t document, sparse_term_story *stories,
                     float *prior, float *score);
 
 uint64_t sparse_document_frequency(const sparse_snapshot *s, slice key); /* dead ones included */
 float sparse_idf(const sparse_snapshot *s, slice key);
 
-/* Documents that match any term and are eligible: for facets and totals. Counting stops at `limit` (0: exact);
- * bits as in sparse_eligible. */
+/* The eligible documents that a search for the terms could return (any term, and all the required ones), with exact
+ * counts: for facets and totals. */
 void sparse_matching(const sparse_eligible *eligible, const sparse_query_term *terms, size_t n, arena *a,
                      sparse_eligible *out);
 
@@ -88,7 +99,7 @@ typedef struct sparse_facet_value {
 /* Counts of a keyword field over a set, most frequent first (ties by value), at most `limit`. */
 size_t sparse_facet_keyword(const sparse_eligible *set, uint32_t field, size_t limit, arena *a,
                             sparse_facet_value *out);
-/* Lowest, highest and how many have a value; and counts of up to n_buckets equal-width buckets. */
+/* Lowest, highest and how many have a finite value; and counts of n_buckets (64 at most) equal-width buckets. */
 typedef struct sparse_facet_range {
     uint64_t count;
     double low, high, width;
@@ -97,12 +108,15 @@ typedef struct sparse_facet_range {
 } sparse_facet_range;
 void sparse_facet_number(const sparse_eligible *set, uint32_t field, uint32_t n_buckets, sparse_facet_range *out);
 
-size_t sparse_top_popular(const sparse_eligible *eligible, size_t k, arena *a, sparse_hit *hits); /* score: the prior */
-size_t sparse_newest(const sparse_eligible *eligible, size_t k, arena *a, sparse_hit *hits);      /* by version, newest first */
-size_t sparse_sample(const sparse_eligible *eligible, size_t k, random_source *random, arena *a, sparse_hit *hits); /* uniform,
-                                                                                                 without replacement */
+/* The most popular; score: the prior. Cost: about k, unless few are eligible. */
+size_t sparse_top_popular(const sparse_eligible *eligible, size_t k, arena *a, sparse_hit *hits);
+/* By version, newest first; score: the version, rounded. */
+size_t sparse_newest(const sparse_eligible *eligible, size_t k, arena *a, sparse_hit *hits);
+/* Uniform, without replacement, in random order; score: 0. The same seed and snapshot give the same sample. */
+size_t sparse_sample(const sparse_eligible *eligible, size_t k, random_source *random, arena *a, sparse_hit *hits);
+/* Documents that have the value, most popular first; score: the prior. */
 size_t sparse_with_keyword(const sparse_eligible *eligible, uint32_t field, slice value, size_t k, arena *a,
-                           sparse_hit *hits); /* documents that have the value, most popular first */
+                           sparse_hit *hits);
 bool sparse_is_eligible(const sparse_eligible *eligible, uint32_t document);
 
 /* Column values of one live document. */

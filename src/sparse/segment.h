@@ -12,8 +12,9 @@
 
 typedef struct sparse_segment sparse_segment;
 
-/* `image` stays the caller's and must outlive the segment. Every offset is checked and every section's checksum verified
- * here, so that reading is memory-safe afterwards even for hostile bytes. FORAGE_E_CORRUPT, FORAGE_E_VERSION. */
+/* `image` stays the caller's, is 8-byte aligned and must outlive the segment. Every offset, place and ordinal is checked
+ * and every section's checksum verified here, so that reading is memory-safe afterwards even for hostile bytes: one pass
+ * over the bytes, some seconds per 10 GB. FORAGE_E_CORRUPT, FORAGE_E_VERSION. */
 forage_status sparse_segment_open(slice image, sparse_segment **out, base_error *error);
 void sparse_segment_close(sparse_segment *s);
 
@@ -24,9 +25,22 @@ bool sparse_segment_find(const sparse_segment *s, uint32_t document, uint32_t *p
 void sparse_segment_statistics(const sparse_segment *s, sparse_statistics *out);
 uint32_t sparse_segment_fields(const sparse_segment *s); /* known when it was built; later fields are absent */
 
+bool sparse_segment_matches(const sparse_segment *s, const sparse_config *config); /* the fields both have are alike */
+
+/* Arrays behind the two calls above, one element per place. */
+const uint32_t *sparse_segment_documents(const sparse_segment *s);
+const uint64_t *sparse_segment_versions(const sparse_segment *s);
+uint32_t sparse_segment_terms(const sparse_segment *s); /* in the dictionary; ordinals are below it */
+size_t sparse_segment_bytes(const sparse_segment *s);   /* of the image */
+uint64_t sparse_segment_checksum(const sparse_segment *s); /* covers every byte of it */
+
+/* What an impact stands for: the saturation x / (k1 + x) in [0, 1], to within 1/510. A keyword's posting counts as
+ * x = 1, so that it adds idf × weight to the score. */
+static inline float sparse_impact_value(uint8_t impact) { return (float)impact * (1.0f / 255.0f); }
+
 typedef struct sparse_block {
     uint32_t last;   /* last place in the block */
-    uint32_t offset; /* of its bytes */
+    uint32_t offset; /* of its bytes in the term's data */
     uint8_t bits;    /* per delta */
     uint8_t count_minus_1;
     uint8_t max_impact;
@@ -38,10 +52,16 @@ typedef struct sparse_term {
     uint32_t df;
     uint8_t max_impact;
     uint32_t n_blocks;
-    const sparse_block *blocks;
+    const sparse_block *blocks; /* NULL when there is one block: use sparse_term_blocks */
+    sparse_block single;
     const uint8_t *data;
-    uint32_t ordinal; /* of the term in the dictionary */
+    uint32_t ordinal;           /* of the term in the dictionary */
+    const uint8_t *frequencies; /* the cold section's bytes for this term */
+    size_t frequency_bytes;
 } sparse_term;
+
+/* The n_blocks blocks; the pointer holds while *t stays where it is. */
+static inline const sparse_block *sparse_term_blocks(const sparse_term *t) { return t->blocks ? t->blocks : &t->single; }
 
 bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out);
 /* Decodes block i: ascending places and their impacts. Returns how many (1 … SPARSE_BLOCK). Both arrays have room for
@@ -49,11 +69,18 @@ bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out);
 uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts);
 
 /* Terms in key order, from the first >= `from`: for merging, vocabulary and suggestions. */
-typedef struct sparse_term_walk { const sparse_segment *segment; uint32_t ordinal; uint8_t key[SPARSE_MAX_TERM + 16]; size_t key_size; uint64_t state[4]; } sparse_term_walk;
+typedef struct sparse_term_walk {
+    const sparse_segment *segment;
+    uint32_t ordinal; /* of the next term */
+    size_t key_size;
+    uint64_t state[4];
+    uint8_t key[SPARSE_MAX_TERM + 16];
+} sparse_term_walk;
 void sparse_term_walk_start(sparse_term_walk *w, const sparse_segment *s, slice from);
-bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term);
+bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term); /* key: until the next call */
 
-/* Exact frequency of the term in each text field of the document at `place`; false when it does not occur. */
+/* Exact frequency of the term in each text field of the document at `place` (all zero for a keyword); false when it
+ * does not occur. frequency[] is written in full, later fields too. Decodes one block. */
 bool sparse_term_frequencies(const sparse_term *t, uint32_t place, uint32_t frequency[SPARSE_MAX_FIELDS]);
 uint32_t sparse_segment_length(const sparse_segment *s, uint32_t field, uint32_t place); /* tokens; text fields */
 
@@ -66,8 +93,11 @@ typedef struct sparse_keywords {
 } sparse_keywords;
 bool sparse_segment_keywords(const sparse_segment *s, uint32_t field, sparse_keywords *out);
 slice sparse_segment_keyword_value(const sparse_segment *s, uint32_t field, uint32_t ordinal);
-const uint32_t *sparse_segment_by_popularity(const sparse_segment *s); /* places, most popular first; NULL without the field */
-const float *sparse_segment_prior(const sparse_segment *s, float *max); /* per place, in [0, 1]: log-scaled popularity; NULL without */
+const uint32_t *sparse_segment_by_popularity(const sparse_segment *s); /* places, most popular first, ties by
+                                                                        * document number; NULL without the field */
+const float *sparse_segment_prior(const sparse_segment *s, float *max); /* per place, in [0, 1]; NULL without */
+/* The prior of a popularity: log(1 + p) / log(1 + 10⁷), cut to [0, 1]; 0 for NaN. The same in every segment. */
+float sparse_prior_value(double popularity);
 
 forage_status sparse_segment_validate(const sparse_segment *s, base_error *error); /* decodes everything; for check and fuzzing */
 

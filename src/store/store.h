@@ -35,8 +35,10 @@ typedef struct store_options {
     uint64_t map_size;   /* 0: 256 GiB of address space, less if the machine refuses */
 } store_options;
 
-/* Opens or creates `folder`/store.mdb. FORAGE_E_LOCKED when another process writes to it, FORAGE_E_VERSION for a newer
- * format, FORAGE_E_CORRUPT when LMDB says so, FORAGE_E_NOT_FOUND for a read-only open of nothing. */
+/* Opens or creates `folder`/store.mdb. FORAGE_E_LOCKED when another process writes to it or this process has it open
+ * already (reading or writing), FORAGE_E_VERSION for a newer format, FORAGE_E_CORRUPT for a file that is damaged or cut
+ * short, FORAGE_E_NOT_FOUND for a read-only open of nothing. `options` may be NULL. A read-only open writes nothing but
+ * LMDB's table of readers beside the file, and does without it in a folder that it may not write to. */
 forage_status store_open(const char *folder, const store_options *options, store **out, base_error *error);
 void store_close(store *s); /* finishes queued jobs; NULL is a no-op */
 bool store_read_only(const store *s);
@@ -63,19 +65,23 @@ forage_status store_append(store_txn *t, store_table table, slice key, slice val
 forage_status store_delete(store_txn *t, store_table table, slice key, base_error *error); /* absent is success */
 
 typedef struct store_job {
-    /* Runs in the writer thread, inside the group's transaction. An error here must come before the first put. */
+    /* Runs in the writer thread, inside the group's transaction. An error should come before the first put: then this
+     * job alone is left out. After a put the whole group is undone and its other jobs run again, one by one. Jobs also
+     * run again when the map had to grow: so `apply` changes nothing but what it puts and its own results, and does
+     * not count on an earlier run. It may use store_write_async, never store_write or store_wait. */
     forage_status (*apply)(store_txn *t, void *self, base_error *error);
     /* Runs in the writer thread right after the commit, in commit order, before anyone is acknowledged: publishes.
-     * `status` is the commit's. May be NULL. */
+     * Called once for every job; `status` is the commit's, or that of an `apply` that failed. May be NULL. */
     void (*committed)(void *self, forage_status status);
     void *self;
 } store_job;
 
-/* Runs the job and returns after it is durable (or failed). FORAGE_E_READ_ONLY, FORAGE_E_CLOSED. */
+/* Runs the job and returns after it is durable (or failed). FORAGE_E_READ_ONLY, FORAGE_E_CLOSED while the store closes,
+ * FORAGE_E_FULL (the store stays usable), or what `apply` returned. Waits while more than 65,536 jobs wait. */
 forage_status store_write(store *s, const store_job *job, base_error *error);
 
-/* Queues the job and returns; `committed` is told the outcome (also when apply failed). False when more than 65,536 jobs wait:
- * the caller decides what to drop. */
+/* Queues the job and returns; `committed` is told the outcome (also when apply failed). False when more than 65,536 jobs
+ * wait (the caller decides what to drop), when the store closes, and when it is read-only. */
 bool store_write_async(store *s, const store_job *job);
 
 void store_wait(store *s); /* until everything queued so far is committed */

@@ -1,7 +1,8 @@
 /* Text to tokens: normalisation, word segmentation, folding, stopwords, stems. ICU, libstemmer and libexttextcat enter
  * the project in this folder (icu.c, stem.c, language.c). Analyzers are per thread; the language table is shared.
  *
- * Tokens of ASCII text never touch ICU; the fast path gives exactly the tokens ICU would give (tested). */
+ * Text in Latin, Greek, Cyrillic and Armenian letters never reaches ICU's segmenter; the fast path gives exactly the
+ * tokens ICU would give (tested). */
 #ifndef TEXT_ANALYZE_H
 #define TEXT_ANALYZE_H
 
@@ -39,11 +40,24 @@ typedef struct text_analyzer text_analyzer; /* scratch memory and handles; one p
 text_analyzer *text_analyzer_create(void);
 void text_analyzer_destroy(text_analyzer *a);
 
+/* How text becomes tokens, beyond Unicode's word rules (UAX #29):
+ * - "foo_bar", "node.js" and "1;2" are two tokens each; letters with dots are one ("U.S.A." → usa, "J.K." → jk);
+ * - numbers keep their point and lose their grouping (3.14 → 3.14, 1,000 → 1000); decimal digits become ASCII's;
+ * - one letter followed by # or ++ keeps it (c#, c++); emoji are tokens, other symbols are not;
+ * - apostrophes vanish (don't → dont, O'Brien → obrien) after clitics of the language: 's 'll 've 're 'd 'm in English,
+ *   's in German and Dutch, l' d' qu' … in French, Italian and Catalan, everything after the apostrophe in Turkish;
+ * - folding is the same for every language: NFKC, case, accents of Latin, Greek and Cyrillic letters (й, ї and ў are
+ *   letters), Hebrew points, Arabic harakat and tatweel; ß → ss, æ → ae, ø → o, ł → l, ı → i. */
+
 /* Tokens of `text` (any bytes: invalid UTF-8 becomes U+FFFD, which separates words). Stopwords come marked, not removed:
  * the index takes them all; a query drops marked ones unless nothing else would remain ("The Who", "to be or not to be").
  * Words longer than 64 bytes are cut; at most `limit` tokens are returned (0: no limit). The result lives until the
  * analyzer's next call. CJK and Thai text is segmented by ICU's dictionaries. */
 text_tokens text_analyze(text_analyzer *a, slice text, text_language language, size_t limit);
+
+/* The rule for queries: the tokens that are searched for, in order, written to `out` (room for `tokens.count`). Stopwords
+ * go, unless nothing else would remain: then all stay. Returns how many. */
+size_t text_query_tokens(text_tokens tokens, text_token *out);
 
 /* The memory's key for a query: folded, punctuation and repeated spaces gone, not stemmed, word order kept.
  * "  Café-Racers! " → "cafe racers". Lives in `out` (cleared first). */
@@ -52,6 +66,10 @@ void text_normalize_query(text_analyzer *a, slice query, buffer *out);
 /* A keyword's key for exact matching: trimmed, NFKC, case-folded, accents kept. */
 void text_normalize_keyword(text_analyzer *a, slice value, buffer *out);
 
+/* Strict UTF-8 (no surrogates, no overlong forms). `bad_offset` (may be NULL) is the first byte that is wrong. */
 bool text_valid_utf8(slice text, size_t *bad_offset);
+
+/* For tests: sends every byte through ICU, so that the fast path can be compared with it. */
+void text_analyzer_force_icu(text_analyzer *a, bool force);
 
 #endif

@@ -1,0 +1,72 @@
+#include "cli/arguments.h"
+
+#include "forage.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+const cli_command *const cli_commands[] = {
+    &command_import, &command_search, &command_event, &command_eval,     &command_serve,
+    &command_stats,  &command_check,  &command_export, &command_optimize, &command_collections, NULL};
+
+const cli_command *cli_command_find(const char *name) {
+    for (size_t i = 0; cli_commands[i]; i++)
+        if (strcmp(cli_commands[i]->name, name) == 0) return cli_commands[i];
+    return NULL;
+}
+
+static int unknown_command(const char *name) {
+    const char *names[32];
+    size_t n = 0;
+    for (size_t i = 0; cli_commands[i]; i++) names[n++] = cli_commands[i]->name;
+    names[n++] = "help";
+    names[n++] = "version";
+    names[n] = NULL;
+    const char *near = nearest_word(name, names);
+    if (near) return cli_usage_error(NULL, "there is no command \"%s\"; did you mean `forage %s`?", name, near);
+    return cli_usage_error(NULL, "there is no command \"%s\"", name);
+}
+
+static int print_version(bool json) {
+    printf(json ? "{\"version\":\"%s\"}\n" : "forage %s\n", forage_version());
+    return CLI_OK;
+}
+
+static int help(int argc, char **argv) {
+    if (argc == 0) {
+        help_print();
+        return CLI_OK;
+    }
+    const cli_command *command = cli_command_find(argv[0]);
+    if (!command) return unknown_command(argv[0]);
+    help_print_command(command);
+    return CLI_OK;
+}
+
+static int run(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "help";
+    bool asks_help = strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+    if (asks_help) return help(argc > 2 ? argc - 2 : 0, argv + 2);
+    if (strcmp(name, "version") == 0 || strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+        return print_version(argc > 2 && strcmp(argv[2], "--json") == 0);
+    const cli_command *command = cli_command_find(name);
+    if (!command) return unknown_command(name);
+    cli_arguments a;
+    int status = arguments_parse(command, argc - 2, argv + 2, &a);
+    if (status) return status;
+    if (arg_flag(&a, "help")) help_print_command(command);
+    else status = command->run(&a);
+    arguments_release(&a);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN); /* `forage export | head` ends with an error of its own */
+    int status = run(argc, argv);
+    if (fflush(stdout) != 0 && status == CLI_OK) {
+        cli_error("the output could not be written");
+        status = CLI_FAILED;
+    }
+    return status;
+}

@@ -1,0 +1,123 @@
+#include "cli/client.h"
+#include "cli/progress.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PAGE 1000
+
+static const cli_option options[] = {
+    {"what", 0, "WHAT", "documents (default), or log: impressions and events"},
+    {"output", 'o', "FILE", "write to a file (default: standard output); it appears when it is complete"},
+    {0}};
+
+static const char *page_target(arena *memory, const char *collection, const char *what, const char *after) {
+    buffer rest = {0};
+    buffer_printf(&rest, "/%s?limit=%d", what, PAGE);
+    if (after[0]) {
+        buffer_puts(&rest, "&after=");
+        percent_encode(&rest, slice_of(after));
+    }
+    const char *target = collection_target(memory, collection, buffer_text(&rest));
+    buffer_release(&rest);
+    return target;
+}
+
+static uint64_t count_lines(slice text) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < text.size; i++) n += text.data[i] == '\n';
+    return n;
+}
+
+static int write_pages(client *c, const char *collection, const char *what, FILE *out, progress *p, uint64_t *count) {
+    char after[256] = "";
+    int status = CLI_OK;
+    do {
+        arena memory;
+        arena_init(&memory, 0);
+        client_reply reply = {0};
+        status = client_send(c, "GET", page_target(&memory, collection, what, after), NULL, (slice){0}, &reply);
+        if (!status) status = client_check(c, &reply);
+        if (!status && fwrite(reply.body.data, 1, reply.body.size, out) != reply.body.size) {
+            cli_error("writing: %s", strerror(errno));
+            status = CLI_FAILED;
+        }
+        if (!status) *count += count_lines(reply.body);
+        memcpy(after, reply.next, sizeof after);
+        client_reply_release(&reply);
+        arena_release(&memory);
+        progress_show(p, 0, *count);
+    } while (!status && after[0]);
+    return status;
+}
+
+/* The file is written under another name first, so that a file of the wanted name is always whole. */
+static int export_to_file(client *c, const char *collection, const char *what, const char *path, progress *p,
+                          uint64_t *count) {
+    buffer partial = {0};
+    buffer_printf(&partial, "%s.partial", path);
+    const char *temporary = buffer_text(&partial);
+    FILE *out = fopen(temporary, "we");
+    int status = CLI_FAILED;
+    if (!out) {
+        cli_error("writing %s: %s", temporary, strerror(errno));
+        goto done;
+    }
+    status = write_pages(c, collection, what, out, p, count);
+    bool written = fflush(out) == 0 && fsync(fileno(out)) == 0;
+    written &= fclose(out) == 0;
+    if (!status && (!written || rename(temporary, path) != 0)) {
+        cli_error("writing %s: %s", path, strerror(errno));
+        status = CLI_FAILED;
+    }
+    if (status) unlink(temporary);
+done:
+    buffer_release(&partial);
+    return status;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static int run(const cli_arguments *a) {
+    const char *what = arg_text(a, "what", "documents"), *path = arg_text(a, "output", NULL);
+    if (a->n_words) return cli_usage_error(a->command, "\"%s\": name a file with --output", a->words[0]);
+    if (strcmp(what, "documents") != 0 && strcmp(what, "log") != 0)
+        return cli_usage_error(a->command, "--what: expected documents or log, got \"%s\"", what);
+    if (path && (ends_with(path, ".zst") || ends_with(path, ".gz")))
+        return cli_usage_error(a->command, "--output %s: the export is plain NDJSON; compress it with "
+                               "`forage export | zstd > FILE`", path);
+    client *c = NULL;
+    arena memory;
+    arena_init(&memory, 0);
+    const char *collection;
+    uint64_t count = 0;
+    bool quiet = arg_flag(a, "quiet") || !path;
+    progress p = progress_start(strcmp(what, "log") == 0 ? "lines" : "documents", 0, quiet);
+    int status = client_open(a, CLIENT_READS, &c);
+    if (!status) status = client_collection(c, a, &memory, NULL, &collection);
+    if (!status && path) status = export_to_file(c, collection, what, path, &p, &count);
+    else if (!status) status = write_pages(c, collection, what, stdout, &p, &count);
+    progress_clear(&p);
+    if (!status && path) {
+        if (arg_flag(a, "json")) printf("{\"lines\":%llu}\n", (unsigned long long)count);
+        else cli_note(a, "%llu lines written to %s", (unsigned long long)count, path);
+    }
+    client_close(c);
+    arena_release(&memory);
+    return status;
+}
+
+const cli_command command_export = {
+    "export", "writes documents or the log as NDJSON", "export [options]",
+    "What `forage export` writes, `forage import` reads. The log holds what was shown and what was done with it, with\n"
+    "the probability of every choice: enough to evaluate other policies.",
+    options, CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
+    "forage export -c books > books.ndjson\nforage export --what log -o log.ndjson\n"
+    "forage export | zstd > books.ndjson.zst",
+    run};

@@ -1,0 +1,130 @@
+#include "cli/client.h"
+#include "cli/search_filter.h"
+#include "cli/search_view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const cli_option options[] = {
+    {"limit", 'n', "N", "how many results (default: 10)"},
+    {"offset", 0, "N", "leave out the first N"},
+    {"where", 'w', "CONDITION", "field=value, field!=value, field>n, >=, <, <=; field=a,b for any of; repeatable"},
+    {"filter", 0, "JSON", "a filter as JSON, for all that --where cannot say"},
+    {"facet", 0, "FIELD", "count the values of a field; repeatable"},
+    {"user", 0, "ID", "who searches: results become personal"},
+    {"session", 0, "ID", "the visit it belongs to"},
+    {"policy", 0, "NAME", "who chooses the strategies, instead of the collection's policy"},
+    {"ranker", 0, "NAME", "who orders the results, instead of the collection's ranker"},
+    {"explain", 'e', NULL, "say for every result why it is there"},
+    {"no-log", 0, NULL, "do not keep the impression: nothing can be learned from this search"},
+    {0}};
+
+static const char *joined_words(const cli_arguments *a, arena *memory) {
+    buffer text = {0};
+    for (size_t i = 0; i < a->n_words; i++) {
+        if (i) buffer_putc(&text, ' ');
+        buffer_puts(&text, a->words[i]);
+    }
+    const char *out = arena_strndup(memory, text.data, text.size);
+    buffer_release(&text);
+    return out;
+}
+
+static void write_facets(json_writer *w, const cli_arguments *a) {
+    if (!arg_nth(a, "facet", 0)) return;
+    json_key(w, "facets");
+    json_begin_array(w);
+    for (size_t i = 0; arg_nth(a, "facet", i); i++) json_text(w, arg_nth(a, "facet", i));
+    json_end_array(w);
+}
+
+/* The body of POST …/search. `filter` is JSON, or empty. */
+static int write_request(const cli_arguments *a, arena *memory, slice filter, buffer *out) {
+    int64_t limit = 10, offset = 0;
+    int status = arg_integer(a, "limit", 1, 1000, &limit);
+    if (!status) status = arg_integer(a, "offset", 0, 10000, &offset);
+    if (status) return status;
+    json_writer w = json_writer_of(out);
+    json_begin_object(&w);
+    json_key(&w, "query");
+    json_text(&w, joined_words(a, memory));
+    json_key(&w, "limit");
+    json_integer(&w, limit);
+    json_key(&w, "offset");
+    json_integer(&w, offset);
+    if (filter.size) {
+        json_key(&w, "filter");
+        json_raw(&w, filter);
+    }
+    write_facets(&w, a);
+    static const char *const texts[] = {"user", "session", "policy", "ranker"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (!arg_text(a, texts[i], NULL)) continue;
+        json_key(&w, texts[i]);
+        json_text(&w, arg_text(a, texts[i], NULL));
+    }
+    if (arg_flag(a, "explain")) {
+        json_key(&w, "explain");
+        json_bool(&w, true);
+    }
+    if (arg_flag(a, "no-log")) {
+        json_key(&w, "log");
+        json_bool(&w, false);
+    }
+    json_end_object(&w);
+    return CLI_OK;
+}
+
+static void print_answer(const cli_arguments *a, const json_value *answer, arena *memory) {
+    int64_t offset = 0;
+    (void)arg_integer(a, "offset", 0, 10000, &offset);
+    buffer place = {0}; /* the same place as this search's */
+    static const char *const names[] = {"collection", "data", "url", "api-key-file"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (arg_text(a, names[i], NULL))
+            buffer_printf(&place, " --%s %s", names[i], shell_word(memory, slice_of(arg_text(a, names[i], NULL))));
+    bool hint = !arg_flag(a, "no-log") && !arg_flag(a, "quiet");
+    search_view_print(answer, memory, (size_t)offset + 1, hint ? buffer_text(&place) : NULL);
+    buffer_release(&place);
+}
+
+static int search(const cli_arguments *a, client *c, arena *memory) {
+    const char *collection;
+    buffer filter = {0}, request = {0};
+    json_value *answer;
+    slice text;
+    int status = client_collection(c, a, memory, NULL, &collection);
+    if (!status) status = search_filter_write(a, c, memory, collection, &filter);
+    if (!status) status = write_request(a, memory, (slice){filter.data, filter.size}, &request);
+    if (!status)
+        status = client_json(c, memory, "POST", collection_target(memory, collection, "/search"),
+                             (slice){request.data, request.size}, &answer, &text);
+    if (!status && arg_flag(a, "json")) printf("%.*s\n", (int)text.size, text.data);
+    else if (!status) print_answer(a, answer, memory);
+    buffer_release(&filter);
+    buffer_release(&request);
+    return status;
+}
+
+static int run(const cli_arguments *a) {
+    client *c = NULL;
+    arena memory;
+    arena_init(&memory, 0);
+    int status = client_open(a, CLIENT_READS, &c);
+    if (!status) status = search(a, c, &memory);
+    client_close(c);
+    arena_release(&memory);
+    return status;
+}
+
+const cli_command command_search = {
+    "search", "finds documents", "search [options] QUERY…",
+    "Without a query: what is popular, new and personal. Each search is logged, so that `forage event` can say later\n"
+    "which result was good; the next search has learned from it.",
+    options, CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
+    "forage search hunger games\n"
+    "forage search --where type=book --where 'year>=2000' --facet genre dystopia\n"
+    "forage search --explain -n 3 the hobbit\n"
+    "forage search --json --filter '{\"any\": [{\"year\": {\"lt\": 1900}}, {\"genre\": \"Drama\"}]}' love",
+    run};

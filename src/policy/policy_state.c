@@ -1,0 +1,153 @@
+/* A policy's state as bytes, little-endian:
+ *
+ *     u32 magic "FPOL", u16 version, string name (varint length, bytes), u32 S, u32 L, u32 F, L × u32 depths,
+ *     u64 updates,
+ *     "squarecb" only: S × (1 + L) regressions (the shared one, then each level's):
+ *         u64 time, f64 held, F (F + 1) / 2 × f64 A (rows of the lower triangle), F × f64 b
+ *     u64 hash64 (seed 0) of all bytes before it
+ *
+ * P and theta are not stored: they follow from A and b, so that bytes cannot contradict themselves. */
+#include "policy/policy_internal.h"
+
+#include "base/bytes.h"
+#include "base/hash.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define STATE_MAGIC 0x4c4f5046u /* "FPOL" */
+#define STATE_VERSION 1
+#define MAGNITUDE_LIMIT 1e15 /* of the numbers in A and b */
+
+static void save_regression(const regression *r, uint32_t F, buffer *out) {
+    put_u64(out, r->time);
+    put_f64(out, r->held);
+    for (uint32_t i = 0; i < F; i++)
+        for (uint32_t j = 0; j <= i; j++) put_f64(out, r->A[i * F + j]);
+    for (uint32_t i = 0; i < F; i++) put_f64(out, r->b[i]);
+}
+
+void policy_save(const policy *p, buffer *out) {
+    const policy_config *c = &p->config;
+    size_t first = out->size;
+    put_u32(out, STATE_MAGIC);
+    put_u16(out, STATE_VERSION);
+    put_string(out, slice_of(c->name));
+    put_u32(out, c->n_strategies);
+    put_u32(out, c->n_levels);
+    put_u32(out, c->n_features);
+    for (uint32_t l = 0; l < c->n_levels; l++) put_u32(out, c->depths[l]);
+    pthread_rwlock_rdlock(p->lock);
+    put_u64(out, p->updates);
+    for (uint32_t s = 0; p->models && s < c->n_strategies; s++) {
+        save_regression(&p->models[s].shared, c->n_features, out);
+        for (uint32_t l = 0; l < c->n_levels; l++) save_regression(&p->models[s].level[l], c->n_features, out);
+    }
+    pthread_rwlock_unlock(p->lock);
+    put_u64(out, hash64(out->data + first, out->size - first, 0));
+}
+
+static forage_status check_shape(byte_reader *r, const policy_config *c, base_error *error) {
+    slice name = read_string(r);
+    uint32_t S = read_u32(r), L = read_u32(r), F = read_u32(r);
+    if (r->failed) return error_set(error, FORAGE_E_CORRUPT, "policy state: cut short");
+    if (!slice_is(name, c->name))
+        return error_set(error, FORAGE_E_INVALID, "policy state: of a policy \"%.*s\", expected \"%s\"",
+                         SLICE_ARG(name), c->name);
+    if (S != c->n_strategies || L != c->n_levels || F != c->n_features)
+        return error_set(error, FORAGE_E_INVALID,
+                         "policy state: of %u strategies, %u levels, %u features; expected %u, %u, %u", S, L, F,
+                         c->n_strategies, c->n_levels, c->n_features);
+    for (uint32_t l = 0; l < L; l++) {
+        uint32_t depth = read_u32(r);
+        if (!r->failed && depth != c->depths[l])
+            return error_set(error, FORAGE_E_INVALID, "policy state: depth %u at level %u, expected %u", depth, l,
+                             c->depths[l]);
+    }
+    return FORAGE_OK;
+}
+
+static bool read_number(byte_reader *r, double *out) {
+    *out = read_f64(r);
+    return fabs(*out) <= MAGNITUDE_LIMIT; /* false for NaN */
+}
+
+/* The diagonal of A is the prior's precision plus squares. The margin is for rounding. */
+static bool load_regression(byte_reader *r, const regression_prior *prior, uint64_t updates, regression *out) {
+    uint32_t F = prior->F;
+    out->time = read_u64(r);
+    out->held = read_f64(r);
+    bool good = out->time <= updates && out->held >= REGRESSION_LEAST_HELD && out->held <= 1;
+    for (uint32_t i = 0; good && i < F; i++) {
+        for (uint32_t j = 0; good && j <= i; j++) good = read_number(r, &out->A[i * F + j]);
+        good = good && out->A[i * F + i] >= .999 * prior->precision[i];
+    }
+    for (uint32_t i = 0; good && i < F; i++) good = read_number(r, &out->b[i]);
+    return good && !r->failed && regression_solve(out, prior);
+}
+
+static forage_status load_models(byte_reader *r, const policy *p, uint64_t updates, policy_model *models,
+                                 base_error *error) {
+    regression_prior prior = policy_prior(p);
+    for (uint32_t s = 0; s < p->config.n_strategies; s++)
+        for (uint32_t l = 0; l <= p->config.n_levels; l++)
+            if (!load_regression(r, &prior, updates, l ? &models[s].level[l - 1] : &models[s].shared))
+                return error_set(error, FORAGE_E_CORRUPT, "policy state: strategy %u, regression %u: not a valid one",
+                                 s, l);
+    return FORAGE_OK;
+}
+
+static forage_status check_frame(slice state, base_error *error) {
+    byte_reader r = byte_reader_of(state.data, state.size);
+    uint32_t magic = read_u32(&r);
+    uint16_t version = read_u16(&r);
+    if (r.failed || magic != STATE_MAGIC)
+        return error_set(error, FORAGE_E_CORRUPT, "policy state: not a policy's state");
+    if (version != STATE_VERSION)
+        return error_set(error, FORAGE_E_VERSION, "policy state: version %u, expected %u", version, STATE_VERSION);
+    if (read_left(&r) < 8 || load_le64(state.data + state.size - 8) != hash64(state.data, state.size - 8, 0))
+        return error_set(error, FORAGE_E_CORRUPT, "policy state: checksum does not match");
+    return FORAGE_OK;
+}
+
+static void install(policy *p, uint64_t updates, policy_model **models, double **memory) {
+    pthread_rwlock_wrlock(p->lock);
+    p->updates = updates;
+    if (*models) {
+        policy_model *old_models = p->models;
+        double *old_memory = p->memory;
+        p->models = *models;
+        p->memory = *memory;
+        *models = old_models;
+        *memory = old_memory;
+        for (uint32_t s = 0; s < p->config.n_strategies; s++) policy_refresh_theta(p, s);
+    }
+    pthread_rwlock_unlock(p->lock);
+}
+
+forage_status policy_load(policy *p, slice state, base_error *error) {
+    policy_model *models = NULL;
+    double *memory = NULL;
+    forage_status status = check_frame(state, error);
+    if (status) return status;
+    byte_reader r = byte_reader_of(state.data + 6, state.size - 14);
+    status = check_shape(&r, &p->config, error);
+    if (status) return status;
+    uint64_t updates = read_u64(&r);
+    if (p->kind == POLICY_SQUARECB) {
+        models = mem_zalloc(p->config.n_strategies, sizeof *models);
+        memory = mem_zalloc(p->config.n_strategies * policy_model_doubles(p), sizeof *memory);
+        policy_models_init(p, models, memory);
+        status = load_models(&r, p, updates, models, error);
+        if (status) goto done;
+    }
+    if (r.failed || read_left(&r)) {
+        status = error_set(error, FORAGE_E_CORRUPT, "policy state: wrong size");
+        goto done;
+    }
+    install(p, updates, &models, &memory);
+done:
+    free(models);
+    free(memory);
+    return status;
+}

@@ -1,0 +1,54 @@
+/* Sets of places as bitmaps: bit p % 64 of word p / 64. In sets that others made (live documents) the bits at and after
+ * `count` in the last word may be anything, so whoever reads whole words masks them with placeset_word. */
+#ifndef SPARSE_PLACESET_H
+#define SPARSE_PLACESET_H
+
+#include "sparse/index.h"
+
+/* Adds the places of a term's postings, in a part of `count` places. */
+void placeset_add_term(uint64_t *bits, uint32_t count, const sparse_term *t);
+
+/* The words that a set over the largest part has. */
+size_t placeset_most_words(const sparse_snapshot *s);
+
+static inline size_t placeset_words(uint32_t count) {
+    return ((size_t)count + 63) / 64;
+}
+
+static inline bool placeset_has(const uint64_t *bits, uint32_t place) {
+    return bits[place >> 6] >> (place & 63) & 1;
+}
+
+static inline void placeset_add(uint64_t *bits, uint32_t place) {
+    bits[place >> 6] |= (uint64_t)1 << (place & 63);
+}
+
+/* Word i of a set over `count` places. bits NULL: every place. */
+static inline uint64_t placeset_word(const uint64_t *bits, size_t i, uint32_t count) {
+    uint64_t word = bits ? bits[i] : UINT64_MAX;
+    size_t left = count - i * 64;
+    return left < 64 ? word & (((uint64_t)1 << left) - 1) : word;
+}
+
+/* Spelt out, because the baseline x86-64 has no popcount instruction and the compiler's stand-in is a call. */
+static inline uint32_t placeset_ones(uint64_t x) {
+    x -= x >> 1 & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (uint32_t)(x * 0x0101010101010101u >> 56);
+}
+
+static inline uint64_t placeset_count(const uint64_t *bits, uint32_t count) {
+    uint64_t n = 0;
+    for (size_t i = 0, words = placeset_words(count); i < words; i++) n += placeset_ones(placeset_word(bits, i, count));
+    return n;
+}
+
+/* The next member of *word, which is not 0, as its place in word i; takes it out. */
+static inline uint32_t placeset_take(uint64_t *word, size_t i) {
+    uint32_t place = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(*word);
+    *word &= *word - 1;
+    return place;
+}
+
+#endif

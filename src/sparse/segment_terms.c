@@ -1,0 +1,286 @@
+/* The dictionary and the postings of an open segment.
+ *
+ * segment_check_terms reads every entry once when an image is opened; what it has accepted is decoded without checks
+ * later. Frequencies alone are checked whenever they are read, because few readers want them. */
+#include "sparse/segment_image.h"
+
+#include "sparse/segment_pack.h"
+
+enum { AT, POSTINGS, FREQUENCIES, BLOCKS }; /* sparse_term_walk.state: offsets in those sections */
+
+static void go_to(sparse_term_walk *w, uint64_t entries) {
+    const segment_entries *e = &w->segment->dictionary[entries];
+    w->ordinal = (uint32_t)(entries * SEGMENT_TERMS);
+    w->state[AT] = e->keys;
+    w->state[POSTINGS] = e->postings;
+    w->state[FREQUENCIES] = e->frequencies;
+    w->state[BLOCKS] = e->blocks;
+}
+
+/* --- checking ---------------------------------------------------------------------------------------------------- */
+
+/* The block's n places are >= base, ascend and end at `last`. A gap so large that the sum wraps breaks the ascent. */
+static bool check_places(const uint8_t *data, uint32_t n, uint32_t base, unsigned bits, uint32_t last) {
+    uint32_t places[SPARSE_BLOCK + 8], bad;
+    segment_unpack(data, n, base, bits, places);
+    bad = places[0] < base || places[n - 1] != last;
+    for (uint32_t i = 1; i < n; i++) bad |= places[i] <= places[i - 1];
+    return !bad;
+}
+
+static bool check_blocks(const sparse_term *t, size_t data_size) {
+    uint32_t base = 0;
+    size_t offset = 0;
+    for (uint32_t i = 0; i < t->n_blocks; i++) {
+        const sparse_block *b = &sparse_term_blocks(t)[i];
+        uint32_t n = i + 1 < t->n_blocks ? SPARSE_BLOCK : t->df - i * SPARSE_BLOCK;
+        if (b->count_minus_1 != n - 1 || b->bits > 32 || b->offset != offset || b->last >= t->segment->count) return false;
+        offset += segment_packed_size(n, b->bits) + n;
+        if (offset > data_size || !check_places(t->data + b->offset, n, base, b->bits, b->last)) return false;
+        base = b->last + 1;
+    }
+    return offset == data_size;
+}
+
+/* --- entries ----------------------------------------------------------------------------------------------------- */
+
+/* Reads the key of the entry at `p` over the one before. */
+static const uint8_t *next_key(sparse_term_walk *w, const uint8_t *p, const uint8_t *end) {
+    uint64_t shared, rest;
+    p = segment_get_varint(p, end, &shared);
+    if (p) p = segment_get_varint(p, end, &rest);
+    if (!p || shared > w->key_size || rest > SEGMENT_MAX_KEY - shared || rest > (uint64_t)(end - p)) return NULL;
+    memcpy(w->key + shared, p, rest);
+    w->key_size = shared + rest;
+    return p + rest;
+}
+
+static const uint8_t *skip_key(const uint8_t *p, const uint8_t *end, uint64_t *shared, slice *rest) {
+    uint64_t size;
+    p = segment_get_varint(p, end, shared);
+    if (p) p = segment_get_varint(p, end, &size);
+    if (!p || size > (uint64_t)(end - p)) return NULL;
+    *rest = (slice){(const char *)p, size};
+    return p + size;
+}
+
+static const uint8_t *single_entry(const sparse_segment *s, const uint8_t *p, bool text, sparse_term *t) {
+    uint64_t place;
+    p = segment_get_varint(p, s->keys_end, &place);
+    if (!p || place >= s->count || p == s->keys_end) return NULL;
+    t->max_impact = *p++;
+    t->single = (sparse_block){.last = (uint32_t)place, .max_impact = t->max_impact};
+    t->data = t->frequencies = p;
+    if (!text) return p;
+    segment_frequency f[SPARSE_MAX_FIELDS];
+    uint32_t n;
+    p = segment_get_frequencies(p, s->keys_end, s->n_text, f, &n);
+    if (p) t->frequency_bytes = (size_t)(p - t->frequencies);
+    return p;
+}
+
+static const uint8_t *block_entry(const sparse_segment *s, const uint8_t *p, sparse_term *t, uint64_t *size) {
+    uint64_t last;
+    p = segment_get_varint(p, s->keys_end, &last);
+    if (!p || last >= s->count || s->keys_end - p < 2) return NULL;
+    t->single = (sparse_block){
+        .last = (uint32_t)last, .bits = p[0], .count_minus_1 = (uint8_t)(t->df - 1), .max_impact = p[1]};
+    t->max_impact = p[1];
+    *size = segment_packed_size(t->df, t->single.bits) + t->df;
+    return p + 2;
+}
+
+static const uint8_t *blocks_entry(const sparse_segment *s, const uint8_t *p, uint64_t *block, sparse_term *t,
+                                   uint64_t *size) {
+    t->n_blocks = (t->df + SPARSE_BLOCK - 1) / SPARSE_BLOCK;
+    if (p == s->keys_end || *block > s->n_blocks || t->n_blocks > s->n_blocks - *block) return NULL;
+    t->blocks = s->blocks + *block;
+    t->max_impact = *p++;
+    *block += t->n_blocks;
+    return segment_get_varint(p, s->keys_end, size);
+}
+
+/* Reads what follows the key. `state` is moved on. */
+static const uint8_t *read_entry(const sparse_segment *s, const uint8_t *p, bool text, uint64_t state[4], sparse_term *t) {
+    uint64_t df, postings = 0, frequencies = 0;
+    p = segment_get_varint(p, s->keys_end, &df);
+    if (!p || df == 0 || df > s->count) return NULL;
+    t->segment = s;
+    t->df = (uint32_t)df;
+    t->n_blocks = 1;
+    t->blocks = NULL;
+    t->frequency_bytes = 0;
+    if (df == 1) return single_entry(s, p, text, t);
+    p = df <= SPARSE_BLOCK ? block_entry(s, p, t, &postings) : blocks_entry(s, p, &state[BLOCKS], t, &postings);
+    if (p) p = segment_get_varint(p, s->keys_end, &frequencies);
+    if (!p || state[POSTINGS] > s->postings_size || postings > s->postings_size - state[POSTINGS]) return NULL;
+    if (state[FREQUENCIES] > s->frequencies_size || frequencies > s->frequencies_size - state[FREQUENCIES]) return NULL;
+    t->data = s->postings + state[POSTINGS];
+    t->frequencies = s->frequencies + state[FREQUENCIES];
+    t->frequency_bytes = frequencies;
+    state[POSTINGS] += postings;
+    state[FREQUENCIES] += frequencies;
+    return p;
+}
+
+bool segment_next_term(sparse_term_walk *w, sparse_term *term, bool check) {
+    const sparse_segment *s = w->segment;
+    if (w->state[AT] > (uint64_t)(s->keys_end - s->keys)) return false;
+    if (w->ordinal % SEGMENT_TERMS == 0) w->key_size = 0;
+    const uint8_t *p = next_key(w, s->keys + w->state[AT], s->keys_end);
+    if (!p || w->key_size == 0) return false;
+    uint64_t postings = w->state[POSTINGS];
+    p = read_entry(s, p, w->key[0] == SPARSE_SPACE_TEXT, w->state, term);
+    if (!p) return false;
+    w->state[AT] = (uint64_t)(p - s->keys);
+    term->ordinal = w->ordinal++;
+    return !check || term->df == 1 || check_blocks(term, w->state[POSTINGS] - postings);
+}
+
+bool segment_check_terms(const sparse_segment *s) {
+    sparse_term_walk w = {.segment = s};
+    sparse_term term;
+    uint8_t last[SEGMENT_MAX_KEY];
+    size_t last_size = 0;
+    for (uint32_t i = 0; i < s->n_terms; i++) {
+        const segment_entries *e = &s->dictionary[i / SEGMENT_TERMS];
+        if (i % SEGMENT_TERMS == 0 && (e->keys != w.state[AT] || e->postings != w.state[POSTINGS] ||
+                                       e->frequencies != w.state[FREQUENCIES] || e->blocks != w.state[BLOCKS]))
+            return false;
+        if (!segment_next_term(&w, &term, true)) return false;
+        slice key = {(const char *)w.key, w.key_size};
+        if (slice_compare((slice){(const char *)last, last_size}, key) >= 0) return false;
+        memcpy(last, w.key, w.key_size);
+        last_size = w.key_size;
+    }
+    return w.state[AT] == (uint64_t)(s->keys_end - s->keys);
+}
+
+/* --- looking up -------------------------------------------------------------------------------------------------- */
+
+/* The last dictionary block whose first key is <= key, or false. */
+static bool find_entries(const sparse_segment *s, slice key, uint64_t *out) {
+    uint64_t low = 0, high = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2, shared;
+        slice first;
+        skip_key(s->keys + s->dictionary[middle].keys, s->keys_end, &shared, &first);
+        if (slice_compare(first, key) <= 0) low = middle + 1;
+        else high = middle;
+    }
+    if (low == 0) return false;
+    *out = low - 1;
+    return true;
+}
+
+static size_t common_prefix(slice a, slice b) {
+    size_t n = 0, most = a.size < b.size ? a.size : b.size;
+    while (n < most && a.data[n] == b.data[n]) n++;
+    return n;
+}
+
+/* Keys ascend, so an entry is compared only when it shares with its predecessor just what the predecessor shared with
+ * `key`: sharing more, it too is less; sharing less, it is greater. */
+bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out) {
+    uint64_t entries;
+    if (key.size == 0 || !find_entries(s, key, &entries)) return false;
+    sparse_term_walk w = {.segment = s};
+    go_to(&w, entries);
+    uint32_t end = w.ordinal + SEGMENT_TERMS < s->n_terms ? w.ordinal + SEGMENT_TERMS : s->n_terms;
+    const uint8_t *p = s->keys + w.state[AT];
+    bool text = key.data[0] == SPARSE_SPACE_TEXT;
+    size_t matched = 0;
+    char space = 0; /* of the entry's key */
+    for (; w.ordinal < end; w.ordinal++) {
+        uint64_t shared;
+        slice rest;
+        p = skip_key(p, s->keys_end, &shared, &rest);
+        if (!p || shared < matched) return false;
+        if (shared == 0) space = rest.data[0];
+        bool found = false;
+        if (shared == matched) {
+            slice wanted = {key.data + matched, key.size - matched};
+            size_t n = common_prefix(rest, wanted);
+            found = n == rest.size && n == wanted.size;
+            if (!found && n < rest.size && (n == wanted.size || (uint8_t)rest.data[n] > (uint8_t)wanted.data[n]))
+                return false;
+            matched += n;
+        }
+        p = read_entry(s, p, found ? text : space == SPARSE_SPACE_TEXT, w.state, out);
+        if (!p) return false;
+        if (!found) continue;
+        out->ordinal = w.ordinal;
+        return true;
+    }
+    return false;
+}
+
+void sparse_term_walk_start(sparse_term_walk *w, const sparse_segment *s, slice from) {
+    *w = (sparse_term_walk){.segment = s};
+    uint64_t entries = 0;
+    if (s->n_terms == 0 || !find_entries(s, from, &entries)) return;
+    go_to(w, entries);
+    for (sparse_term_walk ahead = *w; ahead.ordinal < s->n_terms; *w = ahead) {
+        sparse_term term;
+        if (!segment_next_term(&ahead, &term, false)) return;
+        if (slice_compare((slice){(const char *)ahead.key, ahead.key_size}, from) >= 0) return;
+    }
+}
+
+bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term) {
+    if (w->ordinal >= w->segment->n_terms || !segment_next_term(w, term, false)) return false;
+    *key = (slice){(const char *)w->key, w->key_size};
+    return true;
+}
+
+/* --- postings ---------------------------------------------------------------------------------------------------- */
+
+uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts) {
+    const sparse_block *b = &sparse_term_blocks(t)[i];
+    uint32_t n = b->count_minus_1 + 1u;
+    if (t->df == 1) {
+        places[0] = b->last;
+        impacts[0] = b->max_impact;
+        return 1;
+    }
+    const uint8_t *data = t->data + b->offset;
+    segment_unpack(data, n, i > 0 ? b[-1].last + 1 : 0, b->bits, places);
+    memcpy(impacts, data + segment_packed_size(n, b->bits), n);
+    return n;
+}
+
+bool segment_block_codes(const sparse_term *t, uint32_t i, const uint8_t **from, const uint8_t **end) {
+    size_t table = (size_t)(t->n_blocks - 1) * sizeof(uint32_t);
+    if (t->frequency_bytes < table) return false;
+    uint32_t start = 0;
+    if (i > 0) memcpy(&start, t->frequencies + (i - 1) * sizeof start, sizeof start);
+    if (start > t->frequency_bytes - table) return false;
+    *from = t->frequencies + table + start;
+    *end = t->frequencies + t->frequency_bytes;
+    return true;
+}
+
+bool sparse_term_frequencies(const sparse_term *t, uint32_t place, uint32_t frequency[SPARSE_MAX_FIELDS]) {
+    const sparse_block *blocks = sparse_term_blocks(t);
+    uint32_t low = 0, high = t->n_blocks;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (blocks[middle].last < place) low = middle + 1;
+        else high = middle;
+    }
+    if (low == t->n_blocks) return false;
+    uint32_t places[SPARSE_BLOCK + 8], at = 0;
+    uint8_t impacts[SPARSE_BLOCK + 8];
+    uint32_t n_places = sparse_block_decode(t, low, places, impacts);
+    while (at < n_places && places[at] < place) at++;
+    if (at == n_places || places[at] != place) return false;
+
+    memset(frequency, 0, SPARSE_MAX_FIELDS * sizeof *frequency);
+    const uint8_t *p, *end;
+    if (t->frequency_bytes == 0 || !segment_block_codes(t, low, &p, &end)) return true;
+    segment_frequency f[SPARSE_MAX_FIELDS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; p && i <= at; i++) p = segment_get_frequencies(p, end, t->segment->n_text, f, &n);
+    for (uint32_t i = 0; p && i < n; i++) frequency[t->segment->text_fields[f[i].ordinal]] = f[i].tf;
+    return true;
+}

@@ -1,0 +1,35 @@
+/* Writes a segment image from columns and from postings in key order: the one way that building and merging share. */
+#ifndef SPARSE_SEGMENT_WRITE_H
+#define SPARSE_SEGMENT_WRITE_H
+
+#include "sparse/segment_format.h"
+
+/* What is known of every place before the postings come. Arrays have `count` elements. */
+typedef struct segment_columns {
+    uint32_t count;
+    uint32_t *documents;
+    uint64_t *versions;
+    uint32_t *lengths[SPARSE_MAX_FIELDS]; /* text fields */
+    double *numbers[SPARSE_MAX_FIELDS];   /* number fields; NaN: none */
+} segment_columns;
+
+/* Lengths 0, numbers NaN, documents and versions uninitialised. */
+void segment_columns_init(segment_columns *c, const sparse_config *config, uint32_t count);
+void segment_columns_release(segment_columns *c);
+
+typedef struct segment_writer segment_writer;
+
+/* `columns` and `config` must outlive the writer. */
+segment_writer *segment_writer_create(const sparse_config *config, const segment_columns *columns,
+                                      const sparse_statistics *statistics);
+void segment_writer_destroy(segment_writer *w);
+
+/* The terms in ascending key order; the postings of each by ascending place, at least one. Frequencies are by ascending
+ * ordinal; a keyword has none. A key lives until its term ends. */
+void segment_writer_begin(segment_writer *w, slice key);
+void segment_writer_posting(segment_writer *w, uint32_t place, const segment_frequency *f, uint32_t n);
+void segment_writer_end(segment_writer *w);
+
+void segment_writer_finish(segment_writer *w, buffer *out); /* `out` is replaced; then only destroy */
+
+#endif

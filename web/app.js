@@ -1,0 +1,415 @@
+// The page: wires the elements, the address, the searcher and the server together. Each element draws; this file decides.
+
+import { Api } from './api.js';
+import { h, icon, typingIn } from './dom.js';
+import { milliseconds, plural, year } from './format.js';
+import { Movement } from './movement.js';
+import { Navigator, NOWHERE } from './place.js';
+import { askKey, Notices, showKeys } from './notices.js';
+import { countText } from './result-list.js';
+import { Searcher } from './searcher.js';
+import { Shape } from './schema.js';
+import { Sheet } from './side-panel.js';
+import { emptyCollectionState, nothingState, skeleton, startState } from './states.js';
+import { visitor } from './visitor.js';
+import './decision-strip.js';
+import './facet-panel.js';
+import './learning-view.js';
+import './search-box.js';
+
+const LEARNING_MS = 5000; // between two readings of the statistics while they are looked at
+const RETRY_S = { away: 4, busy: 2 };
+const LEARNED = 'Recorded. Search again: the engine has learned.';
+
+const one = selector => document.querySelector(selector);
+
+class App {
+    #api = new Api();
+    #navigator = new Navigator();
+    #searcher = new Searcher(this.#api, visitor(), new Movement());
+    #notices = new Notices({ toasts: one('.toasts'), banner: one('.banner'), live: one('#live') });
+    #box = one('search-box');
+    #list = one('result-list');
+    #facets = one('facet-panel');
+    #panel = one('side-panel');
+    #decision = one('decision-strip');
+    #learning = one('learning-view');
+    #shape = new Shape(null);
+    #collections = [];
+    #loaded = '';       // the collection whose schema #shape is
+    #rested = true;     // the address in the history is a finished search, not a half-typed one
+    #displayed = '';    // key of the results on screen
+    #tab = 'document';
+    #acted = new Set(); // "action:id", for the pressed state of the buttons
+    #panelTurn = 0;     // the newest request to fill the panel wins
+    #learningTimer = 0;
+    #filterSheet = new Sheet(this.#facets, one('.facets'), matchMedia('(max-width: 899px)'),
+        { label: 'Filters', kind: 'drawer', done: 'Show results' });
+    #panelSheet = new Sheet(this.#panel, one('.beside'), matchMedia('(max-width: 1199px)'),
+        { label: 'Result', kind: 'reader', onclose: () => this.#closePanel() });
+
+    get #context() {
+        return { shape: this.#shape, navigator: this.#navigator };
+    }
+
+    get #request() {
+        const { collection, query, filters } = this.#navigator.place;
+        return { collection, query, filters, facets: this.#facets.request(filters) };
+    }
+
+    async start() {
+        this.#decorate();
+        this.#listen();
+        one('.message').replaceChildren(skeleton());
+        await this.#attempt(async () => {
+            await this.#loadCollections();
+            await this.#arrive({ from: NOWHERE, to: this.#navigator.place, typed: false, first: true });
+        });
+    }
+
+    #decorate() {
+        one('#open-learning').append(icon('learning'));
+        one('#show-keys').append(icon('keyboard'));
+        one('#open-filters').append(icon('filter'), h('span', null, 'Filters'));
+        this.#showTheme();
+    }
+
+    #listen() {
+        const on = (target, handlers) => {
+            for (const [name, handler] of Object.entries(handlers)) {
+                target.addEventListener(name, event => handler(event.detail ?? {}, event));
+            }
+        };
+        on(this.#navigator, { change: change => this.#attempt(() => this.#arrive(change)) });
+        on(this.#searcher, {
+            results: result => this.#showResults(result),
+            facets: ({ shown }) => this.#facets.show(shown.facets, shown.request.filters),
+            busy: ({ busy }) => { this.#box.busy = busy; },
+            failed: ({ error, retry }) => this.#failed(error, retry),
+        });
+        on(this.#box, {
+            'query-typed': ({ query }) => this.#typed(query),
+            'query-entered': () => this.#entered(),
+            'leave-down': () => this.#list.focusFirst(),
+        });
+        on(document, {
+            'leave-up': () => this.#box.focus(),
+            'hit-open': ({ hit }) => this.#open(hit),
+            'hit-why': ({ hit }) => this.#why(hit),
+            'hit-act': ({ hit, action, quiet }) => this.#act(hit, action, quiet),
+            'hits-more': () => this.#more(),
+            'filters-changed': ({ filters }) => this.#navigator.go({ filters, document: '' }),
+            'facet-opened': () => this.#searcher.ask(this.#request),
+            'panel-close': () => this.#closePanel(),
+            'panel-tab': ({ tab }) => this.#turn(tab),
+            'learning-refresh': () => this.#readStats(),
+        });
+        document.addEventListener('keydown', event => this.#pressed(event));
+        one('#show-keys').addEventListener('click', showKeys);
+        one('#switch-theme').addEventListener('click', () => this.#switchTheme());
+        one('#open-filters').addEventListener('click', () => this.#filterSheet.open());
+        one('.collection select').addEventListener('change', event =>
+            this.#navigator.go({ ...NOWHERE, collection: event.target.value }));
+        matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#showTheme());
+    }
+
+    /* ---- Where we are ---- */
+
+    async #loadCollections() {
+        this.#collections = await this.#api.collections();
+        const [largest] = [...this.#collections].sort((a, b) => b.documents - a.documents);
+        this.#navigator.home = largest?.name ?? '';
+        const { place } = this.#navigator;
+        if (!this.#collections.some(known => known.name === place.collection)) place.collection = this.#navigator.home;
+        const select = one('.collection select');
+        select.replaceChildren(...this.#collections.map(({ name }) => h('option', { value: name }, name)));
+        one('.collection').hidden = this.#collections.length < 2;
+    }
+
+    async #loadSchema(name) {
+        const { schema, documents } = await this.#api.collection(name);
+        this.#shape = new Shape(schema);
+        this.#facets.groups = await this.#usefulFacets(name);
+        this.#loaded = name;
+        this.#box.hint = documents ? `Search ${plural(documents, 'document', 'documents')}` : 'Search';
+        one('.collection select').value = name;
+    }
+
+    // A keyword whose every value occurs once identifies documents and divides nothing; one look at the counts tells.
+    async #usefulFacets(name) {
+        const groups = this.#shape.facets(new Set());
+        const fields = groups.filter(group => group.kind === 'values').map(group => group.field).slice(0, 16);
+        try {
+            const { facets } = await this.#api.search(name, { query: '', limit: 1, log: false, facets: fields });
+            const useless = fields.filter(field => !facets?.[field]?.length || facets[field].every(one => one.count < 2));
+            return this.#shape.facets(new Set(useless));
+        } catch {
+            return groups; // asked again with the first search, whose failure the reader will hear of
+        }
+    }
+
+    async #arrive({ from, to, typed, first = false }) {
+        document.title = to.query ? `${to.query} – Forage` : 'Forage';
+        one('#open-learning').href = this.#navigator.href({ ...to, view: to.view ? '' : 'learning', document: '' });
+        one('#open-learning').dataset.place = '';
+        one('#open-learning').toggleAttribute('aria-current', to.view === 'learning');
+        if (!to.collection) {
+            one('.message').replaceChildren(emptyCollectionState(''));
+            return;
+        }
+        if (this.#loaded !== to.collection) await this.#loadSchema(to.collection);
+        this.#box.value = to.query;
+        this.#showView(to.view, from.view);
+        const searched = what => JSON.stringify([what.collection, what.query, what.filters]);
+        if (!typed && (first || searched(from) !== searched(to))) {
+            this.#rested = true;
+            await this.#searcher.ask(this.#request);
+        }
+        if (first || from.document !== to.document) await this.#showPanel(from);
+    }
+
+    #typed(query) {
+        // Half-typed queries replace each other in the history; a finished one keeps its place.
+        const replace = !this.#rested;
+        this.#rested = false;
+        this.#navigator.go({ query, document: '', view: '' }, { replace, typed: true });
+        this.#searcher.type(this.#request);
+    }
+
+    #entered() {
+        this.#rested = true;
+        this.#navigator.go({ view: '' });
+        this.#searcher.settle({ again: true });
+    }
+
+    #showView(view, before) {
+        const learning = view === 'learning';
+        document.body.classList.toggle('learning', learning);
+        one('.results-view').hidden = learning;
+        this.#learning.hidden = !learning;
+        clearInterval(this.#learningTimer);
+        if (!learning) return;
+        this.#learningTimer = setInterval(() => document.hidden || this.#readStats(), LEARNING_MS);
+        this.#readStats().then(() => before === view || this.#learning.focusHeading());
+    }
+
+    async #readStats() {
+        try {
+            this.#learning.show(await this.#api.stats(this.#navigator.place.collection));
+            this.#notices.calm();
+        } catch (error) {
+            this.#failed(error, () => this.#readStats());
+        }
+    }
+
+    /* ---- Results ---- */
+
+    #showResults({ shown, reason }) {
+        this.#notices.calm();
+        const { request, hits } = shown;
+        // In the middle of a word there may be no hit; the former ones, faded, are calmer than an empty page.
+        const between = reason === 'typing' && hits.length === 0 && this.#displayed !== '';
+        this.#list.stale = between;
+        this.#list.dataset.state = reason === 'typing' ? 'typing' : 'settled';
+        if (between) return;
+        if (reason === 'settled') this.#rested = true;
+        this.#showHead(shown);
+        this.#list.show({ hits, query: request.query, moved: shown.moved, acted: this.#acted, hasMore: this.#searcher.hasMore },
+            this.#context, { animate: shown.key === this.#displayed });
+        this.#displayed = shown.key;
+        this.#list.selected = this.#navigator.place.document;
+        if (!shown.complete) return;
+        this.#decision.show(shown.response);
+        this.#facets.show(shown.facets, request.filters);
+        if (reason === 'settled') this.#notices.announce(countText(shown.response.total));
+        if (this.#navigator.place.document) this.#showPanel(this.#navigator.place);
+    }
+
+    #showHead({ request, response, hits }) {
+        const filtered = Object.keys(request.filters).length > 0;
+        const start = !request.query.trim() && !filtered;
+        const empty = !hits.length && this.#collections.find(known => known.name === request.collection)?.documents === 0;
+        one('.intro').replaceChildren(...(start && hits.length ? [startState(hits, this.#context)] : []));
+        one('.message').replaceChildren(...(hits.length ? []
+            : empty ? [emptyCollectionState(request.collection)]
+                : [nothingState(request, this.#context, () => this.#navigator.go({ filters: {} }))]));
+        one('.results-head').hidden = !hits.length && !filtered;
+        one('.status').replaceChildren(...(start ? ['Popular now']
+            : [h('b', null, countText(response.total)), h('span', null, ` in ${milliseconds(response.took_ms)}`)]));
+        this.#showActiveFilters(request.filters);
+    }
+
+    #showActiveFilters(filters) {
+        const chips = Object.entries(filters).flatMap(([field, wanted]) => (Array.isArray(wanted)
+            ? wanted.map(value => chip(this.#shape.text(field, value), { ...filters, [field]: wanted.filter(other => other !== value) }))
+            : [chip(rangeText(field, wanted), { ...filters, [field]: [] })]));
+        const place = text => Object.fromEntries(Object.entries(text).filter(([, value]) => !Array.isArray(value) || value.length));
+        const navigator = this.#navigator;
+        function chip(text, rest) {
+            return h('li', null, h('button', {
+                type: 'button', class: 'filter-chip', 'aria-label': `Remove the filter ${text}`,
+                onclick: () => navigator.go({ filters: place(rest) }),
+            }, text, icon('clear')));
+        }
+        one('.active-filters').replaceChildren(...chips);
+        one('#open-filters').lastElementChild.textContent = chips.length ? `Filters (${chips.length})` : 'Filters';
+    }
+
+    async #more() {
+        const count = this.#searcher.shown?.hits.length ?? 0;
+        await this.#searcher.more();
+        this.#list.focusAfter(count);
+    }
+
+    /* ---- One result ---- */
+
+    #open(hit) {
+        this.#tab = 'document';
+        this.#goToDocument(hit.id);
+        this.#act(hit, 'click');
+    }
+
+    async #why(hit) {
+        const shown = await this.#searcher.explained();
+        if (!shown?.hits.some(known => known.id === hit.id)) return;
+        this.#tab = 'why';
+        this.#goToDocument(hit.id);
+    }
+
+    #goToDocument(id) {
+        if (this.#navigator.place.document === id) this.#showPanel(NOWHERE);
+        else this.#navigator.go({ document: id });
+    }
+
+    async #turn(tab) {
+        this.#tab = tab;
+        if (tab === 'why') await this.#searcher.explained();
+        await this.#showPanel(this.#navigator.place);
+    }
+
+    async #act(hit, action, quiet = false) {
+        const name = `${action}:${hit.id}`;
+        if (action !== 'click' && this.#acted.has(name)) {
+            this.#notices.toast('That is recorded already.');
+            return;
+        }
+        try {
+            if (!await this.#searcher.record(action, hit.id)) return;
+            this.#acted.add(name);
+            this.#list.pressed(action, hit.id);
+            if (this.#navigator.place.document === hit.id) this.#panel.pressed(action);
+            if (quiet) return;
+            this.#notices.toast(LEARNED, { label: 'Search again', run: () => this.#searcher.settle({ again: true }) });
+        } catch (error) {
+            if (error.kind === 'refused') this.#notices.toast(`Not recorded: ${error.message}`);
+            else this.#failed(error, () => this.#act(hit, action, quiet));
+        }
+    }
+
+    async #showPanel(from) {
+        const turn = ++this.#panelTurn;
+        const { document: id, collection } = this.#navigator.place;
+        this.#list.selected = id;
+        if (!id) {
+            this.#hidePanel(from.document);
+            return;
+        }
+        const { shown } = this.#searcher;
+        const hit = shown?.hits.find(known => known.id === id) ?? null;
+        const document = hit?.document ?? await this.#api.document(collection, id);
+        if (turn !== this.#panelTurn) return;
+        const explained = hit?.explain ? hit : null;
+        this.#panel.show({
+            tab: explained ? this.#tab : 'document', document, type: document[this.#shape.typeField], hit, shown, acted: this.#acted,
+        }, this.#context, this.#api);
+        one('.beside').hidden = false;
+        one('body').classList.add('reading');
+        this.#panelSheet.open();
+        if (from.document !== id) this.#panel.focusHeading();
+    }
+
+    #hidePanel(id) {
+        const held = this.#panel.contains(document.activeElement) || document.activeElement === document.body;
+        this.#panelSheet.close();
+        this.#panel.empty();
+        one('.beside').hidden = true;
+        one('body').classList.remove('reading');
+        if (held && id) this.#list.focusHit(id);
+    }
+
+    #closePanel() {
+        this.#navigator.go({ document: '' });
+    }
+
+    /* ---- Keys, colours, trouble ---- */
+
+    #pressed(event) {
+        if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+        if (event.key === 'Escape' && !one('dialog[open]')) {
+            if (this.#navigator.place.document) this.#closePanel();
+            else if (this.#navigator.place.view) this.#navigator.go({ view: '' });
+            return;
+        }
+        if (typingIn(event.target) || one('dialog[open]')) return;
+        if (event.key === '/') {
+            event.preventDefault();
+            this.#box.focus({ select: true });
+        } else if (event.key === '?') {
+            event.preventDefault();
+            showKeys();
+        }
+    }
+
+    get #isDark() {
+        const { theme } = document.documentElement.dataset;
+        return theme ? theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+    }
+
+    #switchTheme() {
+        const theme = this.#isDark ? 'light' : 'dark';
+        document.documentElement.dataset.theme = theme;
+        localStorage.setItem('forage.theme', theme);
+        this.#showTheme();
+    }
+
+    #showTheme() {
+        const button = one('#switch-theme');
+        const label = this.#isDark ? 'Light colours' : 'Dark colours';
+        button.replaceChildren(icon(this.#isDark ? 'sun' : 'moon'));
+        button.title = label;
+        button.setAttribute('aria-label', label);
+    }
+
+    async #attempt(work) {
+        try {
+            await work();
+        } catch (error) {
+            this.#failed(error, () => this.#attempt(work));
+        }
+    }
+
+    async #failed(error, retry) {
+        if (error.kind === 'aborted') return;
+        if (!error.kind) throw error; // a mistake of this page's, for the console
+        if (error.kind === 'key') {
+            const key = await askKey(this.#api.key !== '');
+            if (key) {
+                this.#api.key = key;
+                retry();
+            } else {
+                this.#notices.trouble('This server asks for an API key.', retry, 0);
+            }
+            return;
+        }
+        const text = error.kind === 'busy' ? 'The server is busy. Trying again in a moment.' : error.message;
+        this.#notices.trouble(text, retry, error.retryAfter || RETRY_S[error.kind] || 0);
+    }
+}
+
+function rangeText(field, { gte, lt }) {
+    const text = value => (/(^|_)year$/.test(field) ? year(value) : String(value));
+    if (gte === undefined) return `before ${text(lt)}`;
+    return lt === undefined ? `${text(gte)} and later` : `${text(gte)} – ${text(lt)}`;
+}
+
+new App().start();

@@ -1,0 +1,144 @@
+// The whole story of one hit: how the query was read, who found the document, and what put it where it is.
+
+import { bar, h, setVars } from './dom.js';
+import { humanise, integer, language, percent, plural, score, signed } from './format.js';
+import { strategyChip } from './strategies.js';
+
+/* shown: the settled results; hit: one of its hits, explained */
+export function explainView(shown, hit) {
+    const { explain } = hit;
+    if (!explain) return [h('p', { class: 'note' }, 'This server gave no explanation for this hit.')];
+    return [
+        summary(shown, hit),
+        section('How the query was read', interpretation(shown.response.interpretation, shown.request.query)),
+        section('Who found it', strategies(explain.strategies ?? [], shown.response.decision)),
+        section('What put it here', features(explain.features ?? [], explain.score ?? hit.score)),
+        section('Words', words(explain.terms ?? [])),
+        section('Memory', memory(explain.memory, shown.request.query)),
+    ];
+}
+
+function section(title, content) {
+    return h('section', { class: 'story', data: { part: title } }, h('h3', null, title), content);
+}
+
+function summary(shown, hit) {
+    const { features = [], strategies: found = [] } = hit.explain;
+    const [first] = [...features].sort((a, b) => b.contribution - a.contribution);
+    const total = shown.response.total;
+    return h('p', { class: 'lead' },
+        'Ranked ', h('b', null, String(hit.rank)), ` of ${total.relation === 'at_least' ? 'over ' : ''}${integer(total.value)}. `,
+        found.length ? `Found by ${listed(found.map(one => `${one.name} (at rank ${one.rank})`))}. ` : null,
+        first?.contribution > 0 ? ['What counts most is ', h('b', null, humanise(first.name).toLowerCase()), '.'] : null);
+}
+
+function interpretation(read, query) {
+    const readings = [...(read?.readings ?? [])].sort((a, b) => b.likelihood - a.likelihood);
+    if (!query.trim()) return h('p', { class: 'note' }, 'An empty query asks for what is popular, new and personal.');
+    return [
+        h('dl', { class: 'pairs' },
+            pair('As normalised', h('code', null, read.normalized)),
+            read.language ? pair('Language', language(read.language)) : null,
+            pair('Words', read.tokens?.length
+                ? h('span', { class: 'tokens' }, read.tokens.map(token => h('code', { class: 'token' }, token))) : 'none')),
+        h('table', { class: 'numbers' },
+            head('Reading', 'Likelihood'),
+            h('tbody', null, readings.map(reading => h('tr', null,
+                h('th', { scope: 'row' }, humanise(reading.kind), details(reading)),
+                h('td', null, h('span', { class: 'measure' }, bar(reading.likelihood), percent(reading.likelihood))))))),
+    ];
+}
+
+// A reading may say more than its kind: the person or the year that it found.
+function details(reading) {
+    const more = Object.entries(reading).filter(([name]) => name !== 'kind' && name !== 'likelihood')
+        .map(([name, value]) => `${humanise(name).toLowerCase()} ${typeof value === 'object' ? JSON.stringify(value) : value}`);
+    return more.length ? h('small', null, ` ${more.join(', ')}`) : null;
+}
+
+function strategies(found, decision) {
+    if (!found.length) return h('p', { class: 'note' }, 'No strategy named it.');
+    const depths = new Map(decision?.strategies?.map(one => [one.name, one.depth]));
+    return h('table', { class: 'numbers' },
+        head('Strategy', 'Rank', 'Of depth', 'Raw score'),
+        h('tbody', null, found.map(one => h('tr', null,
+            h('th', { scope: 'row' }, strategyChip(one.name)),
+            h('td', null, integer(one.rank)),
+            h('td', null, depths.has(one.name) ? integer(depths.get(one.name)) : '–'),
+            h('td', null, score(one.score))))));
+}
+
+function features(list, total) {
+    const weighed = list.filter(one => one.contribution !== undefined);
+    const ordered = [...weighed].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
+    const counted = ordered.filter(one => one.contribution !== 0);
+    // A ranker that is no weighted sum tells the values only.
+    const silent = list.filter(one => !counted.includes(one));
+    const most = Math.max(1e-9, ...counted.map(one => Math.abs(one.contribution)));
+    const signs = counted.some(one => one.contribution < 0);
+    return [
+        h('table', { class: `numbers features${signs ? ' both-signs' : ''}` },
+            h('thead', null, h('tr', null,
+                h('th', { scope: 'col' }, 'Feature'),
+                h('th', { scope: 'col', class: 'chart' }, h('span', { class: 'hidden-text' }, 'Contribution as a bar')),
+                h('th', { scope: 'col' }, 'Value × weight'), h('th', { scope: 'col' }, 'Adds'))),
+            h('tbody', null, counted.map(one => h('tr', null,
+                h('th', { scope: 'row' }, humanise(one.name)),
+                h('td', { class: 'chart' }, diverging(one.contribution / most)),
+                h('td', { class: 'formula' }, `${score(one.value)} × ${score(one.weight)}`),
+                h('td', { class: 'adds' }, signed(one.contribution))))),
+            h('tfoot', null, h('tr', null,
+                h('th', { scope: 'row', colspan: 3 }, 'Score'), h('td', { class: 'adds' }, score(total))))),
+        silent.length ? h('p', { class: 'note' }, `${counted.length ? 'Without weight' : 'Values'}: ${
+            listed(silent.map(one => `${humanise(one.name).toLowerCase()} ${score(one.value)}`))}.`) : null,
+    ];
+}
+
+/* A bar that starts in the middle (or at the left, when nothing is negative) and points to its sign. */
+export function diverging(share) {
+    const element = h('span', { class: `diverging ${share < 0 ? 'negative' : 'positive'}`, 'aria-hidden': 'true' });
+    setVars(element, { '--share': Math.min(1, Math.abs(share)) });
+    return element;
+}
+
+function words(terms) {
+    if (!terms.length) return h('p', { class: 'note' }, 'None of the query’s words is in this document; other strategies found it.');
+    return h('table', { class: 'numbers' },
+        head('Word', 'Where', 'Documents', 'Rarity (idf)', 'Impact', 'Score'),
+        h('tbody', null, terms.map(one => h('tr', null,
+            h('th', { scope: 'row' }, h('code', null, one.term)),
+            h('td', { class: 'where' }, Object.entries(one.field_frequencies ?? {})
+                .map(([field, count]) => (count > 1 ? `${field} ×${count}` : field)).join(', ') || '–'),
+            h('td', null, integer(one.document_frequency)),
+            h('td', null, score(one.idf)), h('td', null, score(one.impact)), h('td', null, score(one.score))))));
+}
+
+function memory(counts, query) {
+    const about = query.trim() ? `“${query.trim()}”` : 'the empty query';
+    if (!counts || (!counts.impressions && !counts.rewards)) {
+        return h('p', { class: 'note' }, `Nobody has been seen choosing it for ${about} yet. Click it, and search again.`);
+    }
+    const low = Math.max(0, counts.mean - counts.deviation);
+    const high = Math.min(1, counts.mean + counts.deviation);
+    return [
+        h('p', { class: 'note' }, `For ${about} it was shown ${plural(Math.round(counts.impressions), 'time', 'times')} and earned `
+            + `rewards of ${score(counts.rewards)}. Expected reward: ${score(counts.mean)} ± ${score(counts.deviation)}.`),
+        h('span', {
+            class: 'posterior', 'aria-hidden': 'true',
+            vars: { '--low': low, '--high': high, '--mean': Math.max(0, Math.min(1, counts.mean)) },
+        }),
+        h('span', { class: 'scale', 'aria-hidden': 'true' }, h('span', null, '0'), h('span', null, '1')),
+    ];
+}
+
+function pair(name, content) {
+    return h('div', null, h('dt', null, name), h('dd', null, content));
+}
+
+function head(...names) {
+    return h('thead', null, h('tr', null, names.map(name => h('th', { scope: 'col' }, name))));
+}
+
+function listed(words) {
+    return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
+}

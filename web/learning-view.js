@@ -1,0 +1,100 @@
+// <learning-view>: what the engine has learned so far, from the collection's statistics.
+
+import { bar, h, iconButton, send, setVars } from './dom.js';
+import { bytes, compact, humanise, integer, microseconds, number, percent, score, signed } from './format.js';
+import { strategyChip } from './strategies.js';
+
+class LearningView extends HTMLElement {
+    show(stats) {
+        const { policy, ranker } = stats;
+        this.replaceChildren(
+            h('header', { class: 'view-head' },
+                h('div', null, h('h1', { tabindex: -1 }, 'What the engine has learned'),
+                    h('p', { class: 'note' }, `Collection ${stats.name}. Every recorded event changes memory, policy and ranker at once.`)),
+                iconButton('refresh', 'Read the numbers again', { onclick: () => send(this, 'learning-refresh') })),
+            tiles(stats),
+            policy?.strategies?.length ? strategies(policy) : null,
+            ranker?.weights?.length ? weights(ranker) : null);
+    }
+
+    showError(message) {
+        this.replaceChildren(h('p', { class: 'note' }, message));
+    }
+
+    focusHeading() {
+        this.querySelector('h1')?.focus({ preventScroll: true });
+    }
+}
+
+function tiles(stats) {
+    const facts = [
+        ['Impressions', stats.impressions, 'result pages that were logged'],
+        ['Events', stats.events, 'clicks, likes and the like'],
+        ['Memory pairs', stats.memory_pairs, 'queries and documents it remembers together'],
+        ['Documents', stats.documents, stats.dead ? `${integer(stats.dead)} replaced or removed` : 'searchable'],
+        ['Terms', stats.terms, 'distinct words in the index'],
+    ].filter(([, value]) => value !== undefined);
+    return h('dl', { class: 'tiles' },
+        facts.map(([name, value, note]) => tile(name, value >= 1e6 ? compact(value) : integer(value), note)),
+        stats.index_bytes !== undefined ? tile('Index', bytes(stats.index_bytes),
+            `${integer(stats.segments)} segments; store ${bytes(stats.store_bytes)}`) : null);
+}
+
+function tile(name, value, note) {
+    return h('div', null, h('dt', null, name), h('dd', null, h('b', null, value), h('small', null, note)));
+}
+
+function strategies(policy) {
+    const deepest = Math.max(1, ...policy.strategies.map(one => one.mean_depth));
+    const slowest = Math.max(1, ...policy.strategies.map(one => one.mean_us));
+    return h('section', { class: 'card' },
+        h('h2', null, 'Which strategies it asks'),
+        h('p', { class: 'note' }, 'Policy ', h('b', null, policy.name), `, version ${integer(policy.version)}: `
+            + 'how often each strategy takes part, how deep it is asked, and what it costs.'),
+        h('div', { class: 'scroller', tabindex: 0, role: 'region', 'aria-label': 'Strategies' }, h('table', { class: 'numbers' },
+            h('thead', null, h('tr', null, ['Strategy', 'Takes part in', 'Mean depth', 'Mean time', 'Late']
+                .map(name => h('th', { scope: 'col' }, name)))),
+            h('tbody', null, policy.strategies.map(one => h('tr', { data: { strategy: one.name } },
+                h('th', { scope: 'row' }, strategyChip(one.name)),
+                measure(one.share, percent(one.share), `${integer(one.searches)} searches`),
+                measure(one.mean_depth / deepest, number(one.mean_depth)),
+                measure(one.mean_us / slowest, microseconds(one.mean_us)),
+                h('td', null, integer(one.late))))))));
+}
+
+function measure(share, text, title) {
+    return h('td', { title }, h('span', { class: 'measure' }, bar(share), h('span', null, text)));
+}
+
+function weights(ranker) {
+    const most = Math.max(1e-9, ...ranker.weights.flatMap(one => [Math.abs(one.weight), Math.abs(one.prior)]));
+    const ordered = [...ranker.weights].sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
+    return h('section', { class: 'card' },
+        h('h2', null, 'What counts in ranking'),
+        h('p', { class: 'note' }, 'Ranker ', h('b', null, ranker.name), `, version ${integer(ranker.version)}. `
+            + 'The bar is the weight now, the mark is where it started (its prior).'),
+        h('div', { class: 'scroller', tabindex: 0, role: 'region', 'aria-label': 'Weights' }, h('table', { class: 'numbers weights' },
+            h('thead', null, h('tr', null,
+                h('th', { scope: 'col' }, 'Feature'),
+                h('th', { scope: 'col', class: 'chart' }, h('span', { class: 'hidden-text' }, 'Weight and prior as a bar')),
+                ['Weight', 'Prior', 'Learned'].map(name => h('th', { scope: 'col' }, name)))),
+            h('tbody', null, ordered.map(one => h('tr', null,
+                h('th', { scope: 'row' }, humanise(one.feature)),
+                h('td', { class: 'chart' }, weightBar(one.weight / most, one.prior / most)),
+                h('td', null, score(one.weight)), h('td', null, score(one.prior)), learned(one)))))));
+}
+
+function learned({ weight, prior }) {
+    const change = weight - prior;
+    const visible = Math.abs(change) >= 0.0005;
+    return h('td', { class: !visible ? 'same' : change > 0 ? 'gain' : 'loss' }, visible ? signed(change) : '–');
+}
+
+function weightBar(weight, prior) {
+    const element = h('span', { class: `diverging both ${weight < 0 ? 'negative' : 'positive'}`, 'aria-hidden': 'true' },
+        h('span', { class: 'prior' }));
+    setVars(element, { '--share': Math.abs(weight), '--prior': prior });
+    return element;
+}
+
+customElements.define('learning-view', LearningView);

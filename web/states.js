@@ -1,0 +1,58 @@
+// What the results column says when there is something other than results to say.
+
+import { h } from './dom.js';
+
+const EXAMPLES = 6;
+
+/* The start page's examples: titles and names from what is popular, so that they always find something. */
+export function startState(hits, { shape, navigator }) {
+    const queries = [];
+    const add = text => {
+        const query = shortened(text);
+        if (query && !queries.some(one => one.toLowerCase() === query.toLowerCase())) queries.push(query);
+    };
+    for (const hit of hits) {
+        const [link] = shape.credits(hit.document).links;
+        add(queries.length % 2 && link ? link.text : shape.title(hit.document));
+        if (queries.length >= EXAMPLES) break;
+    }
+    return h('section', { class: 'start' },
+        h('h1', null, 'Search that learns'),
+        h('p', null, 'Type, choose, search again: every choice changes what is found and in which order, at once.'),
+        queries.length ? h('p', { class: 'examples' }, h('span', null, 'Try'),
+            queries.map(query => h('a', { href: navigator.hrefOfQuery(query), data: { place: '' } }, query))) : null);
+}
+
+// Long titles make poor buttons: the part before a subtitle or a bracket is what people would type.
+function shortened(text) {
+    const short = text.split(/[:(]| - /)[0].trim();
+    return short.length <= 32 ? short : '';
+}
+
+export function nothingState(request, { navigator }, clearFilters) {
+    const filtered = Object.keys(request.filters).length > 0;
+    const words = request.query.trim().split(/\s+/).filter(word => word.length > 1);
+    const fewer = words.length > 1 ? words.slice(0, 3) : [];
+    return h('section', { class: 'nothing' },
+        h('h2', null, request.query.trim() ? `Nothing found for “${request.query.trim()}”` : 'Nothing matches these filters'),
+        h('ul', null,
+            filtered ? h('li', null, h('button', { type: 'button', class: 'link-button', onclick: clearFilters }, 'Search without filters')) : null,
+            words.length ? h('li', null, 'Check the spelling, or write whole words') : null,
+            fewer.length ? h('li', { class: 'examples' }, 'Try one word alone: ', fewer.map(word =>
+                h('a', { href: navigator.hrefOfQuery(word), data: { place: '' } }, word))) : null,
+            request.query.trim() ? h('li', null, h('a', { href: navigator.hrefOfQuery(''), data: { place: '' } }, 'See what is popular')) : null));
+}
+
+export function emptyCollectionState(name) {
+    return h('section', { class: 'nothing' },
+        h('h2', null, name ? `The collection “${name}” holds no documents yet` : 'There is no collection yet'),
+        h('p', null, 'Documents can be imported on the command line or over HTTP:'),
+        h('pre', { tabindex: 0 }, `curl --data-binary @documents.ndjson \\\n     -H 'Content-Type: application/x-ndjson' \\\n     ${
+            location.origin}/collections/${name || 'books'}/documents`));
+}
+
+export function skeleton() {
+    return h('ol', { class: 'hits skeleton', 'aria-hidden': 'true' }, Array.from({ length: 6 }, () =>
+        h('li', { class: 'hit' }, h('span', { class: 'rank' }), h('span', { class: 'tile' }),
+            h('div', { class: 'hit-body' }, h('span'), h('span'), h('span')))));
+}
