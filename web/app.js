@@ -210,7 +210,7 @@ class App {
         // In the middle of a word there may be no hit; the former ones, faded, are calmer than an empty page.
         const between = reason === 'typing' && hits.length === 0 && this.#displayed !== '';
         this.#list.stale = between;
-        this.#list.dataset.state = reason === 'typing' ? 'typing' : 'settled';
+        Object.assign(this.#list.dataset, { state: reason === 'typing' ? 'typing' : 'settled', query: request.query });
         if (between) return;
         if (reason === 'settled') this.#rested = true;
         this.#showHead(shown);

@@ -14,6 +14,12 @@ class FacetPanel extends HTMLElement {
     #open = new Set();
     #expanded = new Set();
     #drawn = '';
+    #held = false;
+    #waiting = null; // what to show once the pointer is let go
+
+    connectedCallback() {
+        this.onpointerdown = () => this.#hold();
+    }
 
     set groups(groups) {
         this.#groups = groups;
@@ -31,7 +37,10 @@ class FacetPanel extends HTMLElement {
 
     /* facets: of the response; filters: the chosen ones */
     show(facets, filters) {
-        // Redrawing while a thumb is held would tear it from the hand; and equal facets need no redrawing.
+        if (this.#held) {
+            this.#waiting = [facets, filters];
+            return;
+        }
         const drawn = JSON.stringify([facets, filters]);
         if (drawn === this.#drawn) return;
         this.#drawn = drawn;
@@ -42,6 +51,18 @@ class FacetPanel extends HTMLElement {
                 any ? h('button', { type: 'button', class: 'link-button', onclick: () => this.#change({}) }, 'Clear all') : null),
             ...this.#groups.map(group => this.#group(group, facets[group.field], filters)).filter(Boolean));
         if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+    }
+
+    // Redrawing under a pressed pointer would tear a thumb from the hand, or lose a click between press and release.
+    #hold() {
+        this.#held = true;
+        const release = () => setTimeout(() => { // after the click that belongs to the release
+            this.#held = false;
+            if (this.#waiting) this.show(...this.#waiting);
+            this.#waiting = null;
+        });
+        addEventListener('pointerup', release, { once: true });
+        addEventListener('pointercancel', release, { once: true });
     }
 
     #group(group, facet, filters) {

@@ -12,6 +12,7 @@ class ResultList extends HTMLElement {
     #more;
     #hits = [];
     #active = 0;
+    #drawn = '';
 
     connectedCallback() {
         if (this.#list) return;
@@ -30,12 +31,20 @@ class ResultList extends HTMLElement {
 
     /* view: {hits, query, moved, acted, hasMore, stale}; context: {shape, navigator} */
     show(view, context, { animate = false } = {}) {
+        this.#more.hidden = !view.hasMore;
+        // The same list again (the logged search after the typed one): nothing on the screen needs to change.
+        const drawn = JSON.stringify([context.shape.names, view.query, view.hits.map(hit =>
+            [hit.id, hit.strategies, view.moved.get(hit.id), hit.document])]);
+        if (drawn === this.#drawn) {
+            this.#hits = view.hits;
+            return;
+        }
+        this.#drawn = drawn;
         const before = animate && !calm.matches ? this.#positions() : null;
         const focused = this.#list.contains(document.activeElement) ? document.activeElement.closest('.hit')?.dataset.id : null;
         this.#hits = view.hits;
         this.#list.replaceChildren(...view.hits.map(hit => hitElement(hit, context,
             { query: view.query, moved: view.moved.get(hit.id), acted: view.acted })));
-        this.#more.hidden = !view.hasMore;
         const again = focused ? view.hits.findIndex(hit => hit.id === focused) : -1;
         this.#activate(Math.max(0, again), { focus: focused !== null });
         if (before) this.#glide(before);

@@ -7,7 +7,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-enum { INPUT_SIZE = 128 * 1024, MAGIC_SIZE = 4 };
+enum { INPUT_SIZE = 64 * 1024, MAGIC_SIZE = 4 };
 #define ZSTD_SKIPPABLE 0x184D2A50u /* the last four bits are free */
 
 typedef enum kind { UNKNOWN, PLAIN, GZIP, ZSTD } kind;

@@ -1,7 +1,8 @@
-/* The reader: yajl finds the tokens, the callbacks build the tree, and the checks that yajl does not make are made here.
+/* The reader: yajl finds the tokens, the callbacks build the tree, and the checks that yajl does not make are made
+ * here.
  *
- * The text is copied into the arena once, so that strings without escapes need no copy of their own. yajl's own memory comes
- * from the arena too: reading allocates nothing else. */
+ * The text is copied into the arena once, so that strings without escapes need no copy of their own. yajl's own memory
+ * comes from the arena too: reading allocates nothing else. */
 #include "format/json.h"
 
 #include "base/hash.h"
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <yajl/yajl_parse.h>
 
-enum { LINEAR_KEYS = 12, FIRST_SLOTS = 64 };
+enum { LINEAR_KEYS = 32, FIRST_SLOTS = 128 };
 
 typedef struct slot {
     uint64_t hash;
@@ -25,6 +26,7 @@ typedef struct slot {
 /* An array or object that is being read. */
 typedef struct frame {
     json_value *container, *last;
+    uint64_t key_bits; /* one for each key: a key whose bit is clear is new, without a look at the others */
     slot *slots; /* of an object with more than LINEAR_KEYS members: an open hash table of its keys */
     size_t capacity;
 } frame;
@@ -78,8 +80,8 @@ static void prepare(void) {
 static const double powers_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                        1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
-/* Digits that fit a double's 53 bits, times or over an exact power of ten, round once: that is the right result. Returns
- * false when the number needs more care. */
+/* Digits that fit a double's 53 bits over an exact power of ten round once: that is the right result. Returns false
+ * when the number needs more care. */
 static bool short_number(slice text, double *number, int64_t *integer, bool *integral) {
     const char *p = text.data, *end = p + text.size;
     bool negative = *p == '-';
@@ -211,9 +213,19 @@ static void index_members(reader *r, frame *f) {
     insert(f, hash64(f->last->key.data, f->last->key.size, key_seed), f->last);
 }
 
+static uint64_t key_bit(slice key) {
+    unsigned mixed = (unsigned)key.size;
+    if (key.size) mixed += 5 * (unsigned char)key.data[0] + 11 * (unsigned char)key.data[key.size - 1];
+    return (uint64_t)1 << (mixed & 63);
+}
+
 static bool is_duplicate(reader *r, slice key) {
     frame *f = &r->frames[r->depth - 1];
     if (f->container->count <= LINEAR_KEYS) {
+        uint64_t bit = key_bit(key);
+        bool is_new = !(f->key_bits & bit);
+        f->key_bits |= bit;
+        if (is_new) return false;
         for (const json_value *m = f->container->first; m; m = m->next)
             if (slice_equal(m->key, key)) return true;
         return false;
@@ -281,8 +293,8 @@ static unsigned hex4(const char *p) {
     return value;
 }
 
-/* yajl turns half a surrogate pair into a question mark. The text is known to be JSON here, so every backslash begins an
- * escape inside a string. */
+/* yajl turns half a surrogate pair into a question mark. The text is known to be JSON here, so every backslash begins
+ * an escape inside a string. */
 static forage_status check_surrogates(const reader *r) {
     const char *end = r->text + r->size;
     for (const char *p = r->text; (p = memchr(p, '\\', (size_t)(end - p)));) {

@@ -132,8 +132,8 @@ static size_t print_integer(char *out, int64_t value) {
     return size;
 }
 
-/* Decimals of few digits: an integer below 2^53 over an exact power of ten rounds once, as reading the text does, so when
- * the quotient is the value the text reads back equal. 0 when there is no such text. */
+/* Decimals of few digits: an integer below 2^53 over an exact power of ten rounds once, as reading the text does, so
+ * when the quotient is the value the text reads back equal. 0 when there is no such text. */
 static size_t print_decimal(char *out, double value) {
     static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
     double size = fabs(value);
@@ -143,8 +143,8 @@ static size_t print_decimal(char *out, double value) {
         if (scaled / powers[places] != size) continue;
         size_t n = 0;
         if (value < 0) out[n++] = '-';
-        uint64_t whole = (uint64_t)scaled / (uint64_t)powers[places], rest = (uint64_t)scaled % (uint64_t)powers[places];
-        n += print_integer(out + n, (int64_t)whole);
+        uint64_t digits = (uint64_t)scaled, one = (uint64_t)powers[places], rest = digits % one;
+        n += print_integer(out + n, (int64_t)(digits / one));
         out[n++] = '.';
         for (uint64_t unit = (uint64_t)powers[places - 1]; unit; unit /= 10) out[n++] = (char)('0' + rest / unit % 10);
         return n;

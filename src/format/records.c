@@ -1,8 +1,8 @@
 /* The stream of records: recognising the format, and finding where one JSON value ends without parsing it.
  *
- * NDJSON is read by lines. Pretty-printed objects are accepted there too: an object that is not closed at its line's end
- * goes on with the next line, unless that begins with '{', or the line ends inside a string. Then the record is broken, and
- * ends there, so that one broken line costs one record and not the rest of the file. */
+ * NDJSON is read by lines. Pretty-printed objects are accepted there too: an object that is not closed at its line's
+ * end goes on with the next line, unless that begins with '{', or the line ends inside a string. Then the record is
+ * broken, and ends there, so that one broken line costs one record and not the rest of the file. */
 #include "format/records.h"
 
 #include "format/json_impl.h"
@@ -13,7 +13,7 @@
 #include <strings.h>
 
 #define DEFAULT_LIMIT ((size_t)16 << 20)
-enum { READ_SIZE = 256 * 1024 };
+enum { READ_SIZE = 64 * 1024 };
 
 /* --- The window --- */
 
@@ -164,7 +164,8 @@ static forage_status skip_object(records_reader *r, base_error *error) {
     return status;
 }
 
-static forage_status next_object(records_reader *r, slice *json, uint64_t *line, bool *recoverable, base_error *error) {
+static forage_status next_object(records_reader *r, slice *json, uint64_t *line, bool *recoverable,
+                                 base_error *error) {
     scan s = {0};
     size_t end = 0, size = 0;
     for (bool ends = false; !ends;) {
@@ -193,8 +194,8 @@ static forage_status broken(const records_reader *r, const char *what, base_erro
 static forage_status next_in_array(records_reader *r, bool *end, base_error *error) {
     bool comma = false;
     if (window_size(r) && r->array == ARRAY_AFTER) {
-        if (*window_at(r) != ',' && *window_at(r) != ']') return broken(r, "expected ',' or ']' after an element", error);
         comma = *window_at(r) == ',';
+        if (!comma && *window_at(r) != ']') return broken(r, "expected ',' or ']' after an element", error);
         if (comma) {
             window_skip(r, 1);
             forage_status status = skip_spaces(r, error);
@@ -219,7 +220,8 @@ static bool scan_word(scan *s, const char *text, size_t end) {
     return false;
 }
 
-static forage_status next_element(records_reader *r, slice *json, uint64_t *line, bool *recoverable, base_error *error) {
+static forage_status next_element(records_reader *r, slice *json, uint64_t *line, bool *recoverable,
+                                  base_error *error) {
     scan s = {0};
     bool word = !memchr("{[\"", *window_at(r), 3), large = false;
     r->array = ARRAY_AFTER;

@@ -1,9 +1,17 @@
 /* Records: whatever people have (NDJSON, a JSON array, CSV, TSV; plain, gzip or zstd) as a stream of JSON objects.
  *
- * The source is pulled through a callback, so a file of any size streams in bounded memory. Compression is recognised by
- * its first bytes, the format by name or by its first non-space bytes. CSV and TSV need a header line; cells become JSON
- * strings, or numbers when they are written canonically (no leading zeros, no plus); empty cells are left out.
- * zlib and zstd enter the project in inflate.c. */
+ * The source is pulled through a callback, so a file of any size streams in bounded memory. Compression is recognised
+ * by its first bytes, the format by name or by its first non-space bytes. zlib and zstd enter the project in inflate.c.
+ *
+ * NDJSON   a line is a record. An object that is not closed at its line's end goes on (pretty-printed objects), unless
+ *          the next line begins with '{'.
+ * JSON     an array of records, or objects one after the other.
+ * CSV      RFC 4180, with a header line; separated by ';' when the header has no comma but semicolons.
+ * TSV      with a header line; no quoting.
+ * Cells become JSON strings, or numbers when they are written canonically (no leading zeros, no plus, no exponent,
+ * whole numbers of at most 18 digits); empty cells and columns without a name are left out.
+ *
+ * A reader belongs to one thread at a time. */
 #ifndef FORMAT_RECORDS_H
 #define FORMAT_RECORDS_H
 
@@ -23,14 +31,16 @@ typedef struct records_options {
 
 typedef struct records_reader records_reader;
 
+/* `options` may be NULL. */
 records_reader *records_open(records_source source, void *self, const records_options *options);
 records_reader *records_open_memory(slice bytes, const records_options *options); /* `bytes` stay the caller's */
 void records_close(records_reader *r);
 
 /* The next record as one JSON text (an object, unless the input is malformed: it is not parsed here) and the line it
- * starts at (1-based). *end becomes true after the last. The text lives until the next call.
+ * starts at (1-based). After the last there is none and *end becomes true. The text lives until the next call.
  * A malformed record (unbalanced CSV quote, too long) gives an error once; reading goes on with the next record when
- * *recoverable, else the stream is over. */
+ * *recoverable, else the stream is over. Every message begins with "line N: ". FORAGE_E_INVALID (CSV, TSV and
+ * compressed data), FORAGE_E_JSON (arrays), FORAGE_E_TOO_LARGE, or what the source returned. */
 forage_status records_next(records_reader *r, slice *json, uint64_t *line, bool *end, bool *recoverable,
                            base_error *error);
 

@@ -96,7 +96,7 @@ static slice take_cell(records_reader *r, const char *text, size_t size, size_t 
     return (slice){r->cell.size ? r->cell.data : "", r->cell.size};
 }
 
-/* -?(0|[1-9][0-9]*)(\.[0-9]+)?, with whole numbers short enough to be exact. An exponent is more often part of a name. */
+/* -?(0|[1-9][0-9]*)(\.[0-9]+)?, whole numbers short enough to be exact. An exponent is more often part of a name. */
 static bool is_number(slice s) {
     size_t i = s.size && s.data[0] == '-', digits = i;
     while (i < s.size && s.data[i] >= '0' && s.data[i] <= '9') i++;

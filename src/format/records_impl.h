@@ -34,8 +34,8 @@ static inline size_t window_size(const records_reader *r) { return r->window.siz
 forage_status window_more(records_reader *r, base_error *error); /* more bytes, or `ended` */
 void window_skip(records_reader *r, size_t size);                /* counts the lines */
 
-/* The offset of the next line end at or after `from`, or of the input's end. When it lies more than the limit away, *too_long
- * is set, the offset is somewhere inside the line. */
+/* The offset of the next line end at or after `from`, or of the input's end. When it lies more than the limit away,
+ * *too_long is set and the offset is somewhere inside the line. */
 forage_status window_line(records_reader *r, size_t from, size_t *end, bool *too_long, base_error *error);
 forage_status window_skip_line(records_reader *r, base_error *error); /* through the next line end */
 

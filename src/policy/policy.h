@@ -59,7 +59,7 @@ typedef struct policy_decision {
 void policy_decide(const policy *p, const float *x, const uint32_t *allowed, random_source *random,
                    policy_decision *out);
 
-/* The decision was carried out; nothing is known of its reward yet: counts each strategy's drawn level with reward 0. */
+/* The decision was carried out; its reward is not known yet: counts each strategy's drawn level with reward 0. */
 void policy_observe(policy *p, const float *x, const policy_decision *d);
 
 /* Later, an event: adds reward[s] (the marginal value of strategy s to what was engaged with, at the level drawn) to

@@ -50,29 +50,18 @@ static void fill_values(filter_run *run, const sparse_filter *filter, uint64_t *
     }
 }
 
-/* One word from 64 truths, each a byte of 0 or 1: the product moves bit 0 of byte j to bit 56 + j. */
-static uint64_t pack_truths(const uint8_t truths[64]) {
-    uint64_t word = 0;
-    for (unsigned i = 0; i < 8; i++) {
-        uint64_t eight;
-        memcpy(&eight, truths + i * 8, 8);
-        word |= (eight * 0x0102040810204080u >> 56) << (i * 8);
-    }
-    return word;
-}
-
 /* low <= number <= high, with strict bounds already moved by one step; NaN fails both comparisons. */
 static void fill_between(const double *numbers, uint32_t count, double low, double high, uint64_t *bits) {
     uint8_t truths[64];
     uint32_t whole = count / 64, left = count % 64;
     for (uint32_t i = 0; i < whole; i++, numbers += 64) {
         for (uint32_t j = 0; j < 64; j++) truths[j] = (numbers[j] >= low) & (numbers[j] <= high);
-        bits[i] = pack_truths(truths);
+        bits[i] = placeset_pack(truths);
     }
     if (left == 0) return;
     memset(truths, 0, sizeof truths);
     for (uint32_t j = 0; j < left; j++) truths[j] = (numbers[j] >= low) & (numbers[j] <= high);
-    bits[whole] = pack_truths(truths);
+    bits[whole] = placeset_pack(truths);
 }
 
 static const double *numbers_of(const filter_run *run, uint32_t field) {

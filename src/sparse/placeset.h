@@ -5,6 +5,8 @@
 
 #include "sparse/index.h"
 
+#include <string.h>
+
 /* Adds the places of a term's postings, in a part of `count` places. */
 void placeset_add_term(uint64_t *bits, uint32_t count, const sparse_term *t);
 
@@ -42,6 +44,17 @@ static inline uint64_t placeset_count(const uint64_t *bits, uint32_t count) {
     uint64_t n = 0;
     for (size_t i = 0, words = placeset_words(count); i < words; i++) n += placeset_ones(placeset_word(bits, i, count));
     return n;
+}
+
+/* One word from 64 truths, each a byte of 0 or 1: the product moves bit 0 of byte j to bit 56 + j. */
+static inline uint64_t placeset_pack(const uint8_t truths[64]) {
+    uint64_t word = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t eight;
+        memcpy(&eight, truths + i * 8, 8);
+        word |= (eight * 0x0102040810204080u >> 56) << (i * 8);
+    }
+    return word;
 }
 
 /* The next member of *word, which is not 0, as its place in word i; takes it out. */

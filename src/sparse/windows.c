@@ -15,7 +15,6 @@
 #include <stdlib.h>
 
 #define WINDOW 4096u /* places; a power of two. Sums, candidates and one block fit into a 32 KiB cache side by side */
-#define GROUP 32u    /* sums tested at a time */
 #define NO_BLOCK UINT32_MAX
 
 typedef struct cursor {
@@ -227,22 +226,24 @@ static void collect_term(sparse_windows *w, cursor *c, uint32_t rest) {
     w->n = n;
 }
 
-/* From the window's sums, which are cleared: those that `rest` can still lift to what is needed. */
+/* From the window's sums, which are cleared: those eligible ones that `rest` can still lift to what is needed. */
 static void collect_sums(sparse_windows *w, uint32_t rest) {
     int32_t least = w->need > rest ? (int32_t)(w->need - rest) : 1;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < w->size; i += GROUP) {
+    for (uint32_t i = 0; i < w->size; i += 64) {
         const uint32_t *sums = w->sums + i;
         uint32_t any = 0;
-        for (uint32_t j = 0; j < GROUP; j++) any |= (uint32_t)-((int32_t)sums[j] >= least);
+        for (uint32_t j = 0; j < 64; j++) any |= (uint32_t)-((int32_t)sums[j] >= least);
         if (!any) continue;
-        for (uint32_t j = 0; j < GROUP; j++) {
+        uint8_t truths[64];
+        for (uint32_t j = 0; j < 64; j++) truths[j] = (int32_t)sums[j] >= least;
+        uint64_t word = placeset_pack(truths) & placeset_word(w->bits, (w->base + i) / 64, w->count);
+        while (word) {
+            uint32_t j = placeset_take(&word, 0);
             w->candidates[n] = i + j;
-            w->candidate_sums[n] = sums[j];
-            n += (int32_t)sums[j] >= least;
+            w->candidate_sums[n++] = sums[j];
         }
     }
-    while (n > 0 && w->candidates[n - 1] >= w->size) n--;
     w->n = n;
     memset(w->sums, 0, sizeof w->sums);
 }
@@ -354,6 +355,7 @@ static void collect_essential(sparse_windows *w, uint32_t rest, uint32_t n_essen
         if (!c->essential) continue;
         if (n_essential == 1) {
             collect_term(w, c, rest);
+            keep_eligible(w);
             return;
         }
         add_postings(w, c);
@@ -378,16 +380,14 @@ static uint32_t collect(sparse_windows *w, uint32_t n_eligible) {
     for (uint32_t i = 0; i < w->n_cursors; i++) w->cursors[i].essential = false;
     if (w->few && eligible_are_fewer(w, n_eligible)) {
         collect_eligible(w);
-    } else {
-        if (w->n_required) {
-            w->cursors[0].essential = true;
-            rest -= w->cursors[0].bound;
-            collect_term(w, &w->cursors[0], rest);
-        } else {
-            rest = split_terms(w, &n_essential);
-            collect_essential(w, rest, n_essential);
-        }
+    } else if (w->n_required) {
+        w->cursors[0].essential = true;
+        rest -= w->cursors[0].bound;
+        collect_term(w, &w->cursors[0], rest);
         keep_eligible(w);
+    } else {
+        rest = split_terms(w, &n_essential);
+        collect_essential(w, rest, n_essential);
     }
     w->n_lookups = 0;
     for (uint32_t i = 0; i < w->n_cursors; i++) {
@@ -419,34 +419,22 @@ static bool enter(sparse_windows *w) {
     return true;
 }
 
-static float largest_prior(const float *prior, uint32_t n) {
-    float lanes[8] = {0}, max = 0;
-    uint32_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        for (uint32_t j = 0; j < 8; j++) lanes[j] = prior[i + j] > lanes[j] ? prior[i + j] : lanes[j];
-    }
-    for (; i < n; i++) max = prior[i] > max ? prior[i] : max;
-    for (uint32_t j = 0; j < 8; j++) max = lanes[j] > max ? lanes[j] : max;
-    return max;
-}
-
-/* First with the part's largest prior, which costs nothing, then with the window's own. */
-static bool can_enter_heap(sparse_windows *w) {
-    w->need = needed_sum(w, w->prior_max);
-    if (w->total < w->need) return false;
-    if (!w->prior || !(w->threshold > 0)) return w->total > 0;
-    w->need = needed_sum(w, largest_prior(w->prior + w->base, w->size));
-    return w->total >= w->need;
+/* The candidates left lie far apart in the documents' numbers, which nobody has touched yet. */
+static void prefetch_documents(const sparse_windows *w) {
+    for (uint32_t i = 0; i < w->n; i++) __builtin_prefetch(&w->documents[w->base + w->candidates[i]]);
 }
 
 static void search_window(sparse_windows *w) {
     uint32_t n_eligible = 0;
     if (w->few && (n_eligible = count_eligible(w)) == 0) return;
-    if (!enter(w) || !can_enter_heap(w)) return;
+    if (!enter(w)) return;
+    w->need = needed_sum(w, w->prior_max);
+    if (w->total < w->need) return;
     uint32_t rest = collect(w, n_eligible);
     keep_promising(w, rest);
     for (uint32_t i = 0; i < w->n_lookups && w->n > 0; i++) {
         rest -= w->lookups[i]->bound;
+        if (i + 1 == w->n_lookups) prefetch_documents(w);
         look_up(w, w->lookups[i], rest);
     }
     offer_candidates(w);

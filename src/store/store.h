@@ -2,8 +2,8 @@
  *
  * One store is one LMDB environment (one per collection). One process writes (the lock file says who); any number of
  * processes read. All writes go through one writer thread: concurrent jobs share one transaction and one fsync (group
- * commit). A job runs in the writer thread, must validate before it writes, and is acknowledged after its transaction is
- * on disk. If the commit fails (disk full), every job of the group fails and nothing of it is stored.
+ * commit). A job runs in the writer thread, must validate before it writes, and is acknowledged after its transaction
+ * is on disk. If the commit fails (disk full), every job of the group fails and nothing of it is stored.
  *
  * Tables are LMDB named databases with byte-string keys in bytewise order. */
 #ifndef STORE_STORE_H
@@ -31,8 +31,8 @@ typedef enum store_table {
 
 typedef struct store_options {
     bool read_only;
-    bool no_sync;        /* tests and benchmarks only: acknowledged writes can be lost with the machine, not with the process */
-    uint64_t map_size;   /* 0: 256 GiB of address space, less if the machine refuses */
+    bool no_sync;      /* tests and benchmarks only: acknowledged writes can be lost with the machine, not the process */
+    uint64_t map_size; /* 0: 256 GiB of address space, less if the machine refuses; grows when it is used up */
 } store_options;
 
 /* Opens or creates `folder`/store.mdb. FORAGE_E_LOCKED when another process writes to it or this process has it open
@@ -44,10 +44,13 @@ void store_close(store *s); /* finishes queued jobs; NULL is a no-op */
 bool store_read_only(const store *s);
 uint64_t store_commit_number(store *s); /* grows with every commit of any process: cheap "did anything change?" */
 
-/* Reading. A read transaction is a snapshot; slices it returns live until it ends (or, in a write, until the next put). */
+/* Reading. A read transaction is a snapshot; slices it returns live until it ends (or, in a write, until the next
+ * put). It may pass from one thread to another, but is used by one at a time. End it soon: pages that it sees cannot be
+ * used again, and the map cannot grow. Beginning one is cheap. Up to 1,024 at a time, of all processes together:
+ * FORAGE_E_OVERLOADED. */
 forage_status store_read_begin(store *s, store_txn **out, base_error *error);
 void store_read_end(store_txn *t); /* NULL is a no-op */
-forage_status store_get(store_txn *t, store_table table, slice key, slice *out); /* FORAGE_E_NOT_FOUND without message */
+forage_status store_get(store_txn *t, store_table table, slice key, slice *out); /* FORAGE_E_NOT_FOUND */
 uint64_t store_count(store_txn *t, store_table table);
 uint64_t store_bytes(store *s); /* of the file in use */
 
@@ -58,10 +61,10 @@ bool store_cursor_next(store_cursor *c, slice *key, slice *value); /* false at t
 void store_cursor_close(store_cursor *c);
 forage_status store_last_key(store_txn *t, store_table table, slice *key); /* FORAGE_E_NOT_FOUND when empty */
 
-/* Writing: only inside a job. */
+/* Writing: only inside a job. Keys have 1 to 511 bytes, else FORAGE_E_INVALID. */
 forage_status store_put(store_txn *t, store_table table, slice key, slice value, base_error *error);
-forage_status store_append(store_txn *t, store_table table, slice key, slice value, base_error *error); /* greater than every
-                                                          key there is, or an ordinary put when it is not */
+/* Fills pages to the brim when the key is greater than every key there is; an ordinary put when it is not. */
+forage_status store_append(store_txn *t, store_table table, slice key, slice value, base_error *error);
 forage_status store_delete(store_txn *t, store_table table, slice key, base_error *error); /* absent is success */
 
 typedef struct store_job {
@@ -80,11 +83,13 @@ typedef struct store_job {
  * FORAGE_E_FULL (the store stays usable), or what `apply` returned. Waits while more than 65,536 jobs wait. */
 forage_status store_write(store *s, const store_job *job, base_error *error);
 
-/* Queues the job and returns; `committed` is told the outcome (also when apply failed). False when more than 65,536 jobs
- * wait (the caller decides what to drop), when the store closes, and when it is read-only. */
+/* Queues the job and returns; `committed` is told the outcome (also when apply failed). False when more than 65,536
+ * jobs wait (the caller decides what to drop), when the store closes, and when it is read-only. */
 bool store_write_async(store *s, const store_job *job);
 
 void store_wait(store *s); /* until everything queued so far is committed */
-forage_status store_check(store *s, base_error *error); /* walks every table */
+
+/* Looks at every page in use and walks every table: FORAGE_E_CORRUPT names what is damaged. Values have no checksum. */
+forage_status store_check(store *s, base_error *error);
 
 #endif

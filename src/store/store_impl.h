@@ -58,7 +58,7 @@ forage_status store_error(base_error *error, int code, const char *doing, const 
 forage_status store_write_error(const store *s, base_error *error, int code, const char *doing);
 
 /* Makes the map hold at least `need` bytes, at least doubling it. Waits for the readers of this process, but not for
- * ever: FORAGE_E_FULL when they do not end or the machine has no such address space. No write transaction may be open. */
+ * ever: FORAGE_E_FULL when they do not end or the machine has no such address space. No write may be going on. */
 forage_status store_grow_map(store *s, uint64_t need, base_error *error);
 
 void store_release_readers(store *s); /* at close */

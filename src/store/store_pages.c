@@ -1,8 +1,8 @@
-/* Looks at the pages of store.mdb as bytes, because LMDB trusts the file: a page that lies beyond the end of the file is a
- * SIGBUS there, a damaged one an abort.
+/* Looks at the pages of store.mdb as bytes, because LMDB trusts the file: a page that lies beyond the end of the file
+ * is a SIGBUS there, a damaged one an abort.
  *
- * The file's size alone does not tell that it was cut short: LMDB does not write pages that were taken and given back in one
- * transaction, so a sound file may end before its last page. Only a walk over the pages in use does tell.
+ * The file's size alone does not tell that it was cut short: LMDB does not write pages that were taken and given back
+ * in one transaction, so a sound file may end before its last page. Only a walk over the pages in use does tell.
  *
  * The layout (LMDB data version 1, 64 bit, little-endian), sizes in bytes:
  *   page      number 8, pad 2, flags 2, then lower 2 and upper 2 (or, of an overflow page, how many pages 4), then
@@ -57,8 +57,8 @@ typedef struct walk {
 } walk;
 
 static forage_status damaged(base_error *error, const char *path, uint64_t page, const char *what) {
-    return error_set(error, FORAGE_E_CORRUPT, "%s: the file is damaged (page %llu %s); restore the folder from a backup, "
-                     "or remove it and import again", path, (unsigned long long)page, what);
+    return error_set(error, FORAGE_E_CORRUPT, "%s: the file is damaged (page %llu %s); restore the folder from a "
+                     "backup, or remove it and import again", path, (unsigned long long)page, what);
 }
 
 static bool read_at(int fd, void *data, size_t size, uint64_t offset) {
@@ -81,8 +81,8 @@ static forage_status read_meta(int fd, const char *path, uint64_t page, uint64_t
     if (read_u32(&r) != META_MAGIC) return damaged(error, path, page, "does not begin as LMDB's files do");
     uint32_t version = read_u32(&r);
     if (version != META_VERSION)
-        return error_set(error, FORAGE_E_VERSION, "%s has version %u of LMDB's file format, this program knows version %u",
-                         path, version, META_VERSION);
+        return error_set(error, FORAGE_E_VERSION, "%s has version %u of LMDB's file format, this program knows version "
+                         "%u", path, version, META_VERSION);
     read_bytes(&r, 16);
     meta m;
     m.page_size = read_u32(&r);
@@ -145,7 +145,8 @@ static forage_status use_overflow(walk *w, uint64_t page, uint64_t size) {
     uint8_t header[HEADER];
     uint64_t needed = (size + HEADER + w->page_size - 1) / w->page_size;
     if (page < 2 || page >= w->pages) return use(w, page, 1);
-    if (!read_at(w->fd, header, sizeof header, page * w->page_size)) return damaged(w->error, w->path, page, "cannot be read");
+    if (!read_at(w->fd, header, sizeof header, page * w->page_size))
+        return damaged(w->error, w->path, page, "cannot be read");
     if (load_le64(header) != page || !(load_le16(header + 10) & PAGE_OVERFLOW) || load_le32(header + 12) < needed)
         return damaged(w->error, w->path, page, "is not the long value it should be");
     return use(w, page, load_le32(header + 12));
@@ -191,7 +192,7 @@ static forage_status walk_page(walk *w, uint64_t page, unsigned depth) {
         if (!branch) {
             status = walk_leaf_node(w, page, node, room, depth);
         } else {
-            uint64_t child = load_le16(node) | (uint64_t)load_le16(node + 2) << 16 | (uint64_t)load_le16(node + 4) << 32;
+            uint64_t child = load_le32(node) | (uint64_t)load_le16(node + 4) << 32;
             if (load_le16(node + 6) > room) return damaged(w->error, w->path, page, "holds a broken entry");
             status = walk_page(w, child, depth + 1);
         }

@@ -1,7 +1,7 @@
 /* The writer thread: takes the jobs that wait, applies them in one transaction, commits, and tells everybody.
  *
- * While one group is being synced the next one gathers, so the number of commits adapts to the disk by itself. A group is
- * applied again when its map had to grow, and job by job when one of its jobs failed after it had written something. */
+ * While one group is being synced the next one gathers, so the number of commits adapts to the disk by itself. A group
+ * is applied again when the map had to grow, and job by job when one of its jobs failed after it had written. */
 #include "os/file.h"
 #include "store/store_impl.h"
 
@@ -162,7 +162,7 @@ static size_t run_group(store *s, queued *jobs, size_t count) {
         if (result == FAILED) fail_all(jobs, &a);
         if (result != SPOILT) return a.jobs;
         if (count == 1) return 1;
-        /* Jobs rejected before this one may have failed because of what is now undone: all but the culprit run again. */
+        /* Jobs rejected before it may have failed because of what is now undone: all but the culprit run again. */
         for (size_t i = 0; i + 1 < a.jobs; i++) jobs[i].rejected = false;
         for (size_t i = 0; i < a.jobs; i++)
             if (!jobs[i].rejected) run_group(s, &jobs[i], 1);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOM_BLOCK = 16 * 1024 }; /* tokens' bytes come from blocks of this size */
+enum { ROOM_BLOCK = 16 * 1024 };                          /* tokens' bytes come from blocks of this size */
 enum { RUN_ENOUGH = 64 * 1024, RUN_LIMIT = 1024 * 1024 }; /* bytes that ICU sees at once */
 
 struct text_analyzer {
@@ -44,13 +44,9 @@ void text_analyzer_destroy(text_analyzer *a) {
     free(a);
 }
 
-void text_analyzer_force_icu(text_analyzer *a, bool force) {
-    a->force_icu = force;
-}
+void text_analyzer_force_icu(text_analyzer *a, bool force) { a->force_icu = force; }
 
-static bool full(const text_analyzer *a) {
-    return a->limit && a->count >= a->limit;
-}
+static bool full(const text_analyzer *a) { return a->limit && a->count >= a->limit; }
 
 /* Makes the ASCII capitals among eight bytes small, all at once: byte by byte, adding 0x7F − 'Z' or 0x80 − 'A' sets
  * the high bit of what lies above. */
@@ -77,9 +73,7 @@ static size_t write_key(text_analyzer *a, size_t start, size_t end, char *key) {
     return size;
 }
 
-static bool is_ascii_letter(char c) {
-    return (uint8_t)((c | 32) - 'a') < 26;
-}
+static bool is_ascii_letter(char c) { return (uint8_t)((c | 32) - 'a') < 26; }
 
 /* "c#", "f#", "c++", the "c++" of "c++17": the bytes after a one-letter word that belong to its name. */
 static size_t sign_after(const text_analyzer *a, size_t start, size_t end) {

@@ -4,13 +4,27 @@
 #include "text/stopwords.h"
 #include "text/utf8.h"
 
+#include <pthread.h>
 #include <string.h>
 
 enum { SAMPLE = 1000 }; /* bytes looked at */
 #define PRIOR 1.5       /* the fallback's head start, in function words of its own */
 
 typedef enum script {
-    NO_LETTER, LATIN, GREEK, CYRILLIC, ARMENIAN, HEBREW, ARABIC, DEVANAGARI, TAMIL, THAI, HANGUL, KANA, HAN, UNNAMED,
+    NO_LETTER,
+    LATIN,
+    GREEK,
+    CYRILLIC,
+    ARMENIAN,
+    HEBREW,
+    ARABIC,
+    DEVANAGARI,
+    TAMIL,
+    THAI,
+    HANGUL,
+    KANA,
+    HAN,
+    UNNAMED,
     SCRIPTS
 } script;
 
@@ -18,16 +32,16 @@ static const struct {
     uint32_t first, last;
     script script;
 } ranges[] = {
-    {'A', 'Z', LATIN},           {'a', 'z', LATIN},            {0xAA, 0xAA, LATIN},        {0xBA, 0xBA, LATIN},
-    {0xC0, 0xD6, LATIN},         {0xD8, 0xF6, LATIN},          {0xF8, 0x24F, LATIN},       {0x370, 0x3FF, GREEK},
-    {0x400, 0x52F, CYRILLIC},    {0x531, 0x587, ARMENIAN},     {0x5B0, 0x5F2, HEBREW},     {0x620, 0x65F, ARABIC},
-    {0x66E, 0x6D3, ARABIC},      {0x750, 0x77F, ARABIC},       {0x900, 0x963, DEVANAGARI}, {0x980, 0xB7F, UNNAMED},
-    {0xB80, 0xBE5, TAMIL},       {0xC00, 0xDFF, UNNAMED},      {0xE01, 0xE4E, THAI},       {0xE80, 0x10FF, UNNAMED},
-    {0x1100, 0x11FF, HANGUL},    {0x1200, 0x1CFF, UNNAMED},    {0x1E00, 0x1EFF, LATIN},    {0x1F00, 0x1FFF, GREEK},
-    {0x3041, 0x30FF, KANA},      {0x3131, 0x318E, HANGUL},     {0x31F0, 0x31FF, KANA},     {0x3400, 0x4DBF, HAN},
-    {0x4E00, 0x9FFF, HAN},       {0xA000, 0xABFF, UNNAMED},    {0xAC00, 0xD7AF, HANGUL},   {0xF900, 0xFAFF, HAN},
-    {0xFB1D, 0xFB4F, HEBREW},    {0xFB50, 0xFDFF, ARABIC},     {0xFE70, 0xFEFC, ARABIC},   {0xFF21, 0xFF3A, LATIN},
-    {0xFF41, 0xFF5A, LATIN},     {0xFF66, 0xFF9D, KANA},       {0x20000, 0x323AF, HAN},
+    {'A', 'Z', LATIN},        {'a', 'z', LATIN},         {0xAA, 0xAA, LATIN},        {0xBA, 0xBA, LATIN},
+    {0xC0, 0xD6, LATIN},      {0xD8, 0xF6, LATIN},       {0xF8, 0x24F, LATIN},       {0x370, 0x3FF, GREEK},
+    {0x400, 0x52F, CYRILLIC}, {0x531, 0x587, ARMENIAN},  {0x5B0, 0x5F2, HEBREW},     {0x620, 0x65F, ARABIC},
+    {0x66E, 0x6D3, ARABIC},   {0x750, 0x77F, ARABIC},    {0x900, 0x963, DEVANAGARI}, {0x980, 0xB7F, UNNAMED},
+    {0xB80, 0xBE5, TAMIL},    {0xC00, 0xDFF, UNNAMED},   {0xE01, 0xE4E, THAI},       {0xE80, 0x10FF, UNNAMED},
+    {0x1100, 0x11FF, HANGUL}, {0x1200, 0x1CFF, UNNAMED}, {0x1E00, 0x1EFF, LATIN},    {0x1F00, 0x1FFF, GREEK},
+    {0x3041, 0x30FF, KANA},   {0x3131, 0x318E, HANGUL},  {0x31F0, 0x31FF, KANA},     {0x3400, 0x4DBF, HAN},
+    {0x4E00, 0x9FFF, HAN},    {0xA000, 0xABFF, UNNAMED}, {0xAC00, 0xD7AF, HANGUL},   {0xF900, 0xFAFF, HAN},
+    {0xFB1D, 0xFB4F, HEBREW}, {0xFB50, 0xFDFF, ARABIC},  {0xFE70, 0xFEFC, ARABIC},   {0xFF21, 0xFF3A, LATIN},
+    {0xFF41, 0xFF5A, LATIN},  {0xFF66, 0xFF9D, KANA},    {0x20000, 0x323AF, HAN},
 };
 
 static script script_of(uint32_t c) {
@@ -48,26 +62,16 @@ static const struct {
     double weight;
     text_language languages[3]; /* ends early with TEXT_LANGUAGES */
 } telling[] = {
-    {"ß", .5, {TEXT_DE, TEXT_LANGUAGES}},
-    {"ñ¿¡", .5, {TEXT_ES, TEXT_LANGUAGES}},
-    {"ãõ", .5, {TEXT_PT, TEXT_LANGUAGES}},
-    {"œ", .5, {TEXT_FR, TEXT_LANGUAGES}},
-    {"å", .2, {TEXT_SV, TEXT_DA, TEXT_NO}},
-    {"æø", .4, {TEXT_DA, TEXT_NO, TEXT_LANGUAGES}},
-    {"ä", .15, {TEXT_DE, TEXT_SV, TEXT_FI}},
-    {"ü", .15, {TEXT_DE, TEXT_TR, TEXT_HU}},
-    {"èàù", .2, {TEXT_FR, TEXT_IT, TEXT_CA}},
-    {"êâôû", .2, {TEXT_FR, TEXT_PT, TEXT_LANGUAGES}},
-    {"őű", .8, {TEXT_HU, TEXT_LANGUAGES}},
-    {"ğı", .6, {TEXT_TR, TEXT_LANGUAGES}},
-    {"ățșţ", .6, {TEXT_RO, TEXT_LANGUAGES}},
-    {"ėįųū", .5, {TEXT_LT, TEXT_LANGUAGES}},
-    {"łżźśńřěů", .5, {TEXT_ANY, TEXT_LANGUAGES}},
-    {"ыэё", .5, {TEXT_RU, TEXT_LANGUAGES}},
-    {"јљњћђџ", .8, {TEXT_SR, TEXT_LANGUAGES}},
-    {"іїєґўѓќѕ", .8, {TEXT_ANY, TEXT_LANGUAGES}},
-    {"װױײ", .8, {TEXT_YI, TEXT_LANGUAGES}},
-    {"پچژگکیٹڈڑںےہ", .8, {TEXT_ANY, TEXT_LANGUAGES}},
+    {"ß", .5, {TEXT_DE, TEXT_LANGUAGES}},         {"ñ¿¡", .5, {TEXT_ES, TEXT_LANGUAGES}},
+    {"ãõ", .5, {TEXT_PT, TEXT_LANGUAGES}},        {"œ", .5, {TEXT_FR, TEXT_LANGUAGES}},
+    {"å", .2, {TEXT_SV, TEXT_DA, TEXT_NO}},       {"æø", .4, {TEXT_DA, TEXT_NO, TEXT_LANGUAGES}},
+    {"ä", .15, {TEXT_DE, TEXT_SV, TEXT_FI}},      {"ü", .15, {TEXT_DE, TEXT_TR, TEXT_HU}},
+    {"èàù", .2, {TEXT_FR, TEXT_IT, TEXT_CA}},     {"êâôû", .2, {TEXT_FR, TEXT_PT, TEXT_LANGUAGES}},
+    {"őű", .8, {TEXT_HU, TEXT_LANGUAGES}},        {"ğı", .6, {TEXT_TR, TEXT_LANGUAGES}},
+    {"ățșţ", .6, {TEXT_RO, TEXT_LANGUAGES}},      {"ėįųū", .5, {TEXT_LT, TEXT_LANGUAGES}},
+    {"łżźśńřěů", .5, {TEXT_ANY, TEXT_LANGUAGES}}, {"ыэё", .5, {TEXT_RU, TEXT_LANGUAGES}},
+    {"јљњћђџ", .8, {TEXT_SR, TEXT_LANGUAGES}},    {"іїєґўѓќѕ", .8, {TEXT_ANY, TEXT_LANGUAGES}},
+    {"װױײ", .8, {TEXT_YI, TEXT_LANGUAGES}},       {"پچژگکیٹڈڑںےہ", .8, {TEXT_ANY, TEXT_LANGUAGES}},
 };
 
 typedef struct evidence {
@@ -78,19 +82,31 @@ typedef struct evidence {
 
 static uint32_t lower(uint32_t c) {
     if (c < 0x80) return c >= 'A' && c <= 'Z' ? c + 32 : c;
-    if ((c >= 0xC0 && c <= 0xDE && c != 0xD7) || (c >= 0x391 && c <= 0x3A9) || (c >= 0x410 && c <= 0x42F)) return c + 32;
+    if ((c >= 0xC0 && c <= 0xDE && c != 0xD7) || (c >= 0x391 && c <= 0x3A9) || (c >= 0x410 && c <= 0x42F))
+        return c + 32;
     if (c >= 0x400 && c <= 0x40F) return c + 80;
     if ((c >= 0x100 && c <= 0x137) || (c >= 0x14A && c <= 0x177)) return c == 0x130 || c == 0x131 ? c : c | 1;
     return c;
 }
 
-static void weigh_letter(evidence *e, const char *letter, size_t size) {
+enum { TELLING_END = 0x700 };
+static uint8_t telling_row[TELLING_END]; /* of each character: 1 + its row in `telling`, or 0 */
+static pthread_once_t built = PTHREAD_ONCE_INIT;
+
+static void build(void) {
     for (size_t i = 0; i < sizeof telling / sizeof *telling; i++) {
-        if (!memmem(telling[i].letters, strlen(telling[i].letters), letter, size)) continue;
-        for (size_t l = 0; l < 3 && telling[i].languages[l] != TEXT_LANGUAGES; l++)
-            e->scores[telling[i].languages[l]] += telling[i].weight;
-        return;
+        const char *letters = telling[i].letters;
+        size_t left = strlen(letters), length;
+        for (; left; left -= length, letters += length)
+            telling_row[text_decode((const uint8_t *)letters, left, &length)] = (uint8_t)(i + 1);
     }
+}
+
+static void weigh_letter(evidence *e, uint32_t c) {
+    if (c >= TELLING_END || !telling_row[c]) return;
+    size_t row = telling_row[c] - 1;
+    for (size_t l = 0; l < 3 && telling[row].languages[l] != TEXT_LANGUAGES; l++)
+        e->scores[telling[row].languages[l]] += telling[row].weight;
 }
 
 /* A function word speaks for its languages: half of it in full, half shared among them. Single letters speak softly. */
@@ -115,12 +131,12 @@ static void collect(slice text, evidence *e) {
             e->letters[s]++;
             char bytes[4];
             size_t n = text_encode(lower(c), bytes);
-            if (c >= 0x80) weigh_letter(e, bytes, n);
+            if (c >= 0x80) weigh_letter(e, lower(c));
             if (size + n > sizeof word) long_word = true;
             else memcpy(word + size, bytes, n), size += n;
             continue;
         }
-        if (c == 0xBF || c == 0xA1) weigh_letter(e, (const char *)p + i, length);
+        if (c >= 0x80) weigh_letter(e, c); /* ¿ and ¡ */
         if (size && !long_word && !(clitic && size <= 2)) weigh_word(e, (slice){word, size});
         clitic = size && (c == '\'' || c == 0x2019);
         size = 0;
@@ -169,9 +185,12 @@ static text_language latin(slice text, const evidence *e, text_language fallback
 static text_language cyrillic(slice text, const evidence *e, text_language fallback, double *confidence) {
     const double *scores = e->scores;
     text_language guess;
-    if (scores[TEXT_ANY] > scores[TEXT_RU] && scores[TEXT_ANY] > scores[TEXT_SR]) return answer(TEXT_ANY, .7, confidence);
+    if (scores[TEXT_ANY] > scores[TEXT_RU] && scores[TEXT_ANY] > scores[TEXT_SR])
+        return answer(TEXT_ANY, .7, confidence);
     if (scores[TEXT_SR] > scores[TEXT_RU]) return answer(TEXT_SR, .8, confidence);
-    if (scores[TEXT_RU] >= 2 && scores[TEXT_RU] >= .2 * (double)e->words) return answer(TEXT_RU, .9, confidence);
+    /* Bulgarian and Macedonian share function words with Russian, but have no ы and э; Belarusian shows an і or ў. */
+    bool own_letters = memmem(text.data, text.size, "ы", 2) || memmem(text.data, text.size, "э", 2);
+    if (own_letters && scores[TEXT_RU] >= 2) return answer(TEXT_RU, .9, confidence);
     if (text_textcat(text, &guess)) return answer(guess, .7, confidence);
     if (fallback == TEXT_SR && scores[TEXT_RU] <= 0) return answer(TEXT_SR, .5, confidence);
     return answer(TEXT_RU, scores[TEXT_RU] > 0 ? .8 : .6, confidence);
@@ -188,6 +207,7 @@ static text_language devanagari(slice text, const evidence *e, text_language fal
 
 text_language text_detect_language(slice text, text_language fallback, double *confidence) {
     evidence e = {0};
+    pthread_once(&built, build);
     text.size = text_cut(text.data, text.size, SAMPLE);
     collect(text, &e);
 
@@ -203,22 +223,22 @@ text_language text_detect_language(slice text, text_language fallback, double *c
     }
     double share = all ? (double)most / (double)all : 0;
     switch (main_script) {
-        case LATIN: return latin(text, &e, fallback, confidence);
-        case CYRILLIC: return cyrillic(text, &e, fallback, confidence);
-        case DEVANAGARI: return devanagari(text, &e, fallback, confidence);
-        case GREEK: return answer(TEXT_EL, .95 * share, confidence);
-        case ARMENIAN: return answer(TEXT_HY, .95 * share, confidence);
-        case TAMIL: return answer(TEXT_TA, .95 * share, confidence);
-        case THAI: return answer(TEXT_TH, .95 * share, confidence);
-        case HANGUL: return answer(TEXT_KO, .95 * share, confidence);
-        case ARABIC: return answer(e.scores[TEXT_ANY] > 0 ? TEXT_ANY : TEXT_AR, .8 * share, confidence);
-        case HEBREW: /* mostly Hebrew, which has no name here; Yiddish shows itself */
-            if (e.scores[TEXT_YI] >= .8) return answer(TEXT_YI, .8 * share, confidence);
-            return answer(fallback == TEXT_YI ? TEXT_YI : TEXT_ANY, .6 * share, confidence);
-        case HAN:
-            if (e.letters[KANA]) return answer(TEXT_JA, .95 * share, confidence);
-            return answer(fallback == TEXT_JA ? TEXT_JA : TEXT_ZH, .7 * share, confidence);
-        case UNNAMED: return answer(TEXT_ANY, .9 * share, confidence);
-        default: return answer(fallback, 0, confidence);
+    case LATIN: return latin(text, &e, fallback, confidence);
+    case CYRILLIC: return cyrillic(text, &e, fallback, confidence);
+    case DEVANAGARI: return devanagari(text, &e, fallback, confidence);
+    case GREEK: return answer(TEXT_EL, .95 * share, confidence);
+    case ARMENIAN: return answer(TEXT_HY, .95 * share, confidence);
+    case TAMIL: return answer(TEXT_TA, .95 * share, confidence);
+    case THAI: return answer(TEXT_TH, .95 * share, confidence);
+    case HANGUL: return answer(TEXT_KO, .95 * share, confidence);
+    case ARABIC: return answer(e.scores[TEXT_ANY] > 0 ? TEXT_ANY : TEXT_AR, .8 * share, confidence);
+    case HEBREW: /* mostly Hebrew, which has no name here; Yiddish shows itself */
+        if (e.scores[TEXT_YI] >= .8) return answer(TEXT_YI, .8 * share, confidence);
+        return answer(fallback == TEXT_YI ? TEXT_YI : TEXT_ANY, .6 * share, confidence);
+    case HAN:
+        if (e.letters[KANA]) return answer(TEXT_JA, .95 * share, confidence);
+        return answer(fallback == TEXT_JA ? TEXT_JA : TEXT_ZH, .7 * share, confidence);
+    case UNNAMED: return answer(TEXT_ANY, .9 * share, confidence);
+    default: return answer(fallback, 0, confidence);
     }
 }

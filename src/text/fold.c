@@ -7,9 +7,7 @@
 
 enum { LETTERS = 128 }; /* more code points than 64 bytes of UTF-8 hold, expanded */
 
-static bool is_apostrophe(uint32_t c) {
-    return c == '\'' || c == 0x2018 || c == 0x2019 || c == 0x2BB || c == 0x2BC;
-}
+static bool is_apostrophe(uint32_t c) { return c == '\'' || c == 0x2018 || c == 0x2019 || c == 0x2BB || c == 0x2BC; }
 
 /* Whether `word` of n code points is one of the space-separated ASCII words in `list`. */
 static bool is_one_of(const uint32_t *word, size_t n, const char *list) {
@@ -29,18 +27,19 @@ static bool is_one_of(const uint32_t *word, size_t n, const char *list) {
 
 static const char *clitics_before(text_language language) {
     switch (language) {
-        case TEXT_FR: return "l d j m t s n c qu jusqu lorsqu puisqu quoiqu";
-        case TEXT_IT: return "l d un dell nell all dall sull coll quest quell dev c n s m t v gl";
-        case TEXT_CA: return "l d m t s n";
-        default: return "";
+    case TEXT_FR: return "l d j m t s n c qu jusqu lorsqu puisqu quoiqu";
+    case TEXT_IT: return "l d un dell nell all dall sull coll quest quell dev c n s m t v gl";
+    case TEXT_CA: return "l d m t s n";
+    default: return "";
     }
 }
 
 static const char *clitics_after(text_language language) {
     switch (language) {
-        case TEXT_EN: return "s ll ve re d m";
-        case TEXT_DE: case TEXT_NL: return "s";
-        default: return "";
+    case TEXT_EN: return "s ll ve re d m";
+    case TEXT_DE:
+    case TEXT_NL: return "s";
+    default: return "";
     }
 }
 
@@ -56,9 +55,7 @@ static void drop_clitics(const uint32_t *c, size_t *from, size_t *to, text_langu
     else if (is_one_of(c + last + 1, *to - last - 1, clitics_after(language))) *to = last;
 }
 
-static bool digit_at(const uint32_t *c, size_t n, size_t i) {
-    return i < n && c[i] >= '0' && c[i] <= '9';
-}
+static bool digit_at(const uint32_t *c, size_t n, size_t i) { return i < n && c[i] >= '0' && c[i] <= '9'; }
 
 /* A comma before exactly three digits groups thousands, whatever the language; other commas stay ("2,5"). */
 static bool groups(const uint32_t *c, size_t n, size_t i) {

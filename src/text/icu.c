@@ -37,28 +37,42 @@ static const UNormalizer2 *casefold_rules(void) {
 
 static text_class class_of_mark(uint32_t c, int property) {
     switch (c) {
-        case ';': case ':': case 0x37E: case 0x589: case 0xFE13: case 0xFE14: case 0xFE54: case 0xFE55: case 0xFF1A:
-        case 0xFF1B:
-            return TEXT_OTHER;
-        case '.': case 0x2024: case 0xFE52: case 0xFF0E:
-            return TEXT_DOT;
-        default:
-            return property == U_WB_MIDLETTER ? TEXT_MIDLETTER : property == U_WB_MIDNUM ? TEXT_MIDNUM : TEXT_QUOTE;
+    case ';':
+    case ':':
+    case 0x37E:
+    case 0x589:
+    case 0xFE13:
+    case 0xFE14:
+    case 0xFE54:
+    case 0xFE55:
+    case 0xFF1A:
+    case 0xFF1B: return TEXT_OTHER;
+    case '.':
+    case 0x2024:
+    case 0xFE52:
+    case 0xFF0E: return TEXT_DOT;
+    default: return property == U_WB_MIDLETTER ? TEXT_MIDLETTER : property == U_WB_MIDNUM ? TEXT_MIDNUM : TEXT_QUOTE;
     }
 }
 
 text_class text_icu_class(uint32_t c) {
     int property = u_getIntPropertyValue((UChar32)c, UCHAR_WORD_BREAK);
     switch (property) {
-        case U_WB_ALETTER: return TEXT_LETTER;
-        case U_WB_NUMERIC: return TEXT_DIGIT;
-        case U_WB_MIDLETTER: case U_WB_MIDNUM: case U_WB_MIDNUMLET: case U_WB_SINGLE_QUOTE:
-            return class_of_mark(c, property);
-        case U_WB_DOUBLE_QUOTE: return TEXT_DOUBLE;
-        case U_WB_EXTENDNUMLET: case U_WB_CR: case U_WB_LF: case U_WB_NEWLINE: case U_WB_WSEGSPACE: return TEXT_OTHER;
-        case U_WB_OTHER: /* letters among these are segmented by dictionaries */
-            return u_hasBinaryProperty((UChar32)c, UCHAR_ALPHABETIC) ? TEXT_COMPLEX : TEXT_OTHER;
-        default: return TEXT_COMPLEX;
+    case U_WB_ALETTER: return TEXT_LETTER;
+    case U_WB_NUMERIC: return TEXT_DIGIT;
+    case U_WB_MIDLETTER:
+    case U_WB_MIDNUM:
+    case U_WB_MIDNUMLET:
+    case U_WB_SINGLE_QUOTE: return class_of_mark(c, property);
+    case U_WB_DOUBLE_QUOTE: return TEXT_DOUBLE;
+    case U_WB_EXTENDNUMLET:
+    case U_WB_CR:
+    case U_WB_LF:
+    case U_WB_NEWLINE:
+    case U_WB_WSEGSPACE: return TEXT_OTHER;
+    case U_WB_OTHER: /* letters among these are segmented by dictionaries */
+        return u_hasBinaryProperty((UChar32)c, UCHAR_ALPHABETIC) ? TEXT_COMPLEX : TEXT_OTHER;
+    default: return TEXT_COMPLEX;
     }
 }
 
@@ -103,8 +117,8 @@ void text_icu_begin(text_icu *icu, slice text) {
 
 /* Pictographs that people search for: not the trade marks and letter-like signs below the arrows. */
 static bool is_emoji(UChar32 c) {
-    return c >= 0x2190 && (u_hasBinaryProperty(c, UCHAR_EXTENDED_PICTOGRAPHIC) ||
-                           u_hasBinaryProperty(c, UCHAR_REGIONAL_INDICATOR));
+    return c >= 0x2190 &&
+           (u_hasBinaryProperty(c, UCHAR_EXTENDED_PICTOGRAPHIC) || u_hasBinaryProperty(c, UCHAR_REGIONAL_INDICATOR));
 }
 
 bool text_icu_next(text_icu *icu, size_t *start, size_t *end, bool *emoji) {
@@ -184,9 +198,7 @@ void text_icu_casefold_long(slice text, buffer *out) {
     }
 }
 
-static bool is_mark(uint32_t c) {
-    return (U_GET_GC_MASK((UChar32)c) & (U_GC_MN_MASK | U_GC_ME_MASK)) != 0;
-}
+static bool is_mark(uint32_t c) { return (U_GET_GC_MASK((UChar32)c) & (U_GC_MN_MASK | U_GC_ME_MASK)) != 0; }
 
 static UScriptCode script_of(uint32_t c) {
     UErrorCode code = U_ZERO_ERROR;
@@ -195,9 +207,12 @@ static UScriptCode script_of(uint32_t c) {
 
 /* Letters that have no decomposition but a plain spelling that people type. */
 static size_t plain_letter(uint32_t c, uint32_t out[2]) {
-    static const struct { uint16_t from; char to[3]; } plain[] = {
-        {0xE6, "ae"}, {0xF0, "d"}, {0xF8, "o"}, {0xFE, "th"}, {0x111, "d"}, {0x127, "h"}, {0x131, "i"}, {0x142, "l"},
-        {0x153, "oe"}, {0x167, "t"},
+    static const struct {
+        uint16_t from;
+        char to[3];
+    } plain[] = {
+        {0xE6, "ae"}, {0xF0, "d"},  {0xF8, "o"},  {0xFE, "th"},  {0x111, "d"},
+        {0x127, "h"}, {0x131, "i"}, {0x142, "l"}, {0x153, "oe"}, {0x167, "t"},
     };
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (plain[i].from != c) continue;
@@ -241,19 +256,15 @@ size_t text_icu_strip(uint32_t c, uint32_t *base, uint32_t out[4]) {
     bool european = script == USCRIPT_LATIN || script == USCRIPT_GREEK || script == USCRIPT_CYRILLIC;
     if (mark) return *base && !european && script != USCRIPT_HEBREW && script != USCRIPT_ARABIC;
     if (european) return strip_european(c, out);
-    if (c == 0x640) return 0;           /* tatweel only stretches a word */
-    if (c == 0x6CC) out[0] = 0x64A;     /* Persian and Arabic keyboards differ in yeh and kaf */
+    if (c == 0x640) return 0;       /* tatweel only stretches a word */
+    if (c == 0x6CC) out[0] = 0x64A; /* Persian and Arabic keyboards differ in yeh and kaf */
     else if (c == 0x6A9) out[0] = 0x643;
     return 1;
 }
 
-int text_icu_digit(uint32_t c) {
-    return u_charDigitValue((UChar32)c);
-}
+int text_icu_digit(uint32_t c) { return u_charDigitValue((UChar32)c); }
 
-bool text_icu_space(uint32_t c) {
-    return u_isUWhiteSpace((UChar32)c);
-}
+bool text_icu_space(uint32_t c) { return u_isUWhiteSpace((UChar32)c); }
 
 bool text_icu_ignorable(uint32_t c) {
     return (U_GET_GC_MASK((UChar32)c) & (U_GC_P_MASK | U_GC_Z_MASK | U_GC_CC_MASK | U_GC_CF_MASK)) != 0;

@@ -15,16 +15,17 @@ static const struct {
     char code[3];
     const char *others;
 } languages[TEXT_LANGUAGES] = {
-    [TEXT_ANY] = {"", ""}, [TEXT_AR] = {"ar", "ara"}, [TEXT_CA] = {"ca", "cat"}, [TEXT_DA] = {"da", "dan"},
-    [TEXT_DE] = {"de", "deu ger"}, [TEXT_EL] = {"el", "ell gre"}, [TEXT_EN] = {"en", "eng"},
-    [TEXT_ES] = {"es", "spa"}, [TEXT_EU] = {"eu", "eus baq"}, [TEXT_FI] = {"fi", "fin"},
-    [TEXT_FR] = {"fr", "fra fre"}, [TEXT_GA] = {"ga", "gle"}, [TEXT_HI] = {"hi", "hin"}, [TEXT_HU] = {"hu", "hun"},
-    [TEXT_HY] = {"hy", "hye arm"}, [TEXT_ID] = {"id", "ind in"}, [TEXT_IT] = {"it", "ita"}, [TEXT_LT] = {"lt", "lit"},
-    [TEXT_NE] = {"ne", "nep"}, [TEXT_NL] = {"nl", "nld dut"}, [TEXT_NO] = {"no", "nor nb nob nn nno"},
-    [TEXT_PT] = {"pt", "por"}, [TEXT_RO] = {"ro", "ron rum"}, [TEXT_RU] = {"ru", "rus"}, [TEXT_SR] = {"sr", "srp"},
-    [TEXT_SV] = {"sv", "swe"}, [TEXT_TA] = {"ta", "tam"}, [TEXT_TR] = {"tr", "tur"}, [TEXT_YI] = {"yi", "yid ji"},
-    [TEXT_ZH] = {"zh", "zho chi cmn"}, [TEXT_JA] = {"ja", "jpn"}, [TEXT_KO] = {"ko", "kor"},
-    [TEXT_TH] = {"th", "tha"},
+    [TEXT_ANY] = {"", ""},        [TEXT_AR] = {"ar", "ara"},     [TEXT_CA] = {"ca", "cat"},
+    [TEXT_DA] = {"da", "dan"},    [TEXT_DE] = {"de", "deu ger"}, [TEXT_EL] = {"el", "ell gre"},
+    [TEXT_EN] = {"en", "eng"},    [TEXT_ES] = {"es", "spa"},     [TEXT_EU] = {"eu", "eus baq"},
+    [TEXT_FI] = {"fi", "fin"},    [TEXT_FR] = {"fr", "fra fre"}, [TEXT_GA] = {"ga", "gle"},
+    [TEXT_HI] = {"hi", "hin"},    [TEXT_HU] = {"hu", "hun"},     [TEXT_HY] = {"hy", "hye arm"},
+    [TEXT_ID] = {"id", "ind in"}, [TEXT_IT] = {"it", "ita"},     [TEXT_LT] = {"lt", "lit"},
+    [TEXT_NE] = {"ne", "nep"},    [TEXT_NL] = {"nl", "nld dut"}, [TEXT_NO] = {"no", "nor nb nob nn nno"},
+    [TEXT_PT] = {"pt", "por"},    [TEXT_RO] = {"ro", "ron rum"}, [TEXT_RU] = {"ru", "rus"},
+    [TEXT_SR] = {"sr", "srp"},    [TEXT_SV] = {"sv", "swe"},     [TEXT_TA] = {"ta", "tam"},
+    [TEXT_TR] = {"tr", "tur"},    [TEXT_YI] = {"yi", "yid ji"},  [TEXT_ZH] = {"zh", "zho chi cmn"},
+    [TEXT_JA] = {"ja", "jpn"},    [TEXT_KO] = {"ko", "kor"},     [TEXT_TH] = {"th", "tha"},
 };
 
 const char *text_language_code(text_language language) {

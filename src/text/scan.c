@@ -16,9 +16,7 @@ static void build(void) {
     for (uint32_t c = HIGH_START; c < HIGH_END; c++) high[c - HIGH_START] = (uint8_t)text_icu_class(c);
 }
 
-void text_scan_init(void) {
-    pthread_once(&built, build);
-}
+void text_scan_init(void) { pthread_once(&built, build); }
 
 static inline unsigned class_of(uint32_t c) {
     if (c < LOW_END) return low[c];

@@ -12,27 +12,25 @@ struct text_stemmers {
 };
 
 static const char *const algorithms[TEXT_LANGUAGES] = {
-    [TEXT_AR] = "arabic", [TEXT_CA] = "catalan", [TEXT_DA] = "danish", [TEXT_DE] = "german", [TEXT_EL] = "greek",
-    [TEXT_EN] = "english", [TEXT_ES] = "spanish", [TEXT_EU] = "basque", [TEXT_FI] = "finnish", [TEXT_FR] = "french",
-    [TEXT_GA] = "irish", [TEXT_HI] = "hindi", [TEXT_HU] = "hungarian", [TEXT_HY] = "armenian",
-    [TEXT_ID] = "indonesian", [TEXT_IT] = "italian", [TEXT_LT] = "lithuanian", [TEXT_NE] = "nepali",
-    [TEXT_NL] = "dutch", [TEXT_NO] = "norwegian", [TEXT_PT] = "portuguese", [TEXT_RO] = "romanian",
-    [TEXT_RU] = "russian", [TEXT_SR] = "serbian", [TEXT_SV] = "swedish", [TEXT_TA] = "tamil", [TEXT_TR] = "turkish",
-    [TEXT_YI] = "yiddish",
+    [TEXT_AR] = "arabic",     [TEXT_CA] = "catalan",  [TEXT_DA] = "danish",     [TEXT_DE] = "german",
+    [TEXT_EL] = "greek",      [TEXT_EN] = "english",  [TEXT_ES] = "spanish",    [TEXT_EU] = "basque",
+    [TEXT_FI] = "finnish",    [TEXT_FR] = "french",   [TEXT_GA] = "irish",      [TEXT_HI] = "hindi",
+    [TEXT_HU] = "hungarian",  [TEXT_HY] = "armenian", [TEXT_ID] = "indonesian", [TEXT_IT] = "italian",
+    [TEXT_LT] = "lithuanian", [TEXT_NE] = "nepali",   [TEXT_NL] = "dutch",      [TEXT_NO] = "norwegian",
+    [TEXT_PT] = "portuguese", [TEXT_RO] = "romanian", [TEXT_RU] = "russian",    [TEXT_SR] = "serbian",
+    [TEXT_SV] = "swedish",    [TEXT_TA] = "tamil",    [TEXT_TR] = "turkish",    [TEXT_YI] = "yiddish",
 };
 
 static const struct {
     text_language language;
     const char *plain, *accented;
 } endings[] = {
-    {TEXT_CA, "acio", "ació"},  {TEXT_ES, "acion", "ación"}, {TEXT_ES, "ucion", "ución"}, {TEXT_FR, "ee", "ée"},
-    {TEXT_FR, "ees", "ées"},    {TEXT_PT, "acao", "ação"},   {TEXT_PT, "acoes", "ações"}, {TEXT_PT, "ucao", "ução"},
-    {TEXT_PT, "ucoes", "uções"},
+    {TEXT_CA, "acio", "ació"},   {TEXT_ES, "acion", "ación"}, {TEXT_ES, "ucion", "ución"},
+    {TEXT_FR, "ee", "ée"},       {TEXT_FR, "ees", "ées"},     {TEXT_PT, "acao", "ação"},
+    {TEXT_PT, "acoes", "ações"}, {TEXT_PT, "ucao", "ução"},   {TEXT_PT, "ucoes", "uções"},
 };
 
-text_stemmers *text_stemmers_create(void) {
-    return mem_zalloc(1, sizeof(text_stemmers));
-}
+text_stemmers *text_stemmers_create(void) { return mem_zalloc(1, sizeof(text_stemmers)); }
 
 void text_stemmers_destroy(text_stemmers *s) {
     if (!s) return;

@@ -109,7 +109,7 @@ static const struct {
     {TEXT_YI, "און איז די דער דאָס פֿון אין אויף צו מיט ניט נישט איך דו ער זי מיר איר זיי וואָס ווי אַז אַ אַן זײַן"},
 };
 
-enum { SLOTS = 8192 }; /* about 2,700 distinct spellings */
+enum { SLOTS = 4096 }; /* about 1,450 distinct spellings */
 typedef struct entry {
     slice word; /* empty: a free slot */
     uint64_t languages;

@@ -23,9 +23,7 @@ static void copy_tokens(text_tokens found, arena *memory, understand_query *q) {
     q->n_tokens = found.count;
 }
 
-static bool is_space(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 static slice trim(slice s) {
     while (s.size && is_space(s.data[0])) s.data++, s.size--;

@@ -101,7 +101,7 @@ class Page:
         self.settled(query)
 
     def settled(self, query):
-        self.browser.until(f"{SETTLED} && new URLSearchParams(location.search).get('q') === {json.dumps(query)}"
+        self.browser.until(f"{SETTLED} && document.querySelector('result-list').dataset.query === {json.dumps(query)}"
                            " && !document.querySelector('search-box').classList.contains('busy')", "settled results")
 
     def do(self, expression):

@@ -491,7 +491,7 @@ static int read_everything(void) {
     store *s = NULL;
     store_txn *t = NULL;
     slice value;
-    store_options small = {.read_only = true, .map_size = 1 << 16}; /* less than there is: the map follows the writer's */
+    store_options small = {.read_only = true, .map_size = 1 << 16}; /* less than there is */
     if (store_open(folder, &small, &s, NULL)) return 1;
     if (store_read_begin(s, &t, NULL) || store_get(t, STORE_IDS, SLICE("a"), &value) || !slice_is(value, "1")) return 2;
     store_read_end(t);
@@ -892,7 +892,8 @@ int main(void) {
         TEST(readers_live_through_growth), TEST(one_process_writes_many_read),
         TEST(another_process_outgrows_a_readers_map), TEST(read_only_opens_create_nothing),
         TEST(reads_a_folder_it_may_not_write), TEST(refuses_a_newer_format), TEST(refuses_files_cut_short_and_garbage),
-        TEST(accepts_a_sound_file_that_is_short), TEST(checking_survives_damage), TEST(acknowledged_writes_survive_kill),
+        TEST(accepts_a_sound_file_that_is_short), TEST(checking_survives_damage),
+        TEST(acknowledged_writes_survive_kill),
         TEST(a_full_disk_fails_the_write_only), TEST(a_full_disk_is_survived), TEST(opens_with_little_address_space),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);

@@ -76,8 +76,8 @@ static void assert_same_paths(text_analyzer *fast, text_analyzer *icu, slice tex
     if (same == a.count && same == b.count) return;
     size_t at = same < a.count ? a.tokens[same].start : same < b.count ? b.tokens[same].start : 0;
     size_t from = at > 40 ? at - 40 : 0, to = at + 40 < text.size ? at + 40 : text.size;
-    print_message("token %zu of %zu and %zu, byte %zu of: \"%.*s\"\nbytes:", same, a.count, b.count, at, (int)(to - from),
-                  text.data + from);
+    print_message("token %zu of %zu and %zu, byte %zu of: \"%.*s\"\nbytes:", same, a.count, b.count, at,
+                  (int)(to - from), text.data + from);
     for (size_t i = from; i < to; i++) print_message(" %02x", (uint8_t)text.data[i]);
     fail_msg("%s", "the fast path and ICU differ");
 }
@@ -95,7 +95,7 @@ static size_t put_utf8(uint32_t c, char *out) {
 
 static uint32_t random_character(random_source *r, int kind) {
     static const char marks[] = "''..,,;:_- \t\n\"#+@&/()ab1Z9";
-    static const uint32_t odd[] = {0x301,  0x2019, 0x2018, 0xAD,   0x200D, 0xB7,   0x5D0,  0x22,   0x4E2D,
+    static const uint32_t odd[] = {0x301,  0x2019, 0x2018,  0xAD,   0x200D, 0xB7,   0x5D0, 0x22,   0x4E2D,
                                    0x30AB, 0xE01,  0x1F44D, 0xFE0F, 0xFF0E, 0x2024, 0x66C, 0x20E3, 0xAC00};
     uint64_t dice = random_below(r, 10);
     if (dice < 4) return (uint32_t)(random_below(r, 2) ? 'a' : '0') + (uint32_t)random_below(r, 10);
@@ -172,10 +172,17 @@ static void limit_gives_the_first_tokens(void **state) {
 
 static void queries_keep_what_they_are_made_of(void **state) {
     (void)state;
-    static const struct { const char *query, *kept; } cases[] = {
-        {"the hunger games", "hunger games"}, {"The Who", "the who"},         {"to be or not to be", "to be or not to be"},
-        {"it", "it"},                         {"The The", "the the"},         {"what is machine learning", "machine learning"},
-        {"", ""},                             {"lord of the rings", "lord rings"},
+    static const struct {
+        const char *query, *kept;
+    } cases[] = {
+        {"the hunger games", "hunger games"},
+        {"The Who", "the who"},
+        {"to be or not to be", "to be or not to be"},
+        {"it", "it"},
+        {"The The", "the the"},
+        {"what is machine learning", "machine learning"},
+        {"", ""},
+        {"lord of the rings", "lord rings"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         text_tokens t = text_analyze(shared, slice_of(cases[i].query), TEXT_EN, 0);
@@ -190,11 +197,22 @@ static void queries_keep_what_they_are_made_of(void **state) {
 
 static void accents_do_not_part_stems(void **state) {
     (void)state;
-    static const struct { text_language language; const char *with, *without; } cases[] = {
-        {TEXT_ES, "información", "informacion"}, {TEXT_PT, "informações", "informacoes"}, {TEXT_FR, "aimée", "aimee"},
-        {TEXT_FR, "élèves", "eleves"},           {TEXT_IT, "città", "citta"},             {TEXT_DE, "Häuser", "hauser"},
-        {TEXT_RU, "ёлками", "елками"},           {TEXT_EL, "άνθρωποι", "ανθρωποι"},       {TEXT_CA, "informació", "informacio"},
-        {TEXT_RO, "națională", "nationala"},     {TEXT_NO, "bøkene", "bokene"},           {TEXT_FI, "kylässä", "kylassa"},
+    static const struct {
+        text_language language;
+        const char *with, *without;
+    } cases[] = {
+        {TEXT_ES, "información", "informacion"},
+        {TEXT_PT, "informações", "informacoes"},
+        {TEXT_FR, "aimée", "aimee"},
+        {TEXT_FR, "élèves", "eleves"},
+        {TEXT_IT, "città", "citta"},
+        {TEXT_DE, "Häuser", "hauser"},
+        {TEXT_RU, "ёлками", "елками"},
+        {TEXT_EL, "άνθρωποι", "ανθρωποι"},
+        {TEXT_CA, "informació", "informacio"},
+        {TEXT_RO, "națională", "nationala"},
+        {TEXT_NO, "bøkene", "bokene"},
+        {TEXT_FI, "kylässä", "kylassa"},
         {TEXT_EN, "café", "cafe"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -215,7 +233,8 @@ static void cache_never_changes_tokens(void **state) {
         size_t letters = 1 + random_below(&r, i % 100 ? 6 : 70);
         for (size_t k = 0; k < letters; k++) {
             char bytes[4];
-            uint32_t c = random_below(&r, 4) ? 'a' + (uint32_t)random_below(&r, 6) : 0xE0 + (uint32_t)random_below(&r, 6);
+            uint32_t c = random_below(&r, 4) ? 'a' + (uint32_t)random_below(&r, 6)
+                                             : 0xE0 + (uint32_t)random_below(&r, 6);
             buffer_append(&text, bytes, put_utf8(c, bytes));
         }
         buffer_putc(&text, ' ');
@@ -246,12 +265,33 @@ static void fill(char *to, size_t size, const char *with, size_t width) {
 static void hostile_text_is_survived_in_linear_time(void **state) {
     (void)state;
     enum { SIZE = 1 << 20 };
-    static const struct { const char *unit; size_t width; } units[] = {
-        {"a", 1},        {"1", 1},        {"a.", 2},   {"_", 1},         {"a'", 2},           {"\xCC\x81", 2},
-        {"\xCC\x81\xCC\xA3", 4},          {"a\xCC\x81", 3},              {"\xE4\xB8\xAD", 3}, {"\xE0\xB8\x81", 3},
-        {"\xFF", 1},     {"\x80", 1},     {"\0", 1},   {"\xE2\x80\xAE", 3}, {"\xF0\x9F\x91\x8D", 4},
-        {"\xE2\x80\x8D", 3},              {"a \xCC\x81", 4},             {"\xEF\xB7\xBA", 3}, {"C#", 2},
-        {"\xE0\xA4\x95\xE0\xA5\x8D", 6},  {"I'", 2},   {"\xEA\xB0\x80", 3}, {"\xE1\x84\x80", 3},
+    static const struct {
+        const char *unit;
+        size_t width;
+    } units[] = {
+        {"a", 1},
+        {"1", 1},
+        {"a.", 2},
+        {"_", 1},
+        {"a'", 2},
+        {"\xCC\x81", 2},
+        {"\xCC\x81\xCC\xA3", 4},
+        {"a\xCC\x81", 3},
+        {"\xE4\xB8\xAD", 3},
+        {"\xE0\xB8\x81", 3},
+        {"\xFF", 1},
+        {"\x80", 1},
+        {"\0", 1},
+        {"\xE2\x80\xAE", 3},
+        {"\xF0\x9F\x91\x8D", 4},
+        {"\xE2\x80\x8D", 3},
+        {"a \xCC\x81", 4},
+        {"\xEF\xB7\xBA", 3},
+        {"C#", 2},
+        {"\xE0\xA4\x95\xE0\xA5\x8D", 6},
+        {"I'", 2},
+        {"\xEA\xB0\x80", 3},
+        {"\xE1\x84\x80", 3},
     };
     char *text = malloc(SIZE);
     buffer key = {0};
@@ -285,16 +325,25 @@ static void long_words_are_cut_between_characters(void **state) {
         text_tokens t = text_analyze(shared, (slice){text, sizeof text - 2 + lead % 2}, TEXT_ANY, 0);
         assert_int_equal(t.count, 1);
         assert_true(t.tokens[0].folded.size <= 64);
-        for (size_t i = 0; i < t.tokens[0].folded.size; i++) assert_int_equal(t.tokens[0].folded.data[i], i < lead ? 'x' : 'e');
+        for (size_t i = 0; i < t.tokens[0].folded.size; i++)
+            assert_int_equal(t.tokens[0].folded.data[i], i < lead ? 'x' : 'e');
     }
 }
 
 static void queries_normalise_to_one_key(void **state) {
     (void)state;
-    static const struct { const char *query, *key; } cases[] = {
-        {"  Café-Racers! ", "cafe racers"}, {"cafe   RACERS", "cafe racers"}, {"the hunger games", "the hunger games"},
-        {"Don't Look Up", "dont look up"},  {"!!!", ""},                      {"", ""},
-        {"C++ vs. C#", "c++ vs c#"},        {"ＡＢＣ　１２", "abc 12"},        {"ÉCOLE\tdes\nBeaux‑Arts", "ecole des beaux arts"},
+    static const struct {
+        const char *query, *key;
+    } cases[] = {
+        {"  Café-Racers! ", "cafe racers"},
+        {"cafe   RACERS", "cafe racers"},
+        {"the hunger games", "the hunger games"},
+        {"Don't Look Up", "dont look up"},
+        {"!!!", ""},
+        {"", ""},
+        {"C++ vs. C#", "c++ vs c#"},
+        {"ＡＢＣ　１２", "abc 12"},
+        {"ÉCOLE\tdes\nBeaux‑Arts", "ecole des beaux arts"},
     };
     buffer key = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -306,11 +355,20 @@ static void queries_normalise_to_one_key(void **state) {
 
 static void keywords_normalise_for_exact_matching(void **state) {
     (void)state;
-    static const struct { const char *value, *key; } cases[] = {
-        {"  Science Fiction ", "science fiction"}, {"Café", "café"},          {"CAFE\xCC\x81", "café"},
-        {"\xC2\xA0ＡＢＣ\xE3\x80\x80", "abc"},       {"Straße", "strasse"},     {"a  b", "a  b"},
-        {"B07-XJ8/C8F5", "b07-xj8/c8f5"},          {"", ""},                  {" \t\n", ""},
-        {"ÅÄÖ", "åäö"},                            {"x\xFFy", "x\xEF\xBF\xBDy"},
+    static const struct {
+        const char *value, *key;
+    } cases[] = {
+        {"  Science Fiction ", "science fiction"},
+        {"Café", "café"},
+        {"CAFE\xCC\x81", "café"},
+        {"\xC2\xA0ＡＢＣ\xE3\x80\x80", "abc"},
+        {"Straße", "strasse"},
+        {"a  b", "a  b"},
+        {"B07-XJ8/C8F5", "b07-xj8/c8f5"},
+        {"", ""},
+        {" \t\n", ""},
+        {"ÅÄÖ", "åäö"},
+        {"x\xFFy", "x\xEF\xBF\xBDy"},
     };
     buffer key = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -322,11 +380,25 @@ static void keywords_normalise_for_exact_matching(void **state) {
 
 static void utf8_is_checked_strictly(void **state) {
     (void)state;
-    static const struct { const char *bytes; size_t size; long bad; } cases[] = {
-        {"", 0, -1},          {"plain text, long enough", 23, -1}, {"\xEF\xBF\xBD", 3, -1},  {"a\xC3\xA9", 3, -1},
-        {"12345678\xFF", 9, 8}, {"a\xC3", 2, 1},                    {"\xC0\xAF", 2, 0},       {"\xE0\x80\xAF", 3, 0},
-        {"\xED\xA0\x80", 3, 0}, {"\xF4\x90\x80\x80", 4, 0},         {"\xF4\x8F\xBF\xBF", 4, -1}, {"\x80", 1, 0},
-        {"a\0b", 3, -1},      {"\xF0\x9F\x91", 3, 0},
+    static const struct {
+        const char *bytes;
+        size_t size;
+        long bad;
+    } cases[] = {
+        {"", 0, -1},
+        {"plain text, long enough", 23, -1},
+        {"\xEF\xBF\xBD", 3, -1},
+        {"a\xC3\xA9", 3, -1},
+        {"12345678\xFF", 9, 8},
+        {"a\xC3", 2, 1},
+        {"\xC0\xAF", 2, 0},
+        {"\xE0\x80\xAF", 3, 0},
+        {"\xED\xA0\x80", 3, 0},
+        {"\xF4\x90\x80\x80", 4, 0},
+        {"\xF4\x8F\xBF\xBF", 4, -1},
+        {"\x80", 1, 0},
+        {"a\0b", 3, -1},
+        {"\xF0\x9F\x91", 3, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t bad = 0;
@@ -344,8 +416,12 @@ static void language_codes(void **state) {
         assert_ok(text_language_from_code(slice_of(text_language_code((text_language)l)), &language));
         assert_int_equal(language, l);
     }
-    static const struct { const char *code; text_language language; } others[] = {
-        {"en-GB", TEXT_EN}, {"eng", TEXT_EN}, {"PT_br", TEXT_PT}, {"ger", TEXT_DE}, {"nb", TEXT_NO}, {"zh-Hant-TW", TEXT_ZH},
+    static const struct {
+        const char *code;
+        text_language language;
+    } others[] = {
+        {"en-GB", TEXT_EN}, {"eng", TEXT_EN}, {"PT_br", TEXT_PT},
+        {"ger", TEXT_DE},   {"nb", TEXT_NO},  {"zh-Hant-TW", TEXT_ZH},
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         assert_ok(text_language_from_code(slice_of(others[i].code), &language));
@@ -387,7 +463,8 @@ static void detection_needs_no_data_files(void **state) {
     assert_true(child >= 0);
     if (child == 0) {
         setenv("XDG_DATA_DIRS", "/nonexistent", 1);
-        slice german = slice_of("Der Hund und die Katze sind nicht in dem Haus, sondern auf der Straße vor dem Garten.");
+        slice german = slice_of(
+            "Der Hund und die Katze sind nicht in dem Haus, sondern auf der Straße vor dem Garten.");
         slice polish = slice_of("Litwo, ojczyzno moja, jesteś jak zdrowie; ile cię trzeba cenić, ten tylko się dowie.");
         bool good = text_detect_language(german, TEXT_EN, NULL) == TEXT_DE &&
                     text_detect_language(polish, TEXT_EN, NULL) == TEXT_EN;
@@ -401,7 +478,8 @@ static void detection_needs_no_data_files(void **state) {
 static void *analyze_and_detect(void *argument) {
     text_analyzer *a = text_analyzer_create();
     buffer *out = argument;
-    slice text = slice_of("Les élèves de l'école et le professeur, qui parle. Der Hund 中文 node.js litwo ojczyzno moja tylko");
+    slice text = slice_of(
+        "Les élèves de l'école et le professeur, qui parle. Der Hund 中文 node.js litwo ojczyzno moja tylko");
     for (int i = 0; i < 50; i++) {
         text_detect_language(text, TEXT_EN, NULL);
         write_tokens(text_analyze(a, text, TEXT_FR, 0), out);

@@ -128,8 +128,9 @@ static void assert_sound(const understand_query *q) {
 
 static void every_query_has_sound_readings(void **state) {
     (void)state;
-    static const char *const parts[] = {"the", "books", "book", "1984", "(2001)", "film", "tv shows", "\xFF", "中文", "'s",
-                                        "1999", "of", "2020", "B07-XJ8", ".", "\xCC\x81", "author", "war", "", "\x01"};
+    static const char *const parts[] = {"the",  "books",    "book",   "1984", "(2001)", "film", "tv shows",
+                                        "\xFF", "中文",     "'s",     "1999", "of",     "2020", "B07-XJ8",
+                                        ".",    "\xCC\x81", "author", "war",  "",       "\x01"};
     understand_type types[20];
     for (size_t i = 0; i < 20; i++) types[i] = (understand_type){slice_of(parts[i]), i % 3};
     random_source r;
@@ -141,7 +142,8 @@ static void every_query_has_sound_readings(void **state) {
             strcat(text, parts[random_below(&r, 20)]);
             if (random_below(&r, 8)) strcat(text, " ");
         }
-        understand_options options = {(text_language)random_below(&r, TEXT_LANGUAGES), TEXT_ANY, types, random_below(&r, 21)};
+        understand_options options = {(text_language)random_below(&r, TEXT_LANGUAGES), TEXT_ANY, types,
+                                      random_below(&r, 21)};
         understand_query q;
         arena_reset(&memory);
         understand_analyze(analyzer, slice_of(text), &options, &memory, &q);

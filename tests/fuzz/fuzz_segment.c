@@ -1,0 +1,123 @@
+/* A segment image made of any bytes is either refused or safe to read, walk, validate and merge. Checksums are made to
+ * match first, so that what they would hide is reached too; the bytes as they are come second. */
+#include "base/hash.h"
+#include "sparse/merge.h"
+#include "sparse/segment_format.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const sparse_config config = {
+    .n_fields = 5,
+    .fields = {{"title", SPARSE_TEXT, 2.0f}, {"brand", SPARSE_KEYWORD, 0}, {"plays", SPARSE_NUMBER, 0},
+               {"body", SPARSE_TEXT, 1.0f}, {"year", SPARSE_NUMBER, 0}},
+    .k1 = 1.2f, .b = 0.75f, .popularity = 2, .type = -1};
+
+/* Sets magic, version, size and every checksum, where the bytes have a place for them. */
+static void seal(uint8_t *image, size_t size) {
+    segment_header h;
+    if (size < sizeof h) return;
+    memcpy(&h, image, sizeof h);
+    memcpy(h.magic, SEGMENT_MAGIC, sizeof h.magic);
+    h.version = SEGMENT_VERSION;
+    h.size = size;
+    uint64_t table_size = (uint64_t)h.n_sections * sizeof(segment_section);
+    if (table_size <= size - sizeof h) h.table = size - table_size;
+    h.checksum = 0;
+    memcpy(image, &h, sizeof h);
+    if (table_size > size - sizeof h) return;
+    for (uint32_t i = 0; i < h.n_sections; i++) {
+        segment_section s;
+        uint8_t *at = image + h.table + i * sizeof s;
+        memcpy(&s, at, sizeof s);
+        if (s.offset > size || s.size > size - s.offset) continue;
+        s.checksum = hash64(image + s.offset, s.size, 0);
+        memcpy(at, &s, sizeof s);
+    }
+    h.checksum = hash64(image + h.table, table_size, hash64(&h, sizeof h, 0));
+    memcpy(image, &h, sizeof h);
+}
+
+static volatile uint64_t sink; /* what is read must not be optimised away */
+
+static void read_terms(const sparse_segment *s) {
+    sparse_term_walk w;
+    slice key;
+    sparse_term t, again;
+    uint64_t sum = 0;
+    sparse_term_walk_start(&w, s, SLICE("a\1b"));
+    if (sparse_term_walk_next(&w, &key, &t)) sum += key.size;
+    sparse_term_walk_start(&w, s, (slice){0});
+    while (sparse_term_walk_next(&w, &key, &t)) {
+        sum += sparse_segment_term(s, key, &again);
+        for (uint32_t i = 0; i < t.n_blocks; i++) {
+            uint32_t places[SPARSE_BLOCK + 8], frequency[SPARSE_MAX_FIELDS];
+            uint8_t impacts[SPARSE_BLOCK + 8];
+            uint32_t n = sparse_block_decode(&t, i, places, impacts);
+            for (uint32_t j = 0; j < n; j++) {
+                if (places[j] >= sparse_segment_count(s)) abort();
+                sum += sparse_segment_document(s, places[j]) + impacts[j];
+                if (sparse_term_frequencies(&t, places[j], frequency)) sum += frequency[0];
+            }
+        }
+    }
+    sink += sum;
+}
+
+static void read_columns(const sparse_segment *s) {
+    uint32_t count = sparse_segment_count(s), place;
+    uint64_t sum = 0;
+    float most;
+    const uint32_t *popular = sparse_segment_by_popularity(s);
+    const float *prior = sparse_segment_prior(s, &most);
+    for (uint32_t p = 0; p < count; p++) {
+        sum += sparse_segment_find(s, sparse_segment_document(s, p), &place) + sparse_segment_version(s, p);
+        if (popular) sum += popular[p] + (prior[popular[p]] > 0);
+    }
+    for (uint32_t f = 0; f < sparse_segment_fields(s); f++) {
+        const double *numbers = sparse_segment_numbers(s, f);
+        sparse_keywords k;
+        bool keywords = sparse_segment_keywords(s, f, &k);
+        for (uint32_t p = 0; p < count; p++) {
+            sum += sparse_segment_length(s, f, p) + (numbers && numbers[p] > 0);
+            for (uint32_t i = keywords ? k.starts[p] : 0; keywords && i < k.starts[p + 1]; i++) {
+                slice value = sparse_segment_keyword_value(s, f, k.ordinals[i]);
+                if (value.size > 0) sum += (uint8_t)value.data[value.size - 1];
+            }
+        }
+    }
+    sink += sum;
+}
+
+static void try_image(const uint8_t *image, size_t size) {
+    sparse_segment *s = NULL;
+    base_error error;
+    if (sparse_segment_open((slice){(const char *)image, size}, &s, &error) != FORAGE_OK) return;
+    read_terms(s);
+    read_columns(s);
+    sink += (uint64_t)sparse_segment_validate(s, &error);
+    if (sparse_segment_matches(s, &config) && sparse_segment_fields(s) <= config.n_fields) {
+        const sparse_merge_input inputs[2] = {{s, NULL}, {s, NULL}};
+        sparse_statistics st;
+        buffer merged = {0};
+        sparse_segment *m = NULL;
+        sparse_segment_statistics(s, &st);
+        sparse_merge(inputs, 2, &config, &st, &merged);
+        if (sparse_segment_open((slice){merged.data, merged.size}, &m, &error) != FORAGE_OK) abort();
+        sparse_segment_close(m);
+        buffer_release(&merged);
+    }
+    sparse_segment_close(s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    uint8_t *image = malloc(size ? size : 1); /* aligned, and of this very size */
+    if (!image) return 0;
+    if (size > 0) memcpy(image, data, size);
+    try_image(image, size);
+    seal(image, size);
+    try_image(image, size);
+    free(image);
+    return 0;
+}
