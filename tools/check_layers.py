@@ -39,7 +39,7 @@ NARROWER = {
     "simulate": below(2) | {"funnel", "evaluate"},
     "cluster": below(2) | {"funnel"},
     "server": below(2),
-    "cli": below(2),
+    "cli": below(2) | {"server"},  # it starts the server
 }
 ALLOWED = {folder: NARROWER.get(folder, below(layer)) for layer, folders in enumerate(LAYERS) for folder in folders}
 

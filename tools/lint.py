@@ -2,11 +2,12 @@
 """Checks the house rules that a machine can check, whatever the formatting: python3 tools/lint.py
 
 Failures: lines above 140 columns, tabs, trailing spaces, no newline at the end, C files of 1,000 lines or functions
-above 100, two source files of one name, a folder of src/ without README.md, an endpoint that docs/api.md does not list
-(or one that it lists and the code lacks). Notes, which do not fail and which --notes shows: lines above 120 columns,
+above 100, two source files of one name, a folder of src/ without README.md, an endpoint that docs/api.md or
+docs/openapi.json does not list (or one that they list and the code lacks). Notes, which do not fail and which --notes shows: lines above 120 columns,
 functions above 60 lines.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -114,19 +115,25 @@ def listed_endpoints(markdown):
     return found
 
 
+def described_endpoints(openapi):
+    return {route(f"{method.upper()} {path}") for path, methods in json.loads(openapi)["paths"].items()
+            for method in methods if method in ("get", "put", "post", "delete")}
+
+
 def check_endpoints(paths):
-    """Routes are string literals like "POST /collections/{collection}/search" in src/api and src/server."""
+    """The routes in the code of src/api and src/server are "GET /x" or "GET", "/x"; both descriptions list the same."""
     code = set()
     for path in paths:
         if path.startswith(("src/api/", "src/server/")) and path.endswith((".c", ".h")):
-            code |= {route(r) for r in re.findall(r'"((?:GET|PUT|POST|DELETE) /[^" ]*)"', read(path))}
+            found = re.findall(r'"(GET|PUT|POST|DELETE)(?: |",\s*")(/[^" ]*)"', read(path))
+            code |= {route(f"{method} {rest}") for method, rest in found}
     code.discard("GET /web/{}")  # the page's own files
-    listed = listed_endpoints(read("docs/api.md"))
-    for missing in sorted(code - listed):
-        yield f"docs/api.md: does not list {missing}"
-    for unknown in sorted(listed - code):
-        if not re.match(r"GET /(health/.*|metrics|openapi.json|)$", unknown):  # answered by the server itself
-            yield f"docs/api.md: lists {unknown}, which the code does not have"
+    for name, listed in (("docs/api.md", listed_endpoints(read("docs/api.md"))),
+                         ("docs/openapi.json", described_endpoints(read("docs/openapi.json")))):
+        for missing in sorted(code - listed):
+            yield f"{name}: does not list {missing}"
+        for unknown in sorted(listed - code):
+            yield f"{name}: lists {unknown}, which the code does not have"
 
 
 def check_itself():

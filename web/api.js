@@ -1,7 +1,8 @@
 // The only module that talks to the server. Every failure becomes an ApiError whose `kind` says what the page can do.
 
 export class ApiError extends Error {
-    /* kind: "away" (no answer), "busy" (429, 503), "key" (401), "missing" (404), "aborted", "refused" (anything else) */
+    /* kind: "away" (no answer), "busy" (429, 503), "key" (401), "missing" (404), "aborted",
+     * "refused" (anything else) */
     constructor(kind, message, { status = 0, code = '', retryAfter = 0 } = {}) {
         super(message);
         Object.assign(this, { kind, status, code, retryAfter });
@@ -64,9 +65,10 @@ export class Api {
         }
         const answer = parse(text);
         if (response.ok && answer !== undefined) return answer;
-        if (response.ok) throw new ApiError('refused', 'The server’s answer could not be read.', { status: response.status });
-        throw new ApiError(KINDS[response.status] ?? 'refused', reasonOf(answer) ?? `The server answered ${response.status}.`, {
-            status: response.status,
+        const { status } = response;
+        if (response.ok) throw new ApiError('refused', 'The server’s answer could not be read.', { status });
+        throw new ApiError(KINDS[status] ?? 'refused', reasonOf(answer) ?? `The server answered ${status}.`, {
+            status,
             code: answer?.error?.code ?? '',
             retryAfter: Number(response.headers.get('Retry-After')) || 0,
         });

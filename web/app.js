@@ -1,4 +1,5 @@
-// The page: wires the elements, the address, the searcher and the server together. Each element draws; this file decides.
+// The page: wires the elements, the address, the searcher and the server together. Each element draws, this file
+// decides.
 
 import { Api } from './api.js';
 import { h, icon, typingIn } from './dom.js';
@@ -141,7 +142,7 @@ class App {
         const fields = groups.filter(group => group.kind === 'values').map(group => group.field).slice(0, 16);
         try {
             const { facets } = await this.#api.search(name, { query: '', limit: 1, log: false, facets: fields });
-            const useless = fields.filter(field => !facets?.[field]?.length || facets[field].every(one => one.count < 2));
+            const useless = fields.filter(field => !facets?.[field]?.some(one => one.count > 1));
             return this.#shape.facets(new Set(useless));
         } catch {
             return groups; // asked again with the first search, whose failure the reader will hear of
@@ -214,8 +215,8 @@ class App {
         if (between) return;
         if (reason === 'settled') this.#rested = true;
         this.#showHead(shown);
-        this.#list.show({ hits, query: request.query, moved: shown.moved, acted: this.#acted, hasMore: this.#searcher.hasMore },
-            this.#context, { animate: shown.key === this.#displayed });
+        const view = { hits, query: request.query, moved: shown.moved, acted: this.#acted, hasMore: this.#searcher.hasMore };
+        this.#list.show(view, this.#context, { animate: shown.key === this.#displayed });
         this.#displayed = shown.key;
         this.#list.selected = this.#navigator.place.document;
         if (!shown.complete) return;
@@ -228,7 +229,8 @@ class App {
     #showHead({ request, response, hits }) {
         const filtered = Object.keys(request.filters).length > 0;
         const start = !request.query.trim() && !filtered;
-        const empty = !hits.length && this.#collections.find(known => known.name === request.collection)?.documents === 0;
+        const collection = this.#collections.find(known => known.name === request.collection);
+        const empty = !hits.length && collection?.documents === 0;
         one('.intro').replaceChildren(...(start && hits.length ? [startState(hits, this.#context)] : []));
         one('.message').replaceChildren(...(hits.length ? []
             : empty ? [emptyCollectionState(request.collection)]
@@ -240,17 +242,16 @@ class App {
     }
 
     #showActiveFilters(filters) {
+        const chip = (text, field, left) => h('li', null, h('button', {
+            type: 'button', class: 'filter-chip', 'aria-label': `Remove the filter ${text}`,
+            onclick: () => {
+                const { [field]: own, ...others } = filters;
+                this.#navigator.go({ filters: left.length ? { ...others, [field]: left } : others });
+            },
+        }, text, icon('clear')));
         const chips = Object.entries(filters).flatMap(([field, wanted]) => (Array.isArray(wanted)
-            ? wanted.map(value => chip(this.#shape.text(field, value), { ...filters, [field]: wanted.filter(other => other !== value) }))
-            : [chip(rangeText(field, wanted), { ...filters, [field]: [] })]));
-        const place = text => Object.fromEntries(Object.entries(text).filter(([, value]) => !Array.isArray(value) || value.length));
-        const navigator = this.#navigator;
-        function chip(text, rest) {
-            return h('li', null, h('button', {
-                type: 'button', class: 'filter-chip', 'aria-label': `Remove the filter ${text}`,
-                onclick: () => navigator.go({ filters: place(rest) }),
-            }, text, icon('clear')));
-        }
+            ? wanted.map(value => chip(this.#shape.text(field, value), field, wanted.filter(other => other !== value)))
+            : [chip(rangeText(field, wanted), field, [])]));
         one('.active-filters').replaceChildren(...chips);
         one('#open-filters').lastElementChild.textContent = chips.length ? `Filters (${chips.length})` : 'Filters';
     }
@@ -320,7 +321,8 @@ class App {
         if (turn !== this.#panelTurn) return;
         const explained = hit?.explain ? hit : null;
         this.#panel.show({
-            tab: explained ? this.#tab : 'document', document, type: document[this.#shape.typeField], hit, shown, acted: this.#acted,
+            tab: explained ? this.#tab : 'document', document, type: document[this.#shape.typeField], hit, shown,
+            acted: this.#acted,
         }, this.#context, this.#api);
         one('.beside').hidden = false;
         one('body').classList.add('reading');

@@ -1,9 +1,11 @@
 // <decision-strip>: how this answer was made. Which strategies the policy asked, how deep, with what probability, and
 // what each of them gave.
 
-import { bar, h } from './dom.js';
+import { bar, h, scroller } from './dom.js';
 import { integer, microseconds, milliseconds, percent, score } from './format.js';
 import { strategyChip } from './strategies.js';
+
+const COLUMNS = ['Strategy', 'Depth', 'Probability', 'Candidates', 'Time'];
 
 class DecisionStrip extends HTMLElement {
     show(response) {
@@ -25,13 +27,12 @@ class DecisionStrip extends HTMLElement {
                     `${asked.length} of ${decision.strategies.length} strategies asked`
                     + `${late ? `, ${late} late` : ''} · ${milliseconds(response.took_ms)}`)),
             h('p', { class: 'note' },
-                'The policy ', h('b', null, decision.policy), ` (version ${integer(decision.version)}) drew this decision with `,
-                h('b', null, `propensity ${score(decision.propensity)}`), '; the ', h('b', null, ranker.name),
+                'The policy ', h('b', null, decision.policy), ` (version ${integer(decision.version)}) drew this decision `,
+                'with ', h('b', null, `propensity ${score(decision.propensity)}`), '; the ', h('b', null, ranker.name),
                 ` ranker (version ${integer(ranker.version)}) ordered the candidates.`),
-            h('div', { class: 'scroller', tabindex: 0, role: 'region', 'aria-label': 'Strategies of this decision' },
+            scroller('Strategies of this decision',
                 h('table', { class: 'numbers' },
-                    h('thead', null, h('tr', null,
-                        ['Strategy', 'Depth', 'Probability', 'Candidates', 'Time'].map(name => h('th', { scope: 'col' }, name)))),
+                    h('thead', null, h('tr', null, COLUMNS.map(name => h('th', { scope: 'col' }, name)))),
                     h('tbody', null, decision.strategies.map(one => row(one, most)))))));
     }
 }

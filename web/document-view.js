@@ -41,8 +41,8 @@ function list(items) {
     return items.length === 1 ? items[0] : h('ul', null, items.map(item => h('li', null, item)));
 }
 
-/* Fills `view`'s neighbours: what refers to this document, and what shares a reference with it. Each group is a filter of
- * an ordinary search that is not logged: nobody asked for these, so nothing is to be learned from showing them. */
+/* Fills `place` with neighbours: what refers to this document, and what shares a reference with it. Each group is a
+ * filter of an ordinary search that is not logged: nobody asked for these, so showing them teaches nothing. */
 export async function loadNeighbours(place, document, context, api, signal) {
     const { shape } = context;
     const id = String(document[shape.idField]);

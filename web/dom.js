@@ -1,4 +1,4 @@
-// Building DOM by hand: the page never parses HTML that came from a document, so nothing in a catalogue can inject markup.
+// Building DOM by hand: the page never parses HTML that came from a document, so no catalogue can inject markup.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -33,7 +33,8 @@ const PATHS = {
     why: 'M5 19v-6M12 19V5M19 19v-9',
     filter: 'M4 7h16M7 12h10M10 17h4',
     learning: 'M4 18l5-6 4 3 7-9M15 6h5v5',
-    sun: 'M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM12 3v2M12 19v2M3 12h2M19 12h2M5.6 5.6 7 7M17 17l1.4 1.4M5.6 18.4 7 17M17 7l1.4-1.4',
+    sun: 'M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM12 3v2M12 19v2M3 12h2M19 12h2'
+        + 'M5.6 5.6 7 7M17 17l1.4 1.4M5.6 18.4 7 17M17 7l1.4-1.4',
     moon: 'M19.5 14.5A8 8 0 0 1 9.5 4.5a8 8 0 1 0 10 10Z',
     auto: 'M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16ZM12 4v16',
     keyboard: 'M4 7h16v10H4ZM7.5 10.5h.01M11 10.5h.01M14.5 10.5h.01M8.5 14h7',
@@ -67,6 +68,11 @@ export function iconButton(name, label, properties) {
 export function bar(share, properties) {
     const width = Number.isFinite(share) ? Math.max(0, Math.min(1, share)) : 0;
     return h('span', { class: 'bar', 'aria-hidden': 'true', ...properties, vars: { '--share': width } });
+}
+
+/* What may be wider than the screen scrolls on its own, also by keyboard. */
+export function scroller(label, content) {
+    return h('div', { class: 'scroller', tabindex: 0, role: 'region', 'aria-label': label }, content);
 }
 
 export function send(element, name, detail) {

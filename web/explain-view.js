@@ -1,13 +1,13 @@
 // The whole story of one hit: how the query was read, who found the document, and what put it where it is.
 
-import { bar, h, setVars } from './dom.js';
+import { bar, h } from './dom.js';
 import { humanise, integer, language, percent, plural, score, signed } from './format.js';
 import { strategyChip } from './strategies.js';
 
 /* shown: the settled results; hit: one of its hits, explained */
 export function explainView(shown, hit) {
     const { explain } = hit;
-    if (!explain) return [h('p', { class: 'note' }, 'This server gave no explanation for this hit.')];
+    if (!explain) return [note('This server gave no explanation for this hit.')];
     return [
         summary(shown, hit),
         section('How the query was read', interpretation(shown.response.interpretation, shown.request.query)),
@@ -26,38 +26,42 @@ function summary(shown, hit) {
     const { features = [], strategies: found = [] } = hit.explain;
     const [first] = [...features].sort((a, b) => b.contribution - a.contribution);
     const total = shown.response.total;
+    const over = total.relation === 'at_least' ? 'over ' : '';
     return h('p', { class: 'lead' },
-        'Ranked ', h('b', null, String(hit.rank)), ` of ${total.relation === 'at_least' ? 'over ' : ''}${integer(total.value)}. `,
+        'Ranked ', h('b', null, String(hit.rank)), ` of ${over}${integer(total.value)}. `,
         found.length ? `Found by ${listed(found.map(one => `${one.name} (at rank ${one.rank})`))}. ` : null,
-        first?.contribution > 0 ? ['What counts most is ', h('b', null, humanise(first.name).toLowerCase()), '.'] : null);
+        first?.contribution > 0 ? ['What counts most is ', h('b', null, inText(first.name)), '.'] : null);
 }
 
 function interpretation(read, query) {
     const readings = [...(read?.readings ?? [])].sort((a, b) => b.likelihood - a.likelihood);
-    if (!query.trim()) return h('p', { class: 'note' }, 'An empty query asks for what is popular, new and personal.');
+    if (!query.trim()) return note('An empty query asks for what is popular, new and personal.');
     return [
         h('dl', { class: 'pairs' },
             pair('As normalised', h('code', null, read.normalized)),
             read.language ? pair('Language', language(read.language)) : null,
-            pair('Words', read.tokens?.length
-                ? h('span', { class: 'tokens' }, read.tokens.map(token => h('code', { class: 'token' }, token))) : 'none')),
+            pair('Words', read.tokens?.length ? tokens(read.tokens) : 'none')),
         h('table', { class: 'numbers' },
             head('Reading', 'Likelihood'),
-            h('tbody', null, readings.map(reading => h('tr', null,
-                h('th', { scope: 'row' }, humanise(reading.kind), details(reading)),
-                h('td', null, h('span', { class: 'measure' }, bar(reading.likelihood), percent(reading.likelihood))))))),
+            h('tbody', null, readings.map(({ kind, likelihood, ...more }) => h('tr', null,
+                h('th', { scope: 'row' }, humanise(kind), details(more)),
+                h('td', null, h('span', { class: 'measure' }, bar(likelihood), percent(likelihood))))))),
     ];
 }
 
 // A reading may say more than its kind: the person or the year that it found.
-function details(reading) {
-    const more = Object.entries(reading).filter(([name]) => name !== 'kind' && name !== 'likelihood')
-        .map(([name, value]) => `${humanise(name).toLowerCase()} ${typeof value === 'object' ? JSON.stringify(value) : value}`);
-    return more.length ? h('small', null, ` ${more.join(', ')}`) : null;
+function details(more) {
+    const told = Object.entries(more)
+        .map(([name, value]) => `${inText(name)} ${typeof value === 'object' ? JSON.stringify(value) : value}`);
+    return told.length ? h('small', null, ` ${told.join(', ')}`) : null;
+}
+
+function tokens(list) {
+    return h('span', { class: 'tokens' }, list.map(token => h('code', { class: 'token' }, token)));
 }
 
 function strategies(found, decision) {
-    if (!found.length) return h('p', { class: 'note' }, 'No strategy named it.');
+    if (!found.length) return note('No strategy named it.');
     const depths = new Map(decision?.strategies?.map(one => [one.name, one.depth]));
     return h('table', { class: 'numbers' },
         head('Strategy', 'Rank', 'Of depth', 'Raw score'),
@@ -89,20 +93,21 @@ function features(list, total) {
                 h('td', { class: 'adds' }, signed(one.contribution))))),
             h('tfoot', null, h('tr', null,
                 h('th', { scope: 'row', colspan: 3 }, 'Score'), h('td', { class: 'adds' }, score(total))))),
-        silent.length ? h('p', { class: 'note' }, `${counted.length ? 'Without weight' : 'Values'}: ${
-            listed(silent.map(one => `${humanise(one.name).toLowerCase()} ${score(one.value)}`))}.`) : null,
+        silent.length ? note(`${counted.length ? 'Without weight' : 'Values'}: ${
+            listed(silent.map(one => `${inText(one.name)} ${score(one.value)}`))}.`) : null,
     ];
 }
 
 /* A bar that starts in the middle (or at the left, when nothing is negative) and points to its sign. */
-export function diverging(share) {
-    const element = h('span', { class: `diverging ${share < 0 ? 'negative' : 'positive'}`, 'aria-hidden': 'true' });
-    setVars(element, { '--share': Math.min(1, Math.abs(share)) });
-    return element;
+function diverging(share) {
+    return h('span', {
+        class: `diverging ${share < 0 ? 'negative' : 'positive'}`, 'aria-hidden': 'true',
+        vars: { '--share': Math.min(1, Math.abs(share)) },
+    });
 }
 
 function words(terms) {
-    if (!terms.length) return h('p', { class: 'note' }, 'None of the query’s words is in this document; other strategies found it.');
+    if (!terms.length) return note('None of the query’s words is in this document; other strategies found it.');
     return h('table', { class: 'numbers' },
         head('Word', 'Where', 'Documents', 'Rarity (idf)', 'Impact', 'Score'),
         h('tbody', null, terms.map(one => h('tr', null,
@@ -116,13 +121,13 @@ function words(terms) {
 function memory(counts, query) {
     const about = query.trim() ? `“${query.trim()}”` : 'the empty query';
     if (!counts || (!counts.impressions && !counts.rewards)) {
-        return h('p', { class: 'note' }, `Nobody has been seen choosing it for ${about} yet. Click it, and search again.`);
+        return note(`Nobody has been seen choosing it for ${about} yet. Click it, and search again.`);
     }
     const low = Math.max(0, counts.mean - counts.deviation);
     const high = Math.min(1, counts.mean + counts.deviation);
     return [
-        h('p', { class: 'note' }, `For ${about} it was shown ${plural(Math.round(counts.impressions), 'time', 'times')} and earned `
-            + `rewards of ${score(counts.rewards)}. Expected reward: ${score(counts.mean)} ± ${score(counts.deviation)}.`),
+        note(`For ${about} it was shown ${plural(Math.round(counts.impressions), 'time', 'times')} and earned rewards of `
+            + `${score(counts.rewards)}. Expected reward: ${score(counts.mean)} ± ${score(counts.deviation)}.`),
         h('span', {
             class: 'posterior', 'aria-hidden': 'true',
             vars: { '--low': low, '--high': high, '--mean': Math.max(0, Math.min(1, counts.mean)) },
@@ -137,6 +142,16 @@ function pair(name, content) {
 
 function head(...names) {
     return h('thead', null, h('tr', null, names.map(name => h('th', { scope: 'col' }, name))));
+}
+
+function note(text) {
+    return h('p', { class: 'note' }, text);
+}
+
+// A name inside a sentence: small letters, but abbreviations stay as they are.
+function inText(name) {
+    const text = humanise(name);
+    return /^[A-Z]{2}/.test(text) ? text : text.charAt(0).toLowerCase() + text.slice(1);
 }
 
 function listed(words) {

@@ -1,4 +1,4 @@
-// <facet-panel>: the filters. Checkbox groups for values, a histogram for a range. Emits "filters-changed" {filters} and
+// <facet-panel>: the filters. Checkbox groups for values, a histogram for a range. Emits "filters-changed" {filters}, and
 // "facet-opened" when a closed group is opened, whose counts are then worth asking for.
 
 import { h, send } from './dom.js';
@@ -32,7 +32,7 @@ class FacetPanel extends HTMLElement {
     request(filters) {
         return this.#groups
             .filter(group => this.#open.has(group.field) || group.field in filters)
-            .map(group => ({ field: group.field, ...(group.kind === 'range' ? { buckets: RANGE_BUCKETS } : { limit: VALUES }) }));
+            .map(({ field, kind }) => (kind === 'range' ? { field, buckets: RANGE_BUCKETS } : { field, limit: VALUES }));
     }
 
     /* facets: of the response; filters: the chosen ones */
@@ -48,7 +48,7 @@ class FacetPanel extends HTMLElement {
         const any = Object.keys(filters).length > 0;
         this.replaceChildren(
             h('div', { class: 'facet-head' }, h('h2', null, 'Filters'),
-                any ? h('button', { type: 'button', class: 'link-button', onclick: () => this.#change({}) }, 'Clear all') : null),
+                any ? linkButton('Clear all', { onclick: () => this.#change({}) }) : null),
             ...this.#groups.map(group => this.#group(group, facets[group.field], filters)).filter(Boolean));
         if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
     }
@@ -68,19 +68,20 @@ class FacetPanel extends HTMLElement {
     #group(group, facet, filters) {
         const chosen = filters[group.field];
         const isOpen = this.#open.has(group.field) || chosen !== undefined;
-        const content = facet && (group.kind === 'range' ? this.#range(group, facet, filters) : this.#values(group, facet, filters));
+        const content = facet && (group.kind === 'range'
+            ? this.#range(group, facet, filters) : this.#values(group, facet, filters));
         if (isOpen && !content) return null; // nothing to choose from
         return h('details', { class: 'facet', open: isOpen, data: { field: group.field },
             ontoggle: event => this.#toggled(group, event.target.open) },
         h('summary', { id: `facet-${group.field}` }, group.label,
-            chosen !== undefined ? h('span', { class: 'chosen' }, Array.isArray(chosen) ? String(chosen.length) : '1') : null),
+            chosen !== undefined ? h('span', { class: 'chosen' }, String(chosen.length ?? 1)) : null),
         content ?? h('p', { class: 'note' }, 'Loading…'));
     }
 
     #values(group, facet, filters) {
         const chosen = new Set(filters[group.field] ?? []);
-        const missing = [...chosen].filter(value => !facet.some(one => one.value === value)).map(value => ({ value, count: 0 }));
-        const all = [...missing, ...facet];
+        const missing = [...chosen].filter(value => !facet.some(one => one.value === value));
+        const all = [...missing.map(value => ({ value, count: 0 })), ...facet];
         // A field where every value occurs once tells nothing (serial numbers); one value alone is no choice.
         if (!all.length || (!chosen.size && (all.length === 1 || all[0].count < 2))) return null;
         const expanded = this.#expanded.has(group.field);
@@ -94,10 +95,9 @@ class FacetPanel extends HTMLElement {
                 }),
                 h('span', { class: 'value' }, group.text(one.value)),
                 h('span', { class: 'count', title: integer(one.count) }, compact(one.count))))),
-            all.length > FIRST_VALUES ? h('li', null, h('button', {
-                type: 'button', class: 'link-button', id: `facet-${group.field}-more`,
-                onclick: () => this.#expand(group, facet, filters, !expanded),
-            }, expanded ? 'Fewer' : `${all.length - FIRST_VALUES} more`)) : null);
+            all.length > FIRST_VALUES ? h('li', null, linkButton(expanded ? 'Fewer' : `${all.length - FIRST_VALUES} more`, {
+                id: `facet-${group.field}-more`, onclick: () => this.#expand(group, facet, filters, !expanded),
+            })) : null);
     }
 
     #range(group, facet, filters) {
@@ -133,6 +133,10 @@ class FacetPanel extends HTMLElement {
     #change(filters) {
         send(this, 'filters-changed', { filters });
     }
+}
+
+function linkButton(text, properties) {
+    return h('button', { type: 'button', class: 'link-button', ...properties }, text);
 }
 
 customElements.define('facet-panel', FacetPanel);

@@ -3,6 +3,8 @@
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
 const decimal = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const three = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
+const four = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 4 });
 const days = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' });
 const languages = typeof Intl.DisplayNames === 'function'
     ? new Intl.DisplayNames(undefined, { type: 'language', fallback: 'none' }) : null;
@@ -19,7 +21,7 @@ export function score(value) {
     const size = Math.abs(value);
     if (size >= 1e6) return compact(value);
     if (size < 0.0005) return value.toExponential(1).replace('-', '−');
-    return new Intl.NumberFormat(undefined, { maximumSignificantDigits: size >= 100 ? 4 : 3 }).format(value).replace('-', '−');
+    return (size >= 100 ? four : three).format(value).replace('-', '−');
 }
 
 export function signed(value) {
@@ -59,9 +61,11 @@ export function language(code) {
     }
 }
 
+const ABBREVIATIONS = /\b(bm25|id|idf|isbn|rrf|url)\b/gi;
+
 /* "running_minutes" → "Running minutes", "lexical_rrf" → "Lexical RRF" */
 export function humanise(name) {
-    const words = name.replace(/[_-]+/g, ' ').trim().replace(/\b(bm25|id|idf|isbn|rrf|url)\b/gi, word => word.toUpperCase());
+    const words = name.replace(/[_-]+/g, ' ').trim().replace(ABBREVIATIONS, word => word.toUpperCase());
     return words.charAt(0).toUpperCase() + words.slice(1);
 }
 

@@ -1,8 +1,8 @@
 // The counts of a numeric facet, cut for drawing.
 //
-// The server divides the whole range of values into equal buckets. Catalogues are seldom spread evenly: with a few books
-// of 2,500 years, all others share the last bucket. So the part that holds nearly everything is counted once more on its
-// own, and the first and the last bar stand for "and before" and "and after".
+// The server divides the whole range of values into equal buckets. Catalogues are seldom spread evenly: with a few
+// books of 2,500 years, all others share the last bucket. So the part that holds nearly everything is counted once more
+// on its own, and the first and the last bar stand for "and before" and "and after".
 
 const BARS = 24;
 const TAIL = 0.015;  // share of the values that one open end may hold
@@ -39,7 +39,8 @@ export function withTails(facet, range, closer) {
     const { first, last } = crowd(facet);
     return {
         ...closer, least: facet.low, most: facet.high,
-        before: range.gte === undefined ? 0 : sum(0, first), after: range.lt === undefined ? 0 : sum(last + 1, facet.buckets.length),
+        before: range.gte === undefined ? 0 : sum(0, first),
+        after: range.lt === undefined ? 0 : sum(last + 1, facet.buckets.length),
     };
 }
 

@@ -13,8 +13,8 @@ const LINE_VALUES = 4;
 const TELLING = /^(year|genre|language|rating|type|category)$|date|released|minutes/;
 
 export const ACTIONS = {
-    like: { icon: 'heart', label: 'Like', key: 'l' },
-    favorite: { icon: 'star', label: 'Add to favourites', key: 'f' },
+    like: { icon: 'heart', label: 'Like', noun: 'like', key: 'l' },
+    favorite: { icon: 'star', label: 'Add to favourites', noun: 'favourite', key: 'f' },
 };
 
 /* context: {shape, navigator}; options: {query, moved, acted: Set of "action:id"} */
@@ -43,7 +43,9 @@ export function hitElement(hit, context, options) {
 }
 
 export function actionButtons(hit, { shape }, acted) {
-    return Object.entries(ACTIONS).filter(([action]) => shape.rewarded(action)).map(([action, { icon: name, label, key }]) => {
+    const offered = Object.keys(ACTIONS).filter(action => shape.rewarded(action));
+    return offered.map(action => {
+        const { icon: name, label, key } = ACTIONS[action];
         const done = acted.has(`${action}:${hit.id}`);
         return iconButton(name, `${label}: ${shape.title(hit.document)}`,
             { title: `${label} (${key})`, 'aria-pressed': String(done), data: { does: action } });
@@ -55,12 +57,16 @@ export function typeBadge(type) {
 }
 
 export function typeTile(type) {
-    return h('span', { class: 'tile', 'aria-hidden': 'true', data: { type: type ?? '' } }, icon(ICONS[type] ?? 'document'));
+    return h('span', { class: 'tile', 'aria-hidden': 'true', data: { type: type ?? '' } },
+        icon(ICONS[type] ?? 'document'));
 }
 
-export function creditLinks(links, { navigator }) {
-    return links.slice(0, LINE_VALUES).map(link =>
-        h('a', { href: navigator.hrefOfQuery(link.query), data: { place: '' }, title: `Search for ${link.text}` }, link.text));
+function creditLinks(links, context) {
+    return links.slice(0, LINE_VALUES).map(link => queryLink(link.text, context));
+}
+
+function queryLink(text, { navigator }) {
+    return h('a', { href: navigator.hrefOfQuery(text), data: { place: '' }, title: `Search for ${text}` }, text);
 }
 
 function firstLine(lines) {
@@ -69,25 +75,26 @@ function firstLine(lines) {
 }
 
 // Text fields with many values (the works of an author) are worth a line of their own.
-function listLines(lines, { navigator }) {
+function listLines(lines, context) {
     return lines.filter(line => line.values.length > 1).slice(0, 1).map(({ field, values }) =>
         h('p', { class: 'works' },
             h('span', { class: 'hidden-text' }, `${humanise(field)}: `),
-            values.slice(0, LINE_VALUES).map(text => h('a', { href: navigator.hrefOfQuery(text), data: { place: '' } }, text)),
+            values.slice(0, LINE_VALUES).map(text => queryLink(text, context)),
             values.length > LINE_VALUES ? h('span', { class: 'line' }, `+${values.length - LINE_VALUES}`) : null));
 }
 
 export function attributeLine(attributes) {
     if (!attributes.length) return null;
-    return h('ul', { class: 'attributes' }, attributes.map(({ field, label, text }) =>
-        h('li', { title: label, data: { field } },
-            h('span', { class: TELLING.test(field) ? 'hidden-text' : '' }, `${label}${TELLING.test(field) ? ':' : ''} `), text)));
+    return h('ul', { class: 'attributes' }, attributes.map(({ field, label, text }) => {
+        const name = TELLING.test(field) ? h('span', { class: 'hidden-text' }, `${label}: `) : `${label} `;
+        return h('li', { title: label, data: { field } }, name, text);
+    }));
 }
 
 export function movementBadge(moved) {
     if (!moved) return null;
     const { delta, action } = moved;
-    const after = action ? ` after your ${action === 'favorite' ? 'favourite' : action}` : ' since you last saw this query';
+    const after = action ? ` after your ${ACTIONS[action]?.noun ?? action}` : ' since you last saw this query';
     if (delta === Infinity) {
         return h('span', { class: 'moved up', title: `Came onto the page${after}` }, 'new');
     }
@@ -99,6 +106,11 @@ export function movementBadge(moved) {
             action && delta > 0 ? ` moved up${after}` : words));
 }
 
+// "games" and "game", "pott" and "potter": the engine compares stems, the page their beginnings.
+function resembles(text, word) {
+    return text.startsWith(word) || (word.length > 3 && text.length > 2 && word.startsWith(text));
+}
+
 /* The title with the query's words marked; a word still being typed marks the start of its completions. */
 export function highlighted(title, query) {
     const words = fold(query ?? '').match(/[\p{L}\p{N}]+/gu)?.filter(word => word.length > 1) ?? [];
@@ -106,7 +118,6 @@ export function highlighted(title, query) {
     return title.split(/([\p{L}\p{N}]+)/u).map((part, i) => {
         if (i % 2 === 0) return part;
         const folded = fold(part);
-        const word = words.find(one => folded.startsWith(one) || (one.length > 3 && one.startsWith(folded) && folded.length > 2));
-        return word ? h('mark', null, part) : part;
+        return words.some(word => resembles(folded, word)) ? h('mark', null, part) : part;
     });
 }

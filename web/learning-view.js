@@ -1,6 +1,6 @@
 // <learning-view>: what the engine has learned so far, from the collection's statistics.
 
-import { bar, h, iconButton, send, setVars } from './dom.js';
+import { bar, h, iconButton, scroller, send } from './dom.js';
 import { bytes, compact, humanise, integer, microseconds, number, percent, score, signed } from './format.js';
 import { strategyChip } from './strategies.js';
 
@@ -10,7 +10,8 @@ class LearningView extends HTMLElement {
         this.replaceChildren(
             h('header', { class: 'view-head' },
                 h('div', null, h('h1', { tabindex: -1 }, 'What the engine has learned'),
-                    h('p', { class: 'note' }, `Collection ${stats.name}. Every recorded event changes memory, policy and ranker at once.`)),
+                    h('p', { class: 'note' },
+                        `Collection ${stats.name}. Every recorded event changes memory, policy and ranker at once.`)),
                 iconButton('refresh', 'Read the numbers again', { onclick: () => send(this, 'learning-refresh') })),
             tiles(stats),
             policy?.strategies?.length ? strategies(policy) : null,
@@ -51,7 +52,7 @@ function strategies(policy) {
         h('h2', null, 'Which strategies it asks'),
         h('p', { class: 'note' }, 'Policy ', h('b', null, policy.name), `, version ${integer(policy.version)}: `
             + 'how often each strategy takes part, how deep it is asked, and what it costs.'),
-        h('div', { class: 'scroller', tabindex: 0, role: 'region', 'aria-label': 'Strategies' }, h('table', { class: 'numbers' },
+        scroller('Strategies', h('table', { class: 'numbers' },
             h('thead', null, h('tr', null, ['Strategy', 'Takes part in', 'Mean depth', 'Mean time', 'Late']
                 .map(name => h('th', { scope: 'col' }, name)))),
             h('tbody', null, policy.strategies.map(one => h('tr', { data: { strategy: one.name } },
@@ -73,10 +74,11 @@ function weights(ranker) {
         h('h2', null, 'What counts in ranking'),
         h('p', { class: 'note' }, 'Ranker ', h('b', null, ranker.name), `, version ${integer(ranker.version)}. `
             + 'The bar is the weight now, the mark is where it started (its prior).'),
-        h('div', { class: 'scroller', tabindex: 0, role: 'region', 'aria-label': 'Weights' }, h('table', { class: 'numbers weights' },
+        scroller('Weights', h('table', { class: 'numbers weights' },
             h('thead', null, h('tr', null,
                 h('th', { scope: 'col' }, 'Feature'),
-                h('th', { scope: 'col', class: 'chart' }, h('span', { class: 'hidden-text' }, 'Weight and prior as a bar')),
+                h('th', { scope: 'col', class: 'chart' },
+                    h('span', { class: 'hidden-text' }, 'Weight and prior as a bar')),
                 ['Weight', 'Prior', 'Learned'].map(name => h('th', { scope: 'col' }, name)))),
             h('tbody', null, ordered.map(one => h('tr', null,
                 h('th', { scope: 'row' }, humanise(one.feature)),
@@ -91,10 +93,10 @@ function learned({ weight, prior }) {
 }
 
 function weightBar(weight, prior) {
-    const element = h('span', { class: `diverging both ${weight < 0 ? 'negative' : 'positive'}`, 'aria-hidden': 'true' },
-        h('span', { class: 'prior' }));
-    setVars(element, { '--share': Math.abs(weight), '--prior': prior });
-    return element;
+    return h('span', {
+        class: `diverging both ${weight < 0 ? 'negative' : 'positive'}`, 'aria-hidden': 'true',
+        vars: { '--share': Math.abs(weight), '--prior': prior },
+    }, h('span', { class: 'prior' }));
 }
 
 customElements.define('learning-view', LearningView);

@@ -1,5 +1,5 @@
-// Remembers, per query, in which order its hits were last shown and which of them were chosen since, so that the page can
-// show what the engine has learned: "▲2 moved up after your click".
+// Remembers, per query, in which order its hits were last shown and which of them were chosen since, so that the page
+// can show what the engine has learned: "▲2 moved up after your click".
 
 const STORE = 'forage.movement';
 const QUERIES = 100;

@@ -1,5 +1,5 @@
-// What the page has to say besides results: toasts, a banner for a server in trouble, the dialogs for an API key and for
-// the keyboard, and the live region that screen readers hear.
+// What the page has to say besides results: toasts, a banner for a server in trouble, the dialogs for an API key and
+// for the keyboard, and the live region that screen readers hear.
 
 import { h } from './dom.js';
 
@@ -20,8 +20,11 @@ export class Notices {
     /* One toast at a time: the newest says what has just happened. */
     toast(text, action) {
         const close = () => toast.remove();
-        const button = action && h('button', { type: 'button', class: 'toast-button', onclick: () => { close(); action.run(); } },
-            action.label);
+        const act = () => {
+            close();
+            action.run();
+        };
+        const button = action && h('button', { type: 'button', class: 'toast-button', onclick: act }, action.label);
         const toast = h('div', { class: 'toast' }, h('span', null, text), button);
         this.#toasts.replaceChildren(toast);
         let timer = setTimeout(close, TOAST_MS);
@@ -95,7 +98,8 @@ const KEYS = [
 
 export function showKeys() {
     if (document.querySelector('dialog.keys')) return;
-    const dialog = h('dialog', { class: 'dialog keys', 'aria-labelledby': 'keys-title', onclose: () => dialog.remove() },
+    const remove = () => dialog.remove();
+    const dialog = h('dialog', { class: 'dialog keys', 'aria-labelledby': 'keys-title', onclose: remove },
         h('form', { method: 'dialog' },
             h('h2', { id: 'keys-title' }, 'Keyboard'),
             h('dl', null, KEYS.map(([key, does]) => h('div', null,

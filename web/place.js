@@ -1,5 +1,5 @@
-// Where the reader is: query, collection, filters, open document and view, all of it in the address, so that links can be
-// shared and the back button works.
+// Where the reader is: query, collection, filters, open document and view, all of it in the address, so that links can
+// be shared and the back button works.
 
 export const NOWHERE = Object.freeze({ query: '', collection: '', filters: {}, document: '', view: '' });
 
@@ -43,7 +43,7 @@ export function writePlace(place) {
     return text ? `?${text}` : location.pathname;
 }
 
-/* Emits "change" with {from, to, typed} whenever the place changes, also by the back button. `typed` is as given to go(). */
+/* Emits "change" {from, to, typed} whenever the place changes, also by the back button; `typed` is as given to go(). */
 export class Navigator extends EventTarget {
     constructor() {
         super();
@@ -84,7 +84,8 @@ export class Navigator extends EventTarget {
 
     // Links on the page are real links (they open in a new tab, they can be copied); a plain click stays on the page.
     #followLink(event) {
-        if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+        const special = event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+        if (event.defaultPrevented || special) return;
         const link = event.target.closest?.('a[data-place]');
         if (!link) return;
         event.preventDefault();

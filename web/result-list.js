@@ -21,8 +21,9 @@ class ResultList extends HTMLElement {
             onclick: event => this.#clicked(event), onauxclick: event => this.#clicked(event),
             onkeydown: event => this.#pressed(event), onfocusin: event => this.#entered(event),
         });
-        this.#more = h('button', { type: 'button', class: 'button more', hidden: true, onclick: () => send(this, 'hits-more') },
-            'Show more');
+        this.#more = h('button', {
+            type: 'button', class: 'button more', hidden: true, onclick: () => send(this, 'hits-more'),
+        }, 'Show more');
         this.append(
             h('p', { id: 'list-help', class: 'hidden-text' },
                 'Arrow keys move between results. Enter opens, E explains, L likes, F adds to favourites.'),
@@ -41,12 +42,12 @@ class ResultList extends HTMLElement {
         }
         this.#drawn = drawn;
         const before = animate && !calm.matches ? this.#positions() : null;
-        const focused = this.#list.contains(document.activeElement) ? document.activeElement.closest('.hit')?.dataset.id : null;
+        const focused = this.#list.querySelector('.hit:focus, .hit:focus-within')?.dataset.id;
         this.#hits = view.hits;
         this.#list.replaceChildren(...view.hits.map(hit => hitElement(hit, context,
             { query: view.query, moved: view.moved.get(hit.id), acted: view.acted })));
-        const again = focused ? view.hits.findIndex(hit => hit.id === focused) : -1;
-        this.#activate(Math.max(0, again), { focus: focused !== null });
+        const again = view.hits.findIndex(hit => hit.id === focused);
+        this.#activate(Math.max(0, again), { focus: focused !== undefined });
         if (before) this.#glide(before);
     }
 
@@ -158,8 +159,8 @@ class ResultList extends HTMLElement {
         for (const item of this.#list.children) {
             const from = before.get(item.dataset.id);
             const distance = from === undefined ? 0 : from - item.getBoundingClientRect().top;
-            if (from === undefined) item.animate([{ opacity: 0 }, { opacity: 1 }], timing);
-            else if (distance) item.animate([{ transform: `translateY(${distance}px)` }, { transform: 'none' }], timing);
+            const start = from === undefined ? { opacity: 0 } : { transform: `translateY(${distance}px)` };
+            if (from === undefined || distance) item.animate([start, {}], timing);
         }
     }
 }

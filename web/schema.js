@@ -59,9 +59,9 @@ export class Shape {
         ];
     }
 
-    /* {links: [{text, query, reference, source}], lines: [{field, values}]}: who made it and what else is written about it.
-     * A reference is an id; the person's name usually stands in a text field of the same document, and is found there by
-     * its slug, so that "author:suzanne-collins" reads "Suzanne Collins" without another request. */
+    /* {links: [{text, reference, source}], lines: [{field, values}]}: who made it and what else is written about it.
+     * A reference is an id; the person's name usually stands in a text field of the same document, and is found there
+     * by its slug, so that "author:suzanne-collins" reads "Suzanne Collins" without another request. */
     credits(document) {
         const links = [];
         const told = new Set();
@@ -70,12 +70,12 @@ export class Shape {
                 const source = this.#nameOf(document, String(reference), i);
                 if (source) told.add(source.field);
                 const text = source?.text ?? readableReference(String(reference));
-                links.push({ text, query: text, reference: String(reference), source: source?.field });
+                links.push({ text, reference: String(reference), source: source?.field });
             });
         }
         for (const field of told) {
             for (const text of values(document[field])) {
-                if (!links.some(link => link.text === text)) links.push({ text, query: text, reference: null, source: field });
+                if (!links.some(link => link.text === text)) links.push({ text, reference: null, source: field });
             }
         }
         const lines = this.textFields
@@ -116,8 +116,8 @@ export class Shape {
         return type === 'keyword' && !values(document[name]).some(value => /\d{6}/.test(String(value)));
     }
 
-    /* Every member of the document for the panel: [{field, label, text, values}], schema order first, its id last. Title and
-     * type head the panel already, and names that its references are told by need not be told twice. */
+    /* Every member of the document for the panel: [{field, label, text, values}], schema order first, its id last.
+     * Title and type head the panel already, and names that its references are told by need not be told twice. */
     members(document) {
         const told = new Set([this.titleField, this.typeField, this.idField,
             ...this.credits(document).links.filter(link => link.reference).map(link => link.source)]);

@@ -14,7 +14,8 @@ class SearchBox extends HTMLElement {
             enterkeyhint: 'search', maxlength: 1000, placeholder: 'Search', 'aria-controls': 'results',
             'aria-describedby': 'query-help', oninput: () => this.#typed(), onkeydown: event => this.#pressed(event),
         });
-        this.#clear = iconButton('clear', 'Clear the query', { class: 'icon-button clear', onclick: () => this.#empty() });
+        this.#clear = iconButton('clear', 'Clear the query',
+            { class: 'icon-button clear', onclick: () => this.#empty() });
         this.append(
             h('form', { role: 'search', onsubmit: event => this.#entered(event) },
                 h('label', { for: 'query', class: 'hidden-text' }, 'Search'),

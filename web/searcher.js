@@ -14,7 +14,8 @@ const PAGE = 20;
 const DEPTH = 10000; // offset + limit that the server allows
 
 /* Emits
- *   "results" {shown, reason: "typing" | "settled" | "more"}: `shown` is {key, request, response, hits, logged, complete}
+ *   "results" {shown, reason: "typing" | "settled" | "more"}: `shown` is {key, request, response, hits, moved, facets,
+ *             logged, complete (with facets and explanations), exhausted}
  *   "facets"  {shown}: better counts than those of the search itself have arrived
  *   "busy"    {busy}
  *   "failed"  {error, retry} */
@@ -170,8 +171,8 @@ export class Searcher extends EventTarget {
         return body;
     }
 
-    // A group of checkboxes would lose its other values as soon as one is ticked: each group with a choice is counted once
-    // more under all filters but its own. And a crowded histogram is counted again where the crowd is.
+    // A group of checkboxes would lose its other values as soon as one is ticked: each group with a choice is counted
+    // once more under all filters but its own. And a crowded histogram is counted again where the crowd is.
     async #tuneFacets(shown) {
         const { request, response } = shown;
         const signal = this.#abort.signal;

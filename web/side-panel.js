@@ -49,7 +49,8 @@ class SidePanel extends HTMLElement {
         }, label)));
         const actions = hit ? actionButtons(hit, context, acted) : [];
         for (const button of actions) {
-            button.addEventListener('click', () => send(this, 'hit-act', { hit: this.#view.hit, action: button.dataset.does }));
+            const action = button.dataset.does;
+            button.addEventListener('click', () => send(this, 'hit-act', { hit: this.#view.hit, action }));
         }
         this.replaceChildren(
             h('header', { class: 'panel-head' }, typeTile(type),
@@ -58,7 +59,8 @@ class SidePanel extends HTMLElement {
                     iconButton('clear', 'Close', { title: 'Close (Esc)', onclick: () => send(this, 'panel-close') }))),
             tabs,
             ...Object.keys(TABS).map(name => h('div', {
-                class: 'panel-body', role: 'tabpanel', id: `panel-${name}`, 'aria-labelledby': `tab-${name}`, tabindex: 0,
+                class: 'panel-body', id: `panel-${name}`, tabindex: 0,
+                role: 'tabpanel', 'aria-labelledby': `tab-${name}`,
             })));
     }
 

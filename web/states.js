@@ -30,25 +30,31 @@ function shortened(text) {
 }
 
 export function nothingState(request, { navigator }, clearFilters) {
-    const filtered = Object.keys(request.filters).length > 0;
-    const words = request.query.trim().split(/\s+/).filter(word => word.length > 1);
-    const fewer = words.length > 1 ? words.slice(0, 3) : [];
+    const query = request.query.trim();
+    const words = query.split(/\s+/).filter(word => word.length > 1);
+    const link = (text, to) => h('a', { href: navigator.hrefOfQuery(to), data: { place: '' } }, text);
+    const advice = [];
+    if (Object.keys(request.filters).length) {
+        advice.push(h('button', { type: 'button', class: 'link-button', onclick: clearFilters }, 'Search without filters'));
+    }
+    if (query) advice.push('Check the spelling, or write whole words');
+    if (words.length > 1) {
+        advice.push(h('span', { class: 'examples' }, 'Try one word alone', words.slice(0, 3).map(word => link(word, word))));
+    }
+    if (query) advice.push(link('See what is popular', ''));
     return h('section', { class: 'nothing' },
-        h('h2', null, request.query.trim() ? `Nothing found for “${request.query.trim()}”` : 'Nothing matches these filters'),
-        h('ul', null,
-            filtered ? h('li', null, h('button', { type: 'button', class: 'link-button', onclick: clearFilters }, 'Search without filters')) : null,
-            words.length ? h('li', null, 'Check the spelling, or write whole words') : null,
-            fewer.length ? h('li', { class: 'examples' }, 'Try one word alone: ', fewer.map(word =>
-                h('a', { href: navigator.hrefOfQuery(word), data: { place: '' } }, word))) : null,
-            request.query.trim() ? h('li', null, h('a', { href: navigator.hrefOfQuery(''), data: { place: '' } }, 'See what is popular')) : null));
+        h('h2', null, query ? `Nothing found for “${query}”` : 'Nothing matches these filters'),
+        h('ul', null, advice.map(one => h('li', null, one))));
 }
 
 export function emptyCollectionState(name) {
+    const command = `curl --data-binary @documents.ndjson \\
+     -H 'Content-Type: application/x-ndjson' \\
+     ${location.origin}/collections/${name || 'books'}/documents`;
     return h('section', { class: 'nothing' },
         h('h2', null, name ? `The collection “${name}” holds no documents yet` : 'There is no collection yet'),
         h('p', null, 'Documents can be imported on the command line or over HTTP:'),
-        h('pre', { tabindex: 0 }, `curl --data-binary @documents.ndjson \\\n     -H 'Content-Type: application/x-ndjson' \\\n     ${
-            location.origin}/collections/${name || 'books'}/documents`));
+        h('pre', { tabindex: 0 }, command));
 }
 
 export function skeleton() {

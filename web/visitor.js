@@ -1,7 +1,10 @@
 // Who is searching, as far as the engine needs to know: two random names that mean nothing elsewhere.
 
 export function visitor() {
-    return { user: remembered(localStorage, 'forage.user', 'u-'), session: remembered(sessionStorage, 'forage.session', 's-') };
+    return {
+        user: remembered(localStorage, 'forage.user', 'u-'),
+        session: remembered(sessionStorage, 'forage.session', 's-'),
+    };
 }
 
 function remembered(storage, name, prefix) {

@@ -22,7 +22,7 @@ static const cli_option options[] = {
     {"run-out", 0, "FILE", "write the results as a TREC run"},
     {"metrics", 'm', "LIST", "default: " DEFAULT_METRICS},
     {"depth", 0, "N", "results per query, at most 1000 (default: 1000)"},
-    {"policy", 0, "NAME", "who chooses the strategies, instead of the collection's policy"},
+    {"policy", 0, "NAME", "who chooses the strategies (default: all of them at equal depth)"},
     {"ranker", 0, "NAME", "who orders the results, instead of the collection's ranker"},
     {0}};
 
@@ -138,13 +138,18 @@ static void write_choice(json_writer *w, const cli_arguments *a, const char *nam
     json_text(w, arg_text(a, name, NULL));
 }
 
-/* Searches one query and appends its hits to the input's run. */
-static int run_query(eval_run *r, const eval_query *q, FILE *out) {
-    buffer request = {0};
-    json_writer w = json_writer_of(&request);
+/* The request that `evaluate` makes of the same query: the n-th judged one has the seed n. */
+static void write_search(const eval_run *r, const eval_query *q, int64_t seed, buffer *request) {
+    json_writer w = json_writer_of(request);
     json_begin_object(&w);
     json_key(&w, "query");
     json_string(&w, q->text);
+    json_key(&w, "policy");
+    json_text(&w, arg_text(r->arguments, "policy", "all"));
+    json_key(&w, "seed");
+    json_integer(&w, seed);
+    json_key(&w, "timeout_ms");
+    json_integer(&w, 60000);
     json_key(&w, "limit");
     json_integer(&w, r->depth);
     json_key(&w, "log");
@@ -152,9 +157,13 @@ static int run_query(eval_run *r, const eval_query *q, FILE *out) {
     json_key(&w, "fields");
     json_begin_array(&w);
     json_end_array(&w);
-    write_choice(&w, r->arguments, "policy");
     write_choice(&w, r->arguments, "ranker");
     json_end_object(&w);
+}
+
+static int run_query(eval_run *r, const eval_query *q, int64_t seed, FILE *out) {
+    buffer request = {0};
+    write_search(r, q, seed, &request);
     json_value *answer;
     arena memory;
     arena_init(&memory, 0);
@@ -183,17 +192,17 @@ static int run_queries(eval_run *r, const char *path) {
     }
     progress p = progress_start("queries", r->input.n_queries, arg_flag(r->arguments, "quiet"));
     int status = CLI_OK;
+    int64_t n = 0;
     for (size_t i = 0; i < r->input.n_queries && !status; i++) {
-        if (r->input.queries[i].judged) status = run_query(r, &r->input.queries[i], out);
-        progress_show(&p, i + 1, i + 1);
+        if (r->input.queries[i].judged) status = run_query(r, &r->input.queries[i], ++n, out);
+        progress_show(&p, i + 1, (uint64_t)n);
     }
     progress_clear(&p);
     if (fclose(out) != 0 && !status) {
         cli_error("writing %s: %s", path, strerror(errno));
         status = CLI_FAILED;
     }
-    /* Read back, so that what is evaluated is what was written. */
-    return status || r->input.judgments.count == 0 ? status : eval_read_run(&r->input, path);
+    return status;
 }
 
 static void write_pairs(json_writer *w, const char *name, const eval_pairs *pairs, const char *value_name) {

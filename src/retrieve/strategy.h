@@ -7,7 +7,7 @@
 #define RETRIEVE_STRATEGY_H
 
 #include "collection/collection.h"
-#include "memory/memory.h"
+#include "memory/query_memory.h"
 
 typedef enum retrieve_needs {
     RETRIEVE_NOTHING,  /* starts at once */

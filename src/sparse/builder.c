@@ -13,7 +13,7 @@
 
 #define NONE UINT32_MAX
 
-enum { INLINE_BYTES = 16, FIRST_CHUNK = 32, LARGEST_CHUNK = 4096, MAX_POSTING = SEGMENT_MAX_CODE + 10 };
+enum { INLINE_KEY = 28, INLINE_BYTES = 52, FIRST_CHUNK = 64, LARGEST_CHUNK = 4096, MAX_POSTING = SEGMENT_MAX_CODE + 10 };
 
 /* A term's postings beyond the inline bytes. Postings do not straddle chunks. */
 typedef struct chunk {
@@ -22,18 +22,22 @@ typedef struct chunk {
     uint8_t bytes[];
 } chunk;
 
+/* Two cache lines. What every occurrence needs comes first: finding a term must not cost more than one miss. */
 typedef struct builder_term {
-    const char *key;
-    chunk *first, *last;
-    uint32_t hash;
-    uint32_t df;
-    uint32_t last_place; /* of the last posting written */
-    uint32_t place;      /* of the document that `touch` belongs to */
+    uint32_t place; /* of the document that `touch` belongs to */
     uint32_t touch;
     uint16_t key_size;
     uint8_t inline_used;
+    char inline_key[INLINE_KEY];
+    uint32_t df;
+    uint32_t hash;
+    uint32_t last_place;  /* of the last posting written */
+    const char *long_key; /* a key that is not inline */
+    chunk *first, *last;
     uint8_t inline_bytes[INLINE_BYTES];
 } builder_term;
+
+static const char *term_key(const builder_term *t) { return t->key_size <= INLINE_KEY ? t->inline_key : t->long_key; }
 
 /* A term's occurrences in one field of the current document. */
 typedef struct touch {
@@ -113,17 +117,19 @@ static void grow_table(sparse_builder *b) {
 
 static uint32_t add_term(sparse_builder *b, const char *prefix, size_t prefix_size, slice text, uint32_t hash) {
     size_t size = prefix_size + text.size;
-    char *key = arena_alloc(&b->memory, size);
+    b->terms = mem_grow(b->terms, &b->terms_capacity, b->n_terms + 1, sizeof *b->terms);
+    builder_term *t = &b->terms[b->n_terms];
+    *t = (builder_term){.key_size = (uint16_t)size, .hash = hash, .place = NONE};
+    char *key = t->inline_key;
+    if (size > INLINE_KEY) t->long_key = key = arena_alloc(&b->memory, size);
     memcpy(key, prefix, prefix_size);
     if (text.size > 0) memcpy(key + prefix_size, text.data, text.size);
-    b->terms = mem_grow(b->terms, &b->terms_capacity, b->n_terms + 1, sizeof *b->terms);
-    b->terms[b->n_terms] = (builder_term){.key = key, .key_size = (uint16_t)size, .hash = hash, .place = NONE};
     return (uint32_t)b->n_terms++;
 }
 
 static uint32_t find_term(sparse_builder *b, const char *prefix, size_t prefix_size, slice text) {
     char room[SPARSE_MAX_TERM];
-    text = sparse_term_form(text, room);
+    text = text.size > 0 ? sparse_term_form(text, room) : SLICE("");
     uint64_t seed = prefix_size == 1 ? 0 : 1 + (uint64_t)(uint8_t)prefix[1];
     uint32_t hash = (uint32_t)hash64(text.data, text.size, seed);
     size_t mask = b->table_size - 1, at = hash & mask;
@@ -131,9 +137,9 @@ static uint32_t find_term(sparse_builder *b, const char *prefix, size_t prefix_s
         if (b->table[at] >> 32 != hash) continue;
         uint32_t id = (uint32_t)b->table[at] - 1;
         const builder_term *t = &b->terms[id];
-        if (t->key_size == prefix_size + text.size && memcmp(t->key, prefix, prefix_size) == 0 &&
-            (text.size == 0 || memcmp(t->key + prefix_size, text.data, text.size) == 0))
-            return id;
+        if (t->key_size != prefix_size + text.size) continue;
+        const char *key = term_key(t);
+        if (memcmp(key, prefix, prefix_size) == 0 && memcmp(key + prefix_size, text.data, text.size) == 0) return id;
     }
     uint32_t id = add_term(b, prefix, prefix_size, text, hash);
     b->table[at] = (uint64_t)hash << 32 | (id + 1);
@@ -283,14 +289,14 @@ typedef struct sorted_term {
 static int by_key(const void *a, const void *b) {
     const sorted_term *x = a, *y = b;
     if (x->prefix != y->prefix) return x->prefix < y->prefix ? -1 : 1;
-    return slice_compare((slice){x->term->key, x->term->key_size}, (slice){y->term->key, y->term->key_size});
+    return slice_compare((slice){term_key(x->term), x->term->key_size}, (slice){term_key(y->term), y->term->key_size});
 }
 
 static sorted_term *sort_terms(const sparse_builder *b) {
     sorted_term *sorted = mem_alloc(b->n_terms * sizeof *sorted);
     for (size_t i = 0; i < b->n_terms; i++) {
         char first[8] = {0};
-        memcpy(first, b->terms[i].key, b->terms[i].key_size < 8 ? b->terms[i].key_size : 8);
+        memcpy(first, term_key(&b->terms[i]), b->terms[i].key_size < 8 ? b->terms[i].key_size : 8);
         uint64_t prefix;
         memcpy(&prefix, first, 8);
         sorted[i] = (sorted_term){__builtin_bswap64(prefix), &b->terms[i]};
@@ -329,7 +335,7 @@ static void write_terms(const sparse_builder *b, const uint32_t *moved, segment_
     sorted_term *sorted = sort_terms(b);
     for (size_t i = 0; i < b->n_terms; i++) {
         const builder_term *t = sorted[i].term;
-        term_copy copy = {.writer = w, .moved = moved, .key = {t->key, t->key_size}, .n_text = b->n_text};
+        term_copy copy = {.writer = w, .moved = moved, .key = {term_key(t), t->key_size}, .n_text = b->n_text};
         copy_postings(&copy, t->inline_bytes, t->inline_used);
         for (const chunk *c = t->first; c; c = c->next) copy_postings(&copy, c->bytes, c->used);
         if (copy.started) segment_writer_end(w);

@@ -31,7 +31,7 @@ typedef enum store_table {
 
 typedef struct store_options {
     bool read_only;
-    bool no_sync;      /* tests and benchmarks only: acknowledged writes can be lost with the machine, not the process */
+    bool no_sync;      /* for tests and benchmarks: acknowledged writes can be lost with the machine, not the process */
     uint64_t map_size; /* 0: 256 GiB of address space, less if the machine refuses; grows when it is used up */
 } store_options;
 

@@ -52,7 +52,8 @@ class Browser:
         self._process = subprocess.Popen(
             [path, "--headless=new", "--no-sandbox", "--remote-debugging-pipe", f"--user-data-dir={self._profile}",
              "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions", "--hide-scrollbars",
-             "--disable-background-networking", "--disable-component-update", "--force-color-profile=srgb", "about:blank"],
+             "--disable-background-networking", "--disable-component-update", "--force-color-profile=srgb",
+             "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             preexec_fn=place, pass_fds=(3, 4), start_new_session=True)
         for fd in (commands_out, answers_in, *theirs):

@@ -21,6 +21,9 @@ from devtools import Browser, PageError, find_browser
 SOURCE = os.environ.get("FORAGE_SOURCE") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MEDIA = os.path.join(SOURCE, "examples", "media")
 SHOTS = os.environ.get("FORAGE_SHOTS")
+# What is written small, and should still be readable.
+SMALL_TEXT = (".hit-title", ".credits a", ".attributes li", ".rank", ".badge", ".found .chip", ".status", ".count", ".formula",
+              ".note", ".tabs button", "decision-strip thead th", ".story thead th")
 SETTLED = "document.querySelector('result-list').dataset.state === 'settled'"
 
 
@@ -49,7 +52,8 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, listen="127.0.0.1:0", key=None):
-        command = [os.environ["FORAGE"], "serve", "--json", "--data", os.path.join(self.folder, "data"), "--listen", listen]
+        data = os.path.join(self.folder, "data")
+        command = [os.environ["FORAGE"], "serve", "--json", "--data", data, "--listen", listen]
         environment = {**os.environ, "FORAGE_API_KEY": key} if key else None
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         line = self.process.stdout.readline()
@@ -125,6 +129,9 @@ class Page:
     def story(self, part):
         return self.text(f"#panel-why [data-part={json.dumps(part)}]")
 
+    def tab(self, name):
+        self.until(f"document.querySelector('#panel-{name}:not([hidden])')", f"the panel's {name}")
+
     def picture(self, name):
         if SHOTS:
             time.sleep(0.3)
@@ -169,7 +176,7 @@ def test_explain(page):
     """Why a hit has its rank: the query as it was read, who found the hit, what counted, which words."""
     page.open("?q=suzanne+collins")
     page.browser.click(".hit:first-child [data-does=why]")
-    page.until("document.querySelector('#panel-why') && !document.querySelector('#panel-why').hidden", "the explanation")
+    page.tab("why")
     assert "suzanne collins" in page.story("How the query was read")
     assert "Free text" in page.story("How the query was read")
     assert "Lexical" in page.story("Who found it")
@@ -200,7 +207,7 @@ def test_learning(page):
         f"[...document.querySelectorAll({json.dumps(page.hit(document) + ' .chip')})].map(e => e.dataset.strategy)")
     assert "after your click" in page.text(page.hit(document) + " .moved")
     page.browser.click("#tab-why")
-    page.until("!document.querySelector('#panel-why').hidden", "the explanation")
+    page.tab("why")
     assert "earned rewards" in page.story("Memory"), page.story("Memory")
     assert "Memory" in page.story("Who found it")
     page.picture("explain")
@@ -212,7 +219,7 @@ def test_actions(page):
     before = page.server.send("GET", "collections/media/stats")["events"]
     for action in ("like", "favorite"):
         page.browser.click(f".hit:nth-child(2) [data-does={action}]")
-        page.until(f"document.querySelector('.hit:nth-child(2) [data-does={action}]').getAttribute('aria-pressed') === 'true'")
+        page.until(f"document.querySelector('.hit:nth-child(2) [data-does={action}][aria-pressed=true]')")
     page.browser.click(".hit:nth-child(2) [data-does=like]")
     page.until("document.querySelector('.toast').textContent.includes('already')")
     assert page.server.send("GET", "collections/media/stats")["events"] == before + 2
@@ -233,7 +240,8 @@ def test_facets(page):
         page.browser.press("ArrowRight")
     page.until("new URLSearchParams(location.search).get('r.year')", "the range in the address")
     since = int(page.do("new URLSearchParams(location.search).get('r.year')").split("..")[0])
-    page.until(f"[...document.querySelectorAll('.hit [data-field=year]')].every(e => Number(e.textContent.slice(-4)) >= {since})")
+    page.until("[...document.querySelectorAll('.hit [data-field=year]')]"
+               f".every(e => Number(e.textContent.slice(-4)) >= {since})", "the years of the range")
     page.browser.click(".facet-head .link-button")
     page.until("!document.querySelector('.filter-chip') && !location.search.includes('f.')", "no filters")
 
@@ -266,12 +274,12 @@ def test_keyboard(page):
     assert page.do("document.activeElement.dataset.id") == second
     assert page.do("getComputedStyle(document.activeElement).outlineStyle") != "none", "the focus cannot be seen"
     press("e")
-    page.until("document.querySelector('#panel-why') && !document.querySelector('#panel-why').hidden", "the explanation")
+    page.tab("why")
     press("Escape")
     page.until("!document.querySelector('.panel-head')")
     assert page.do("document.activeElement.dataset.id") == second, "the focus did not come back"
     press("Enter")
-    page.until("document.querySelector('#panel-document') && !document.querySelector('#panel-document').hidden", "the document")
+    page.tab("document")
     press("Escape")
     page.until("!document.querySelector('.panel-head')")
     press("ArrowUp")
@@ -315,7 +323,8 @@ def contrast(page, selector):
             return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
         }};
         const light = ([r, g, b]) => {{
-            const [x, y, z] = [r, g, b].map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+            const [x, y, z] = [r, g, b].map(v => v / 255)
+                .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
             return .2126 * x + .7152 * y + .0722 * z;
         }};
         const [a, b] = [light(pixel([...backs, getComputedStyle(element).color])), light(pixel(backs))];
@@ -328,12 +337,12 @@ def test_colours(page):
     for dark in (False, True):
         page.open("?q=hunger+games", dark=dark)
         page.browser.click(".hit:first-child [data-does=why]")
-        page.until("document.querySelector('#panel-why') && !document.querySelector('#panel-why').hidden")
+        page.tab("why")
         background = page.do("getComputedStyle(document.documentElement).backgroundColor")
         assert (background != "rgb(251, 250, 247)") == dark, background
-        for selector in (".hit-title", ".credits a", ".attributes li", ".rank", ".badge", ".found .chip", ".status", ".count",
-                         ".formula", ".note", ".tabs button", "decision-strip thead th", ".story thead th"):
-            assert contrast(page, selector) >= 4.5, f"{selector} has a contrast of {contrast(page, selector):.2f}, dark {dark}"
+        for selector in SMALL_TEXT:
+            ratio = contrast(page, selector)
+            assert ratio >= 4.5, f"{selector} has a contrast of {ratio:.2f}, dark {dark}"
         if dark:
             page.picture("dark")
     page.browser.click("#switch-theme")
@@ -378,7 +387,8 @@ def test_more(page):
     page.until(f"document.querySelectorAll('.hit').length > {len(before)}", "more results")
     after = page.ids()
     assert after[:len(before)] == before and len(set(after)) == len(after)
-    page.until(f"document.activeElement.dataset.id === {json.dumps(after[len(before)])}", "the focus on the first new hit")
+    first = json.dumps(after[len(before)])
+    page.until(f"document.activeElement.dataset.id === {first}", "the focus on the first new hit")
 
 
 def test_nothing(page):
@@ -423,7 +433,8 @@ def main():
     browser_path = find_browser()
     tests = [function for name, function in globals().items() if name.startswith("test_")]
     if not browser_path:
-        print(f"no Chromium (apt-get install chromium): the page is not tested\n0 passed, 0 failed, {len(tests)} skipped")
+        print("no Chromium (apt-get install chromium): the page is not tested")
+        print(f"0 passed, 0 failed, {len(tests)} skipped")
         return 0
     passed = failed = 0
     with Server() as server, Browser(browser_path) as browser:

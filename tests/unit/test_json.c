@@ -127,8 +127,8 @@ static void refuses_what_would_be_misread(void **state) {
 static void refuses_invalid_utf8(void **state) {
     (void)state;
     const char *const wrong[] = {"\"\x80\"",         "\"\xC0\xAF\"",     "\"\xC3\"",         "\"\xE0\x80\x80\"",
-                                 "\"\xED\xA0\x80\"", "\"\xF5\x80\x80\x80\"", "\"\xF0\x80\x80\x80\"", "\"\xF4\x90\x80\x80\"",
-                                 "\"abcdefgh\xFF\"", "{\"\xFE\":1}",     "\"\xE2\x82\""};
+                                 "\"\xED\xA0\x80\"", "\"\xF5\x80\x80\x80\"", "\"\xF0\x80\x80\x80\"",
+                                 "\"\xF4\x90\x80\x80\"", "\"abcdefgh\xFF\"", "{\"\xFE\":1}",     "\"\xE2\x82\""};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) assert_refused(wrong[i], "UTF-8");
     assert_refused("\"1234567\xFF\"", "byte 8:");
     assert_true(slice_is(must_read("\"é€😀\xF4\x8F\xBF\xBF\"")->text, "é€😀\xF4\x8F\xBF\xBF"));
@@ -211,7 +211,8 @@ static void many_keys_are_not_slow(void **state) {
 
 static void members_have_types_and_ranges(void **state) {
     (void)state;
-    json_value *v = must_read("{\"limit\":\"ten\",\"n\":7,\"f\":10.0,\"g\":2.5,\"s\":\"text\",\"b\":true,\"z\":null,\"a\":[1],"
+    json_value *v = must_read("{\"limit\":\"ten\",\"n\":7,\"f\":10.0,\"g\":2.5,\"s\":\"text\",\"b\":true,\"z\":null,"
+                              "\"a\":[1],"
                               "\"big\":1e300,\"long\":\"0123456789012345678901234567890123456789é and more\"}");
     base_error error = {0};
     int64_t n = 42;
@@ -291,7 +292,8 @@ static void writes_with_commas_and_escapes(void **state) {
     json_end_object(&w);
     assert_string_equal(buffer_text(&b),
                         "{\"a\\\"b\":[{},[],false,null,null,\"t\",{\"r\":1},-9223372036854775808],"
-                        "\"s\":\"\\u0001\\u001f\\b\\t\\n\\f\\r\\\"\\\\/\x7F\\u0000plain text that is longer than eight é€😀\","
+                        "\"s\":\"\\u0001\\u001f\\b\\t\\n\\f\\r\\\"\\\\/\x7F\\u0000"
+                        "plain text that is longer than eight é€😀\","
                         "\"empty\":\"\",\"v\":{\"x\":[1,\"\\u0007\"]}}");
     must_read(b.data);
     buffer_clear(&b);

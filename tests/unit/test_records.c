@@ -78,10 +78,13 @@ static void reads_ndjson(void **state) {
 
 static void reads_pretty_printed_objects(void **state) {
     (void)state;
-    assert_records("{\n  \"a\": {\n    \"b\": [\n      {\"c\": 1},\n      {}\n    ]\n  }\n}\n{\n\"x\":\"}\"\n}\n{\"y\":1}",
+    assert_records("{\n  \"a\": {\n    \"b\": [\n      {\"c\": 1},\n      {}\n    ]\n  }\n}\n"
+                   "{\n\"x\":\"}\"\n}\n{\"y\":1}",
                    RECORDS_AUTO,
-                   "1: {\n  \"a\": {\n    \"b\": [\n      {\"c\": 1},\n      {}\n    ]\n  }\n}\n9: {\n\"x\":\"}\"\n}\n12: {\"y\":1}\n");
-    assert_records("{\"a\":{}\n,\"b\":{}\n}\n{\"c\":1}\n", RECORDS_NDJSON, "1: {\"a\":{}\n,\"b\":{}\n}\n4: {\"c\":1}\n");
+                   "1: {\n  \"a\": {\n    \"b\": [\n      {\"c\": 1},\n      {}\n    ]\n  }\n}\n"
+                   "9: {\n\"x\":\"}\"\n}\n12: {\"y\":1}\n");
+    assert_records("{\"a\":{}\n,\"b\":{}\n}\n{\"c\":1}\n", RECORDS_NDJSON,
+                   "1: {\"a\":{}\n,\"b\":{}\n}\n4: {\"c\":1}\n");
 }
 
 /* A broken line costs one record, not the rest of the file. */
@@ -110,7 +113,8 @@ static void broken_arrays_are_errors(void **state) {
     assert_records("[{}\n", RECORDS_AUTO, cut);
     assert_records("[{},\n{\"a\":", RECORDS_AUTO, cut);
     assert_records("[{},\n12", RECORDS_AUTO, cut);
-    assert_records("[{} {}]", RECORDS_AUTO, "1: {}\nover, invalid_json: line 1: expected ',' or ']' after an element\n");
+    assert_records("[{} {}]", RECORDS_AUTO,
+                   "1: {}\nover, invalid_json: line 1: expected ',' or ']' after an element\n");
     assert_records("[{},]", RECORDS_AUTO, "1: {}\nover, invalid_json: line 1: expected an element\n");
     assert_records("[,{}]", RECORDS_AUTO, "over, invalid_json: line 1: expected an element\n");
     assert_records("[{}]\n{}", RECORDS_AUTO, "1: {}\nover, invalid_json: line 2: something follows the array\n");
@@ -122,7 +126,8 @@ static void reads_csv(void **state) {
                    "5,\"two\nlines\",7\r\n\"6\",\"\",\"8\"",
                    RECORDS_AUTO,
                    "2: {\"id\":1,\"title\":\"Heat\",\"year\":1995}\n"
-                   "3: {\"id\":2,\"title\":\"Me, Myself \\\"&\\\" Irene\",\"year\":2000}\n5: {\"id\":3}\n6: {\"id\":4}\n"
+                   "3: {\"id\":2,\"title\":\"Me, Myself \\\"&\\\" Irene\",\"year\":2000}\n"
+                   "5: {\"id\":3}\n6: {\"id\":4}\n"
                    "7: {\"id\":5,\"title\":\"two\\nlines\",\"year\":7}\n9: {\"id\":6,\"year\":8}\n");
     assert_records("a,b\n5\" disk,x\"y\"\n", RECORDS_CSV, "2: {\"a\":\"5\\\" disk\",\"b\":\"x\\\"y\\\"\"}\n");
     assert_records("a\nx\n", RECORDS_AUTO, "2: {\"a\":\"x\"}\n");
@@ -139,8 +144,8 @@ static void cells_become_numbers_only_when_canonical(void **state) {
     assert_records("v\n0\n-7\n007\n+1\n1.50\n1.\n.5\n1e5\n0x1F\n-\n1,\n00.1\n-0.25\n123456789012345678\n"
                    "1234567890123456789\n 1\nNaN\n",
                    RECORDS_CSV,
-                   "2: {\"v\":0}\n3: {\"v\":-7}\n4: {\"v\":\"007\"}\n5: {\"v\":\"+1\"}\n6: {\"v\":1.50}\n7: {\"v\":\"1.\"}\n"
-                   "8: {\"v\":\".5\"}\n9: {\"v\":\"1e5\"}\n10: {\"v\":\"0x1F\"}\n11: {\"v\":\"-\"}\n"
+                   "2: {\"v\":0}\n3: {\"v\":-7}\n4: {\"v\":\"007\"}\n5: {\"v\":\"+1\"}\n6: {\"v\":1.50}\n"
+                   "7: {\"v\":\"1.\"}\n8: {\"v\":\".5\"}\n9: {\"v\":\"1e5\"}\n10: {\"v\":\"0x1F\"}\n11: {\"v\":\"-\"}\n"
                    "invalid_request: line 12: 2 cells, but the header has 1 columns\n13: {\"v\":\"00.1\"}\n"
                    "14: {\"v\":-0.25}\n15: {\"v\":123456789012345678}\n16: {\"v\":\"1234567890123456789\"}\n"
                    "17: {\"v\":\" 1\"}\n18: {\"v\":\"NaN\"}\n");
@@ -151,12 +156,14 @@ static void broken_csv_costs_one_line(void **state) {
     assert_records("a,b\n1,2,3\n4,5\n", RECORDS_CSV,
                    "invalid_request: line 2: 3 cells, but the header has 2 columns\n3: {\"a\":4,\"b\":5}\n");
     assert_records("a,b\n1,\"open\n2,x\n3,y\n", RECORDS_CSV,
-                   "invalid_request: line 2: a quoted cell does not end\n3: {\"a\":2,\"b\":\"x\"}\n4: {\"a\":3,\"b\":\"y\"}\n");
+                   "invalid_request: line 2: a quoted cell does not end\n"
+                   "3: {\"a\":2,\"b\":\"x\"}\n4: {\"a\":3,\"b\":\"y\"}\n");
     assert_records("a,b\n1,\"x\"y\n2,z\n", RECORDS_CSV,
                    "invalid_request: line 2: text follows the closing quote of a cell\n3: {\"a\":2,\"b\":\"z\"}\n");
     assert_records("a\nd\xE9j\xE0\nok\n", RECORDS_CSV,
                    "invalid_request: line 2: not valid UTF-8; save the file as UTF-8\n3: {\"a\":\"ok\"}\n");
-    assert_records("a,b,a\n1,2,3\n", RECORDS_CSV, "over, invalid_request: line 1: the header has the column \"a\" twice\n");
+    assert_records("a,b,a\n1,2,3\n", RECORDS_CSV,
+                   "over, invalid_request: line 1: the header has the column \"a\" twice\n");
     assert_records("a,\"b\n1,2\n", RECORDS_CSV, "over, invalid_request: line 1: a quoted cell does not end\n");
     assert_records_of((slice){"\xFF\xFE" "a\0", 4}, (records_options){0},
                       "over, invalid_request: line 1: the text is UTF-16; save it as UTF-8\n");
@@ -167,7 +174,8 @@ static void reads_tsv(void **state) {
     assert_records("id\tname\n1\t\"quoted\" and, more\r\n2\t\n\t3\n", RECORDS_AUTO,
                    "2: {\"id\":1,\"name\":\"\\\"quoted\\\" and, more\"}\n3: {\"id\":2}\n4: {\"name\":3}\n");
     assert_records("\tname\n0\tx\n", RECORDS_AUTO, "2: {\"name\":\"x\"}\n");
-    assert_records("a\tb\n1\t\"open\n2\tx\n", RECORDS_TSV, "2: {\"a\":1,\"b\":\"\\\"open\"}\n3: {\"a\":2,\"b\":\"x\"}\n");
+    assert_records("a\tb\n1\t\"open\n2\tx\n", RECORDS_TSV,
+                   "2: {\"a\":1,\"b\":\"\\\"open\"}\n3: {\"a\":2,\"b\":\"x\"}\n");
 }
 
 static void records_that_are_too_large_are_passed_over(void **state) {
@@ -225,8 +233,8 @@ static void reads_compressed_members(packer pack, const char *name) {
     slice bytes = {all.data, all.size};
     assert_records_of(bytes, (records_options){0}, "1: {\"a\":1}\n2: {\"b\":2}\n3: {\"c\":3}\n");
     char expected[200];
-    snprintf(expected, sizeof expected, "1: {\"a\":1}\nover, invalid_request: line 2: the %s data ends too early: it was cut short\n",
-             name);
+    snprintf(expected, sizeof expected, "1: {\"a\":1}\nover, invalid_request: line 2: the %s data ends too early: "
+             "it was cut short\n", name);
     bytes.size = one.size + empty.size + 6;
     assert_records_of(bytes, (records_options){0}, expected);
     assert_records_of((slice){empty.data, empty.size}, (records_options){0}, "");
@@ -249,7 +257,8 @@ static void reads_gzip(void **state) {
     assert_records_of((slice){padded.data, padded.size}, (records_options){0}, "2: {\"a\":1,\"b\":2}\n");
     buffer_puts(&padded, "junk");
     assert_records_of((slice){padded.data, padded.size}, (records_options){0},
-                      "2: {\"a\":1,\"b\":2}\nover, invalid_request: line 3: the gzip data is damaged: something else follows it\n");
+                      "2: {\"a\":1,\"b\":2}\n"
+                      "over, invalid_request: line 3: the gzip data is damaged: something else follows it\n");
     buffer_release(&padded);
 }
 
@@ -347,7 +356,7 @@ static uint64_t count_file(const char *path, records_format format) {
         if (records_next(r, &json, &line, &end, &recoverable, &error)) fail_msg("%s: %s", path, error.message);
         if (end) break;
         arena_reset(&a);
-        if (json_read(&a, json, &v, &error)) fail_msg("%s, line %llu: %s", path, (unsigned long long)line, error.message);
+        if (json_read(&a, json, &v, &error)) fail_msg("%s, line %d: %s", path, (int)line, error.message);
         assert_int_equal(v->type, JSON_OBJECT);
     }
     records_close(r);

@@ -1,4 +1,4 @@
-#include "memory/memory.h"
+#include "memory/query_memory.h"
 
 #include "base/bytes.h"
 

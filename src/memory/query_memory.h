@@ -6,8 +6,8 @@
  *
  * Bytes: key: 16-byte hash of the normalised query, document number (big-endian u32); value: f32 impressions, f32 rewards,
  * i64 time of the last change (microseconds). */
-#ifndef MEMORY_MEMORY_H
-#define MEMORY_MEMORY_H
+#ifndef MEMORY_QUERY_MEMORY_H
+#define MEMORY_QUERY_MEMORY_H
 
 #include "base/hash.h"
 #include "store/store.h"
