@@ -214,6 +214,7 @@ class App {
         Object.assign(this.#list.dataset, { state: reason === 'typing' ? 'typing' : 'settled', query: request.query });
         if (between) return;
         if (reason === 'settled') this.#rested = true;
+        hits.forEach(hit => this.#shape.observe(hit.document));
         this.#showHead(shown);
         const view = { hits, query: request.query, moved: shown.moved, acted: this.#acted, hasMore: this.#searcher.hasMore };
         this.#list.show(view, this.#context, { animate: shown.key === this.#displayed });
@@ -250,7 +251,7 @@ class App {
             },
         }, text, icon('clear')));
         const chips = Object.entries(filters).flatMap(([field, wanted]) => (Array.isArray(wanted)
-            ? wanted.map(value => chip(this.#shape.text(field, value), field, wanted.filter(other => other !== value)))
+            ? wanted.map(value => chip(this.#shape.choice(field, value), field, wanted.filter(other => other !== value)))
             : [chip(rangeText(field, wanted), field, [])]));
         one('.active-filters').replaceChildren(...chips);
         one('#open-filters').lastElementChild.textContent = chips.length ? `Filters (${chips.length})` : 'Filters';

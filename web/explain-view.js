@@ -87,15 +87,20 @@ function features(list, total) {
                 h('th', { scope: 'col', class: 'chart' }, h('span', { class: 'hidden-text' }, 'Contribution as a bar')),
                 h('th', { scope: 'col' }, 'Value × weight'), h('th', { scope: 'col' }, 'Adds'))),
             h('tbody', null, counted.map(one => h('tr', null,
-                h('th', { scope: 'row' }, humanise(one.name)),
+                h('th', { scope: 'row' }, humanise(one.name), h('small', { 'aria-hidden': 'true' }, formula(one))),
                 h('td', { class: 'chart' }, diverging(one.contribution / most)),
-                h('td', { class: 'formula' }, `${score(one.value)} × ${score(one.weight)}`),
+                h('td', { class: 'formula' }, formula(one)),
                 h('td', { class: 'adds' }, signed(one.contribution))))),
             h('tfoot', null, h('tr', null,
                 h('th', { scope: 'row', colspan: 3 }, 'Score'), h('td', { class: 'adds' }, score(total))))),
         silent.length ? note(`${counted.length ? 'Without weight' : 'Values'}: ${
             listed(silent.map(one => `${inText(one.name)} ${score(one.value)}`))}.`) : null,
     ];
+}
+
+// On a narrow screen it stands below the name instead of in a column.
+function formula(one) {
+    return `${score(one.value)} × ${score(one.weight)}`;
 }
 
 /* A bar that starts in the middle (or at the left, when nothing is negative) and points to its sign. */

@@ -66,7 +66,11 @@ const ABBREVIATIONS = /\b(bm25|id|idf|isbn|rrf|url)\b/gi;
 /* "running_minutes" → "Running minutes", "lexical_rrf" → "Lexical RRF" */
 export function humanise(name) {
     const words = name.replace(/[_-]+/g, ' ').trim().replace(ABBREVIATIONS, word => word.toUpperCase());
-    return words.charAt(0).toUpperCase() + words.slice(1);
+    return capital(words);
+}
+
+export function capital(text) {
+    return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 export function plural(count, one, many) {

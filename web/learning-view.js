@@ -30,7 +30,7 @@ class LearningView extends HTMLElement {
 function tiles(stats) {
     const facts = [
         ['Impressions', stats.impressions, 'result pages that were logged'],
-        ['Events', stats.events, 'clicks, likes and the like'],
+        ['Events', stats.events, 'clicks, likes, favourites'],
         ['Memory pairs', stats.memory_pairs, 'queries and documents it remembers together'],
         ['Documents', stats.documents, stats.dead ? `${integer(stats.dead)} replaced or removed` : 'searchable'],
         ['Terms', stats.terms, 'distinct words in the index'],
@@ -47,19 +47,21 @@ function tile(name, value, note) {
 
 function strategies(policy) {
     const deepest = Math.max(1, ...policy.strategies.map(one => one.mean_depth));
+    const credited = policy.strategies.some(one => one.credited_events !== undefined);
+    const columns = ['Strategy', 'Takes part in', 'Mean depth', 'Mean time', ...(credited ? ['Events it found'] : []), 'Late'];
     const slowest = Math.max(1, ...policy.strategies.map(one => one.mean_us));
     return h('section', { class: 'card' },
         h('h2', null, 'Which strategies it asks'),
         h('p', { class: 'note' }, 'Policy ', h('b', null, policy.name), `, version ${integer(policy.version)}: `
             + 'how often each strategy takes part, how deep it is asked, and what it costs.'),
         scroller('Strategies', h('table', { class: 'numbers' },
-            h('thead', null, h('tr', null, ['Strategy', 'Takes part in', 'Mean depth', 'Mean time', 'Late']
-                .map(name => h('th', { scope: 'col' }, name)))),
+            h('thead', null, h('tr', null, columns.map(name => h('th', { scope: 'col' }, name)))),
             h('tbody', null, policy.strategies.map(one => h('tr', { data: { strategy: one.name } },
                 h('th', { scope: 'row' }, strategyChip(one.name)),
                 measure(one.share, percent(one.share), `${integer(one.searches)} searches`),
                 measure(one.mean_depth / deepest, number(one.mean_depth)),
                 measure(one.mean_us / slowest, microseconds(one.mean_us)),
+                credited ? h('td', null, integer(one.credited_events ?? 0)) : null,
                 h('td', null, integer(one.late))))))));
 }
 

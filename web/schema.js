@@ -16,6 +16,7 @@ export class Shape {
         this.popularityField = schema?.popularity ?? 'popularity';
         this.rewards = schema?.rewards ?? null;
         this.names = Object.keys(this.fields);
+        this.spellings = new Map(); // "genre:drama" → "Drama"
         this.textFields = this.#of('text');
         this.referenceFields = this.#of('reference');
         this.titleField = TITLES.find(name => this.textFields.includes(name)) ?? this.#heaviestText() ?? 'title';
@@ -40,6 +41,15 @@ export class Shape {
         return value === undefined ? String(document[this.idField] ?? '') : String(value);
     }
 
+    /* Facets come with keywords folded to small letters; the documents on the page know how they are really written. */
+    observe(document) {
+        for (const field of this.#of('keyword')) {
+            for (const value of values(document[field])) {
+                this.spellings.set(`${field}:${String(value).toLowerCase()}`, String(value));
+            }
+        }
+    }
+
     /* The facets worth asking for, most telling first: type, a few keywords, one range; the others start closed.
      * useless: fields to leave out. */
     facets(useless) {
@@ -49,7 +59,7 @@ export class Shape {
             .sort((a, b) => (b === 'year') - (a === 'year'));
         const group = (field, kind, open) => ({
             field, kind, open, type: this.fields[field]?.type ?? 'keyword', label: format.humanise(field),
-            text: value => this.#one(field, value),
+            text: value => this.choice(field, value),
         });
         return [
             ...(useless.has(this.typeField) ? [] : [group(this.typeField, 'values', true)]),
@@ -128,6 +138,14 @@ export class Shape {
                 field: name, label: format.humanise(name), text: this.text(name, document[name]),
                 values: values(document[name]),
             }));
+    }
+
+    /* A value that can be chosen, as people write it. */
+    choice(field, value) {
+        const text = String(value);
+        const isName = text === text.toLowerCase() && !this.spellings.has(`${field}:${text}`);
+        const written = this.#one(field, this.spellings.get(`${field}:${text.toLowerCase()}`) ?? value);
+        return isName ? format.capital(written) : written;
     }
 
     text(field, value) {

@@ -11,9 +11,11 @@ export function startState(hits, { shape, navigator }) {
         const query = shortened(text);
         if (query && !queries.some(one => one.toLowerCase() === query.toLowerCase())) queries.push(query);
     };
-    for (const hit of hits) {
-        const [link] = shape.credits(hit.document).links;
-        add(queries.length % 2 && link ? link.text : shape.title(hit.document));
+    for (const { document } of hits) {
+        const { links, lines } = shape.credits(document);
+        const others = [...links.map(link => link.text), ...lines.flatMap(line => (line.values.length > 1 ? line.values : []))];
+        const other = others.find(text => shortened(text));
+        add(queries.length % 2 && other ? other : shape.title(document)); // titles and names by turns
         if (queries.length >= EXAMPLES) break;
     }
     return h('section', { class: 'start' },
@@ -26,7 +28,7 @@ export function startState(hits, { shape, navigator }) {
 // Long titles make poor buttons: the part before a subtitle or a bracket is what people would type.
 function shortened(text) {
     const short = text.split(/[:(]| - /)[0].trim();
-    return short.length <= 32 ? short : '';
+    return short.length <= 40 ? short : '';
 }
 
 export function nothingState(request, { navigator }, clearFilters) {

@@ -87,13 +87,24 @@ static forage_status choose(funnel_answer *a, const policy **out, base_error *er
     return FORAGE_OK;
 }
 
-/* A page needs at least as many candidates as it shows, whatever was drawn: the main strategy is asked that deep when it is
- * asked at all. The level and its probability stay what they were. */
+/* The strategy without which a page would be empty: the words, or popularity for a query without words. */
+static bool is_main(const funnel_answer *a, uint32_t s) {
+    return s == RETRIEVE_IS_LEXICAL || (s == RETRIEVE_IS_POPULAR && a->n_terms == 0);
+}
+
+/* The levels that may be drawn, as bits. The main strategy is always asked: exploring an empty page teaches nothing. */
+static uint32_t allowed_levels(const funnel_answer *a, uint32_t s) {
+    if (!retrieve_strategies[s]->available(&a->asked)) return 1;
+    uint32_t all = (1u << FUNNEL_LEVELS) - 1;
+    return is_main(a, s) ? all & ~1u : all;
+}
+
+/* A page needs at least as many candidates as it shows, whatever was drawn. The level and its probability stay what they
+ * were. */
 static uint32_t depth_for(const funnel_answer *a, uint32_t s) {
     uint32_t depth = funnel_depths[a->decision.level[s]];
     uint32_t window = a->request->offset + a->request->limit;
-    bool main_one = s == RETRIEVE_IS_LEXICAL || (s == RETRIEVE_IS_POPULAR && a->n_terms == 0);
-    return depth && main_one && depth < window ? window : depth;
+    return depth && is_main(a, s) && depth < window ? window : depth;
 }
 
 forage_status funnel_decide(funnel_answer *a, base_error *error) {
@@ -101,8 +112,7 @@ forage_status funnel_decide(funnel_answer *a, base_error *error) {
     forage_status status = choose(a, &chosen, error);
     if (status) return status;
     describe(a);
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
-        a->allowed[s] = retrieve_strategies[s]->available(&a->asked) ? (1u << FUNNEL_LEVELS) - 1 : 1;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) a->allowed[s] = allowed_levels(a, s);
     policy_decide(chosen, &a->x[0][0], a->allowed, &a->random, &a->decision);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) a->slots[s].depth = depth_for(a, s);
     return FORAGE_OK;

@@ -210,6 +210,7 @@ def test_learning(page):
     page.tab("why")
     assert "earned rewards" in page.story("Memory"), page.story("Memory")
     assert "Memory" in page.story("Who found it")
+    page.browser.size(1440, 1180)
     page.picture("explain")
 
 
