@@ -17,7 +17,7 @@ endif
 
 # $(call configure,NAME,OPTIONS): Meson makes build/NAME, or looks again at what is there (new tests are found so).
 configure = @meson setup build/$(1) $$(test -f build/$(1)/build.ninja && echo --reconfigure) \
-	--prefix $(PREFIX) --libdir lib -Dwerror=$(WERROR) $(2) >build/$(1).log 2>&1 || { cat build/$(1).log; exit 1; }
+	--prefix $(PREFIX) --libdir lib $(2) >build/$(1).log 2>&1 || { cat build/$(1).log; exit 1; }
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test asan tsan fuzz bench format lint install clean
@@ -50,7 +50,7 @@ demo: build
 	@exec tools/demo.sh build/release/src/cli/forage $(DATA) $(PORT)
 
 test: deps | build/
-	$(call configure,test,-Dbuildtype=debugoptimized)
+	$(call configure,test,-Dbuildtype=debugoptimized -Dwerror=$(WERROR))
 	@ninja -C build/test --quiet
 	@python3 -B tools/run_tests.py build/test
 

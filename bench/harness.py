@@ -33,15 +33,16 @@ def machine():
         model = re.search(r"^(?:model name|CPU part)\s*:\s*(.*)$", file.read(), re.M)
     with open("/proc/meminfo", encoding="utf-8") as file:
         memory = int(re.search(r"MemTotal:\s*(\d+)", file.read()).group(1))
-    with open(os.path.join(BUILD, "meson-info", "intro-compilers.json"), encoding="utf-8") as file:
-        compiler = json.load(file)["host"]["c"]["full_version"]
+    with open(os.path.join(BUILD, "compile_commands.json"), encoding="utf-8") as file:
+        compile_command = json.load(file)[0]["command"].split()
     changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, cwd=ROOT).stdout
     return {
         "cpu": model.group(1) if model else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(memory / 2**20, 1),
         "system": f"{platform.system()} {platform.release()}",
-        "compiler": compiler,
+        "compiler": first_line([compile_command[0], "--version"]),
+        "flags": " ".join(f for f in compile_command if re.match(r"-(O|g|m|fsanitize|DNDEBUG)", f)),
         "commit": first_line(["git", "rev-parse", "--short=12", "HEAD"]) + (" and changes" if changed else ""),
         "version": first_line([forage(), "--version"]),
     }

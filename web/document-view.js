@@ -61,7 +61,7 @@ async function neighbours({ field, value, title }, id, context, api, signal) {
     let response;
     try {
         response = await api.search(navigator.place.collection,
-            { query: '', limit: NEIGHBOURS + 1, log: false, filter: { [field]: value } }, signal);
+            { query: '', limit: NEIGHBOURS + 1, log: false, policy: 'all', filter: { [field]: value } }, signal);
     } catch {
         return null; // the document itself is there; its neighbours are an extra
     }

@@ -1,8 +1,10 @@
 // The whole story of one hit: how the query was read, who found the document, and what put it where it is.
 
-import { bar, h } from './dom.js';
+import { bar, h, scroller } from './dom.js';
 import { humanise, integer, language, percent, plural, score, signed } from './format.js';
 import { strategyChip } from './strategies.js';
+
+const SMALL = 0.02; // features below this share of the largest are told in one line
 
 /* shown: the settled results; hit: one of its hits, explained */
 export function explainView(shown, hit) {
@@ -73,29 +75,40 @@ function strategies(found, decision) {
 }
 
 function features(list, total) {
-    const weighed = list.filter(one => one.contribution !== undefined);
-    const ordered = [...weighed].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
-    const counted = ordered.filter(one => one.contribution !== 0);
-    // A ranker that is no weighted sum tells the values only.
-    const silent = list.filter(one => !counted.includes(one));
-    const most = Math.max(1e-9, ...counted.map(one => Math.abs(one.contribution)));
-    const signs = counted.some(one => one.contribution < 0);
+    // A ranker that is no weighted sum tells values only.
+    const weighed = list.filter(one => one.contribution).sort((a, b) => size(b) - size(a));
+    const most = Math.max(1e-9, ...weighed.map(size));
+    const large = weighed.filter(one => size(one) >= most * SMALL);
+    const small = weighed.filter(one => size(one) < most * SMALL);
+    const idle = list.filter(one => !one.contribution);
+    const signs = large.some(one => one.contribution < 0);
     return [
         h('table', { class: `numbers features${signs ? ' both-signs' : ''}` },
             h('thead', null, h('tr', null,
                 h('th', { scope: 'col' }, 'Feature'),
                 h('th', { scope: 'col', class: 'chart' }, h('span', { class: 'hidden-text' }, 'Contribution as a bar')),
-                h('th', { scope: 'col' }, 'Value × weight'), h('th', { scope: 'col' }, 'Adds'))),
-            h('tbody', null, counted.map(one => h('tr', null,
-                h('th', { scope: 'row' }, humanise(one.name), h('small', { 'aria-hidden': 'true' }, formula(one))),
-                h('td', { class: 'chart' }, diverging(one.contribution / most)),
-                h('td', { class: 'formula' }, formula(one)),
-                h('td', { class: 'adds' }, signed(one.contribution))))),
+                h('th', { scope: 'col', class: 'formula' }, 'Value × weight'), h('th', { scope: 'col' }, 'Adds'))),
+            h('tbody', null,
+                large.map(one => featureRow(humanise(one.name), formula(one), one.contribution, most)),
+                small.length ? featureRow(plural(small.length, 'small one', 'small ones'), '',
+                    small.reduce((sum, one) => sum + one.contribution, 0), most) : null),
             h('tfoot', null, h('tr', null,
-                h('th', { scope: 'row', colspan: 3 }, 'Score'), h('td', { class: 'adds' }, score(total))))),
-        silent.length ? note(`${counted.length ? 'Without weight' : 'Values'}: ${
-            listed(silent.map(one => `${inText(one.name)} ${score(one.value)}`))}.`) : null,
+                h('th', { scope: 'row', colspan: 2 }, 'Score'), h('td', { class: 'formula' }),
+                h('td', { class: 'adds' }, score(total))))),
+        small.length ? note(`Small: ${listed(small.map(one => `${inText(one.name)} ${signed(one.contribution)}`))}.`) : null,
+        idle.length ? note(`${weighed.length ? 'Without weight' : 'Values'}: ${
+            listed(idle.map(one => `${inText(one.name)} ${score(one.value)}`))}.`) : null,
     ];
+}
+
+const size = one => Math.abs(one.contribution);
+
+function featureRow(name, how, contribution, most) {
+    return h('tr', null,
+        h('th', { scope: 'row' }, name, how ? h('small', { 'aria-hidden': 'true' }, how) : null),
+        h('td', { class: 'chart' }, diverging(contribution / most)),
+        h('td', { class: 'formula' }, how),
+        h('td', { class: 'adds' }, signed(contribution)));
 }
 
 // On a narrow screen it stands below the name instead of in a column.
@@ -113,14 +126,14 @@ function diverging(share) {
 
 function words(terms) {
     if (!terms.length) return note('None of the query’s words is in this document; other strategies found it.');
-    return h('table', { class: 'numbers' },
+    return scroller('Words', h('table', { class: 'numbers words' },
         head('Word', 'Where', 'Documents', 'Rarity (idf)', 'Impact', 'Score'),
         h('tbody', null, terms.map(one => h('tr', null,
             h('th', { scope: 'row' }, h('code', null, one.term)),
             h('td', { class: 'where' }, Object.entries(one.field_frequencies ?? {})
-                .map(([field, count]) => (count > 1 ? `${field} ×${count}` : field)).join(', ') || '–'),
+                .map(([field, count]) => (count > 1 ? `${inText(field)} ×${count}` : inText(field))).join(', ') || '–'),
             h('td', null, integer(one.document_frequency)),
-            h('td', null, score(one.idf)), h('td', null, score(one.impact)), h('td', null, score(one.score))))));
+            h('td', null, score(one.idf)), h('td', null, score(one.impact)), h('td', null, score(one.score)))))));
 }
 
 function memory(counts, query) {

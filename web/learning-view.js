@@ -1,7 +1,7 @@
 // <learning-view>: what the engine has learned so far, from the collection's statistics.
 
 import { bar, h, iconButton, scroller, send } from './dom.js';
-import { bytes, compact, humanise, integer, microseconds, number, percent, score, signed } from './format.js';
+import { bytes, compact, humanise, integer, microseconds, number, percent, plural, score, signed } from './format.js';
 import { strategyChip } from './strategies.js';
 
 class LearningView extends HTMLElement {
@@ -38,7 +38,7 @@ function tiles(stats) {
     return h('dl', { class: 'tiles' },
         facts.map(([name, value, note]) => tile(name, value >= 1e6 ? compact(value) : integer(value), note)),
         stats.index_bytes !== undefined ? tile('Index', bytes(stats.index_bytes),
-            `${integer(stats.segments)} segments; store ${bytes(stats.store_bytes)}`) : null);
+            `${plural(stats.segments, 'segment', 'segments')}; store ${bytes(stats.store_bytes)}`) : null);
 }
 
 function tile(name, value, note) {

@@ -167,6 +167,8 @@ export class Searcher extends EventTarget {
             user: this.#visitor.user, session: this.#visitor.session,
         };
         if (Object.keys(request.filters).length) body.filter = request.filters;
+        // An empty box is no question whose answer could be learned: all strategies show the best of what there is.
+        if (!request.query.trim()) body.policy = 'all';
         if (full && !offset && request.facets.length) body.facets = request.facets;
         return body;
     }

@@ -39,12 +39,23 @@ typedef struct eval_run {
 
 /* ---- Input ----------------------------------------------------------------------------------------------------- */
 
+/* A file of the BEIR folder, as it is or compressed. */
+static const char *beir_file(eval_run *r, const char *name) {
+    static const char *const endings[] = {".gz", ".zst"};
+    const char *path = path_join(&r->memory, arg_text(r->arguments, "beir", NULL), name);
+    for (size_t i = 0; i < 2 && !os_exists(path); i++) {
+        const char *packed = arena_printf(&r->memory, "%s%s", path, endings[i]);
+        if (os_exists(packed)) return packed;
+    }
+    return path;
+}
+
 static int read_input(eval_run *r) {
     const cli_arguments *a = r->arguments;
     const char *beir = arg_text(a, "beir", NULL), *run = arg_text(a, "run", NULL);
     const char *queries = arg_text(a, "queries", NULL), *judgments = arg_text(a, "judgments", NULL);
-    if (beir && !queries) queries = path_join(&r->memory, beir, "queries.jsonl");
-    if (beir && !judgments) judgments = path_join(&r->memory, beir, "qrels/test.tsv");
+    if (beir && !queries) queries = beir_file(r, "queries.jsonl");
+    if (beir && !judgments) judgments = beir_file(r, "qrels/test.tsv");
     if (!run && !queries)
         return cli_usage_error(a->command, "which queries? Give --queries FILE, --beir FOLDER or --run FILE");
     if (!judgments && (run || !arg_text(a, "run-out", NULL)))
@@ -90,7 +101,7 @@ static int import_corpus(eval_run *r) {
     int status = make_temporary_collection(r, "{\"id\":\"_id\",\"fields\":{\"title\":{\"type\":\"text\"},"
                                               "\"text\":{\"type\":\"text\"}}}");
     if (status) return status;
-    const char *path = path_join(&r->memory, arg_text(r->arguments, "beir", NULL), "corpus.jsonl");
+    const char *path = beir_file(r, "corpus.jsonl");
     progress p;
     import_batch b;
     import_batch_init(&b, r->client, r->collection);

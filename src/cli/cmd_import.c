@@ -144,18 +144,15 @@ static void print_json(const import_batch *b, const progress *p) {
     buffer_release(&text);
 }
 
-static int import_into(const cli_arguments *a, client *c, arena *memory, const char *collection) {
-    records_format format = RECORDS_AUTO;
-    const char *name = arg_text(a, "format", NULL);
-    if (name && records_format_from_name(slice_of(name), &format))
-        return cli_usage_error(a->command, "--format: expected ndjson, json, csv or tsv, got \"%s\"", name);
+static int import_into(const cli_arguments *a, records_format format, client *c, arena *memory,
+                       const char *collection) {
     progress p;
     import_batch b;
     import_batch_init(&b, c, collection);
     int status = import_batch_files(&b, a->words, a->n_words, format, arg_flag(a, "quiet"), &p);
     bool talks = !arg_flag(a, "json") && !arg_flag(a, "quiet");
     if (arg_flag(a, "json")) print_json(&b, &p);
-    else if (talks) print_summary(&b, &p, memory);
+    else if (talks && (!status || b.indexed + b.failed)) print_summary(&b, &p, memory);
     if (!arg_flag(a, "json")) print_refused(&b, a->n_words > 1, memory);
     if (b.schema_inferred && talks) show_inferred_schema(c, memory, collection);
     if (!status && b.failed) status = b.indexed ? CLI_PARTLY : CLI_FAILED;
@@ -165,6 +162,10 @@ static int import_into(const cli_arguments *a, client *c, arena *memory, const c
 
 static int run(const cli_arguments *a) {
     if (a->n_words == 0) return cli_usage_error(a->command, "which file? Give at least one, or - for standard input");
+    records_format format = RECORDS_AUTO;
+    const char *name = arg_text(a, "format", NULL);
+    if (name && records_format_from_name(slice_of(name), &format))
+        return cli_usage_error(a->command, "--format: expected ndjson, json, csv or tsv, got \"%s\"", name);
     client *c = NULL;
     arena memory;
     arena_init(&memory, 0);
@@ -172,7 +173,7 @@ static int run(const cli_arguments *a) {
     int status = client_open(a, CLIENT_CREATES, &c);
     if (!status) status = client_collection(c, a, &memory, "default", &collection);
     if (!status) status = declare_schema(c, a, &memory, collection);
-    if (!status) status = import_into(a, c, &memory, collection);
+    if (!status) status = import_into(a, format, c, &memory, collection);
     client_close(c);
     arena_release(&memory);
     return status;

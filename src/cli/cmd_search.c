@@ -39,20 +39,20 @@ static void write_facets(json_writer *w, const cli_arguments *a) {
     json_end_array(w);
 }
 
+typedef struct page {
+    int64_t limit, offset;
+} page;
+
 /* The body of POST …/search. `filter` is JSON, or empty. */
-static int write_request(const cli_arguments *a, arena *memory, slice filter, buffer *out) {
-    int64_t limit = 10, offset = 0;
-    int status = arg_integer(a, "limit", 1, 1000, &limit);
-    if (!status) status = arg_integer(a, "offset", 0, 10000, &offset);
-    if (status) return status;
+static void write_request(const cli_arguments *a, page p, arena *memory, slice filter, buffer *out) {
     json_writer w = json_writer_of(out);
     json_begin_object(&w);
     json_key(&w, "query");
     json_text(&w, joined_words(a, memory));
     json_key(&w, "limit");
-    json_integer(&w, limit);
+    json_integer(&w, p.limit);
     json_key(&w, "offset");
-    json_integer(&w, offset);
+    json_integer(&w, p.offset);
     if (filter.size) {
         json_key(&w, "filter");
         json_raw(&w, filter);
@@ -73,35 +73,33 @@ static int write_request(const cli_arguments *a, arena *memory, slice filter, bu
         json_bool(&w, false);
     }
     json_end_object(&w);
-    return CLI_OK;
 }
 
-static void print_answer(const cli_arguments *a, const json_value *answer, arena *memory) {
-    int64_t offset = 0;
-    (void)arg_integer(a, "offset", 0, 10000, &offset);
+static void print_answer(const cli_arguments *a, page p, const json_value *answer, arena *memory) {
     buffer place = {0}; /* the same place as this search's */
     static const char *const names[] = {"collection", "data", "url", "api-key-file"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (arg_text(a, names[i], NULL))
             buffer_printf(&place, " --%s %s", names[i], shell_word(memory, slice_of(arg_text(a, names[i], NULL))));
     bool hint = !arg_flag(a, "no-log") && !arg_flag(a, "quiet");
-    search_view_print(answer, memory, (size_t)offset + 1, hint ? buffer_text(&place) : NULL);
+    search_view_print(answer, memory, (size_t)p.offset + 1, hint ? buffer_text(&place) : NULL);
     buffer_release(&place);
 }
 
-static int search(const cli_arguments *a, client *c, arena *memory) {
+static int search(const cli_arguments *a, page p, client *c, arena *memory) {
     const char *collection;
     buffer filter = {0}, request = {0};
     json_value *answer;
     slice text;
     int status = client_collection(c, a, memory, NULL, &collection);
     if (!status) status = search_filter_write(a, c, memory, collection, &filter);
-    if (!status) status = write_request(a, memory, (slice){filter.data, filter.size}, &request);
-    if (!status)
+    if (!status) {
+        write_request(a, p, memory, (slice){filter.data, filter.size}, &request);
         status = client_json(c, memory, "POST", collection_target(memory, collection, "/search"),
                              (slice){request.data, request.size}, &answer, &text);
+    }
     if (!status && arg_flag(a, "json")) printf("%.*s\n", (int)text.size, text.data);
-    else if (!status) print_answer(a, answer, memory);
+    else if (!status) print_answer(a, p, answer, memory);
     buffer_release(&filter);
     buffer_release(&request);
     return status;
@@ -111,8 +109,11 @@ static int run(const cli_arguments *a) {
     client *c = NULL;
     arena memory;
     arena_init(&memory, 0);
-    int status = client_open(a, CLIENT_READS, &c);
-    if (!status) status = search(a, c, &memory);
+    page p = {.limit = 10};
+    int status = arg_integer(a, "limit", 1, 1000, &p.limit);
+    if (!status) status = arg_integer(a, "offset", 0, 10000, &p.offset);
+    if (!status) status = client_open(a, CLIENT_READS, &c);
+    if (!status) status = search(a, p, c, &memory);
     client_close(c);
     arena_release(&memory);
     return status;

@@ -163,13 +163,14 @@ static void print_histogram(const json_value *facet) {
 
 static void print_facets(const json_value *answer, arena *memory) {
     const json_value *first = children(answer, "facets");
-    if (first) printf("\n");
+    if (children(answer, "hits") && first) printf("\n");
     for (const json_value *facet = first; facet; facet = facet->next) {
         printf("%s%s%s  ", paint(STYLE_BOLD), clean(memory, facet->key), paint(STYLE_NONE));
         if (facet->type == JSON_OBJECT) {
             print_histogram(facet);
             continue;
         }
+        if (!facet->first) printf("%sno values%s", paint(STYLE_DIM), paint(STYLE_NONE));
         for (const json_value *v = facet->first; v; v = v->next)
             printf("%s%s %s%s%s", v == facet->first ? "" : " · ", clean(memory, member_text(v, "value")),
                    paint(STYLE_DIM), text_count(memory, (uint64_t)member_number(v, "count")), paint(STYLE_NONE));
@@ -181,7 +182,7 @@ static void print_decision(const json_value *answer, arena *memory) {
     const json_value *decision = json_get(answer, "decision");
     slice policy = member_text(decision, "policy");
     if (!policy.size) return;
-    printf(" · %s asked", clean(memory, policy));
+    printf(" · policy %s asked", clean(memory, policy));
     bool any = false;
     for (const json_value *s = children(decision, "strategies"); s; s = s->next) {
         if (member_number(s, "depth") <= 0) continue;

@@ -4,6 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+/* The price of one candidate in reward: 128 of them must earn a twentieth of a click each time. */
+#define CANDIDATE_COST 2e-4
+
 const uint32_t funnel_depths[FUNNEL_LEVELS] = {0, 8, 32, 128};
 
 const char *const funnel_policy_feature_names[] = {
@@ -19,6 +22,7 @@ static policy_config policy_settings(const char *name) {
     policy_config_default(&config, name, RETRIEVE_STRATEGIES);
     config.n_levels = FUNNEL_LEVELS;
     config.n_features = X_COUNT;
+    config.cost = CANDIDATE_COST;
     memcpy(config.depths, funnel_depths, sizeof funnel_depths);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
         config.prior_reward[s] = retrieve_strategies[s]->prior_reward;

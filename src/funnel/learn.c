@@ -44,17 +44,16 @@ void funnel_learn_impression(funnel *f, const record_impression *r) {
     pthread_mutex_unlock(&f->counters_mutex);
 }
 
-/* The credit is shared equally by the strategies that found the document: together they earn what the union earned, and one
- * that nobody else could replace earns it all. */
+/* The credit is shared by the strategies that found the document, in inverse proportion to the rank each gave it: whoever
+ * put it on top earns most, and the shares add up to what the page earned. */
 static void teach_policy(funnel *f, const record_impression *r, const record_event *e) {
     policy_decision d;
-    float x[RETRIEVE_STRATEGIES][X_COUNT], reward[RETRIEVE_STRATEGIES] = {0};
+    float x[RETRIEVE_STRATEGIES][X_COUNT], reward[RETRIEVE_STRATEGIES] = {0}, sum = 0;
     const uint32_t *ranks = r->hits[e->hit].ranks;
-    uint32_t finders = 0;
     if (!decision_of(r, &d, x)) return;
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) finders += ranks[s] > 0;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) sum += ranks[s] ? 1 / (float)ranks[s] : 0;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
-        if (ranks[s]) reward[s] = e->credit / (float)finders;
+        if (ranks[s]) reward[s] = e->credit / ((float)ranks[s] * sum);
     policy_reward(f->learned, &x[0][0], &d, reward);
     pthread_mutex_lock(&f->counters_mutex);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) f->counters.credited[s] += ranks[s] > 0;

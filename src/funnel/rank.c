@@ -21,11 +21,12 @@ const float funnel_prior_weights[F_COUNT] = {
     [F_MEMORY_SURE] = 0.5f, [F_POPULAR_RRF] = 0.02f, [F_FRESH_RRF] = 0.01f, [F_RELATED_RRF] = 0.3f,
     [F_EXPLORE_RRF] = 0.0f, [F_FOUND_BY] = 0.0f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.15f,
 };
+/* How readily each moves: the memory's own weights soonest, since they are about this query and nothing else. */
 const float funnel_prior_variances[F_COUNT] = {
-    [F_LEXICAL_RRF] = 0.1f, [F_LEXICAL_SCORE] = 0.1f, [F_MEMORY_RRF] = 0.1f, [F_MEMORY_MEAN] = 0.5f,
-    [F_MEMORY_SURE] = 0.1f, [F_POPULAR_RRF] = 0.05f, [F_FRESH_RRF] = 0.05f, [F_RELATED_RRF] = 0.05f,
-    [F_EXPLORE_RRF] = 0.02f, [F_FOUND_BY] = 0.05f, [F_POPULARITY] = 0.05f, [F_TYPE_MATCH] = 0.05f,
-    [F_SHORT_LEXICAL] = 0.05f, [F_SHORT_POPULARITY] = 0.05f,
+    [F_LEXICAL_RRF] = 0.02f, [F_LEXICAL_SCORE] = 0.02f, [F_MEMORY_RRF] = 0.05f, [F_MEMORY_MEAN] = 0.5f,
+    [F_MEMORY_SURE] = 0.1f, [F_POPULAR_RRF] = 0.01f, [F_FRESH_RRF] = 0.01f, [F_RELATED_RRF] = 0.02f,
+    [F_EXPLORE_RRF] = 0.005f, [F_FOUND_BY] = 0.01f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.02f,
+    [F_SHORT_LEXICAL] = 0.01f, [F_SHORT_POPULARITY] = 0.01f,
 };
 
 #define RRF_K 60.0f

@@ -1,7 +1,8 @@
 /* Documents to postings in memory: a hash table of terms, each with a growing string of bytes.
  *
- * A document's occurrences are gathered first (`touches`), so that a posting is written once, when its document ends, in
- * the form it will have in the segment: gap to the last place, then the frequencies. */
+ * Nearly all time would go into waiting for memory, so a document's words are only noted at first, and looked up together
+ * when the places to look at have had time to arrive. A posting is written once, when its document ends, in the form that
+ * it will have in the segment: gap to the last place, then the frequencies. */
 #include "sparse/builder.h"
 
 #include "base/hash.h"
@@ -13,29 +14,43 @@
 
 #define NONE UINT32_MAX
 
-enum { INLINE_KEY = 28, INLINE_BYTES = 52, FIRST_CHUNK = 64, LARGEST_CHUNK = 4096, MAX_POSTING = SEGMENT_MAX_CODE + 10 };
+enum {
+    INLINE_KEY = 27,
+    INLINE_BYTES = 40,
+    FIRST_CHUNK = 64,
+    LARGEST_CHUNK = 4096,
+    MAX_POSTING = SEGMENT_MAX_CODE + 10,
+    NOTES = 256, /* words noted before they are looked up */
+    AHEAD = 8    /* terms fetched before they are needed */
+};
 
 /* A term's postings beyond the inline bytes. Postings do not straddle chunks. */
 typedef struct chunk {
     struct chunk *next;
-    uint32_t used, size;
+    uint32_t used; /* of a chunk that is full; the last one's follows from its term */
     uint8_t bytes[];
 } chunk;
 
-/* Two cache lines. What every occurrence needs comes first: finding a term must not cost more than one miss. */
+/* Two cache lines; what every occurrence needs comes first. */
 typedef struct builder_term {
     uint32_t place; /* of the document that `touch` belongs to */
     uint32_t touch;
-    uint16_t key_size;
+    uint16_t key_size, room; /* bytes left in the last chunk */
     uint8_t inline_used;
     char inline_key[INLINE_KEY];
-    uint32_t df;
     uint32_t hash;
     uint32_t last_place;  /* of the last posting written */
     const char *long_key; /* a key that is not inline */
     chunk *first, *last;
+    uint8_t *end; /* of what is written in the last chunk */
     uint8_t inline_bytes[INLINE_BYTES];
 } builder_term;
+
+/* A word that has not been looked up yet. */
+typedef struct note {
+    uint32_t hash, ordinal; /* ordinal NONE: a keyword */
+    uint32_t start, size;   /* of its key in `text` */
+} note;
 
 static const char *term_key(const builder_term *t) { return t->key_size <= INLINE_KEY ? t->inline_key : t->long_key; }
 
@@ -59,6 +74,9 @@ struct sparse_builder {
     uint64_t *table; /* hash << 32 | term + 1, or 0; linear probing */
     size_t table_size;
 
+    note notes[NOTES];
+    size_t n_notes;
+    buffer text; /* keys of the notes */
     touch *touches;
     size_t n_touches, touches_capacity;
 
@@ -87,6 +105,7 @@ void sparse_builder_destroy(sparse_builder *b) {
         free(b->lengths[f]);
         free(b->numbers[f]);
     }
+    buffer_release(&b->text);
     free(b->touches);
     free(b->table);
     free(b->terms);
@@ -97,7 +116,8 @@ void sparse_builder_destroy(sparse_builder *b) {
 
 void sparse_builder_reset(sparse_builder *b) {
     arena_reset(&b->memory);
-    b->n_terms = b->n_touches = 0;
+    buffer_clear(&b->text);
+    b->n_terms = b->n_touches = b->n_notes = 0;
     b->count = 0;
     memset(b->table, 0, b->table_size * sizeof *b->table);
 }
@@ -115,57 +135,51 @@ static void grow_table(sparse_builder *b) {
     }
 }
 
-static uint32_t add_term(sparse_builder *b, const char *prefix, size_t prefix_size, slice text, uint32_t hash) {
-    size_t size = prefix_size + text.size;
+static uint32_t add_term(sparse_builder *b, slice key, uint32_t hash) {
     b->terms = mem_grow(b->terms, &b->terms_capacity, b->n_terms + 1, sizeof *b->terms);
     builder_term *t = &b->terms[b->n_terms];
-    *t = (builder_term){.key_size = (uint16_t)size, .hash = hash, .place = NONE};
-    char *key = t->inline_key;
-    if (size > INLINE_KEY) t->long_key = key = arena_alloc(&b->memory, size);
-    memcpy(key, prefix, prefix_size);
-    if (text.size > 0) memcpy(key + prefix_size, text.data, text.size);
+    *t = (builder_term){.key_size = (uint16_t)key.size, .hash = hash, .place = NONE};
+    if (key.size <= INLINE_KEY) memcpy(t->inline_key, key.data, key.size);
+    else t->long_key = memcpy(arena_alloc(&b->memory, key.size), key.data, key.size);
     return (uint32_t)b->n_terms++;
 }
 
-static uint32_t find_term(sparse_builder *b, const char *prefix, size_t prefix_size, slice text) {
-    char room[SPARSE_MAX_TERM];
-    text = text.size > 0 ? sparse_term_form(text, room) : SLICE("");
-    uint64_t seed = prefix_size == 1 ? 0 : 1 + (uint64_t)(uint8_t)prefix[1];
-    uint32_t hash = (uint32_t)hash64(text.data, text.size, seed);
+static uint32_t find_term(sparse_builder *b, slice key, uint32_t hash) {
     size_t mask = b->table_size - 1, at = hash & mask;
     for (; b->table[at]; at = (at + 1) & mask) {
         if (b->table[at] >> 32 != hash) continue;
         uint32_t id = (uint32_t)b->table[at] - 1;
         const builder_term *t = &b->terms[id];
-        if (t->key_size != prefix_size + text.size) continue;
-        const char *key = term_key(t);
-        if (memcmp(key, prefix, prefix_size) == 0 && memcmp(key + prefix_size, text.data, text.size) == 0) return id;
+        if (t->key_size == key.size && memcmp(term_key(t), key.data, key.size) == 0) return id;
     }
-    uint32_t id = add_term(b, prefix, prefix_size, text, hash);
+    uint32_t id = add_term(b, key, hash);
     b->table[at] = (uint64_t)hash << 32 | (id + 1);
     if (b->n_terms * 2 > b->table_size) grow_table(b);
     return id;
 }
 
-/* Room for one posting at the end of the term's bytes; the caller says through `*used` how far it wrote. */
-static uint8_t *posting_room(sparse_builder *b, builder_term *t, size_t size) {
+static void add_posting(sparse_builder *b, builder_term *t, const uint8_t *bytes, size_t size) {
     if (!t->first && t->inline_used + size <= INLINE_BYTES) {
+        memcpy(t->inline_bytes + t->inline_used, bytes, size);
         t->inline_used = (uint8_t)(t->inline_used + size);
-        return t->inline_bytes + t->inline_used - size;
+        return;
     }
-    chunk *c = t->last;
-    if (!c || c->used + size > c->size) {
-        size_t wanted = c ? 2 * (size_t)c->size : FIRST_CHUNK;
-        if (wanted > LARGEST_CHUNK) wanted = LARGEST_CHUNK;
+    if (t->room < size) {
+        size_t last = t->last ? (size_t)(t->end - t->last->bytes) + t->room : FIRST_CHUNK / 2;
+        size_t wanted = 2 * last < LARGEST_CHUNK ? 2 * last : LARGEST_CHUNK;
         if (wanted < size) wanted = size;
-        c = arena_alloc(&b->memory, sizeof *c + wanted);
-        *c = (chunk){.size = (uint32_t)wanted};
+        chunk *c = arena_alloc(&b->memory, sizeof *c + wanted);
+        c->next = NULL;
+        if (t->last) t->last->used = (uint32_t)(t->end - t->last->bytes);
         if (t->last) t->last->next = c;
         else t->first = c;
         t->last = c;
+        t->end = c->bytes;
+        t->room = (uint16_t)wanted;
     }
-    c->used += (uint32_t)size;
-    return c->bytes + c->used - size;
+    memcpy(t->end, bytes, size);
+    t->end += size;
+    t->room = (uint16_t)(t->room - size);
 }
 
 /* --- one document ------------------------------------------------------------------------------------------------ */
@@ -184,6 +198,7 @@ static void occur(sparse_builder *b, uint32_t term, uint32_t ordinal) {
     if (t->place != place) {
         t->place = place;
         add_touch(b, t, term, ordinal, true);
+        __builtin_prefetch(t->end, 1); /* where the posting will be written */
         return;
     }
     for (uint32_t i = t->touch; i != NONE; i = b->touches[i].next) {
@@ -211,13 +226,40 @@ static void write_posting(sparse_builder *b, const touch *head) {
     uint8_t bytes[MAX_POSTING];
     uint8_t *end = segment_put_varint(bytes, t->place - t->last_place);
     if (n > 0) end = segment_put_frequencies(end, b->ordinal_bits, f, n);
-    size_t size = (size_t)(end - bytes);
-    memcpy(posting_room(b, t, size), bytes, size);
+    add_posting(b, t, bytes, (size_t)(end - bytes));
     t->last_place = t->place;
-    t->df++;
+}
+
+static void look_up(sparse_builder *b) {
+    for (size_t i = 0; i < b->n_notes + AHEAD; i++) {
+        if (i < b->n_notes) {
+            uint64_t entry = b->table[b->notes[i].hash & (b->table_size - 1)];
+            const builder_term *t = entry ? &b->terms[(uint32_t)entry - 1] : NULL;
+            __builtin_prefetch(t, 1); /* of NULL: nothing happens */
+            if (t) __builtin_prefetch(t->inline_bytes, 1);
+        }
+        if (i < AHEAD) continue;
+        const note *n = &b->notes[i - AHEAD];
+        occur(b, find_term(b, (slice){b->text.data + n->start, n->size}, n->hash), n->ordinal);
+    }
+    b->n_notes = 0;
+    buffer_clear(&b->text);
+}
+
+static void take_note(sparse_builder *b, const char *prefix, size_t prefix_size, slice text, uint32_t ordinal) {
+    char room[SPARSE_MAX_TERM];
+    text = sparse_term_form(text, room);
+    if (b->n_notes == NOTES) look_up(b);
+    uint32_t start = (uint32_t)b->text.size, size = (uint32_t)(prefix_size + text.size);
+    buffer_append(&b->text, prefix, prefix_size);
+    buffer_append(&b->text, text.data, text.size);
+    uint32_t hash = (uint32_t)hash64(b->text.data + start, size, 0);
+    __builtin_prefetch(&b->table[hash & (b->table_size - 1)]);
+    b->notes[b->n_notes++] = (note){hash, ordinal, start, size};
 }
 
 static void end_document(sparse_builder *b) {
+    look_up(b);
     for (size_t i = 0; i < b->n_touches; i++)
         if (b->touches[i].first) write_posting(b, &b->touches[i]);
     b->n_touches = 0;
@@ -244,14 +286,14 @@ uint32_t sparse_builder_begin(sparse_builder *b) {
 void sparse_builder_term(sparse_builder *b, uint32_t field, slice term) {
     assert(b->count > 0 && field < b->config.n_fields && b->config.fields[field].kind == SPARSE_TEXT);
     const char prefix[] = {SPARSE_SPACE_TEXT};
-    occur(b, find_term(b, prefix, sizeof prefix, term), b->ordinal[field]);
+    take_note(b, prefix, sizeof prefix, term, b->ordinal[field]);
     b->lengths[field][b->count - 1]++;
 }
 
 void sparse_builder_keyword(sparse_builder *b, uint32_t field, slice value) {
     assert(b->count > 0 && field < b->config.n_fields && b->config.fields[field].kind == SPARSE_KEYWORD);
     const char prefix[] = {SPARSE_SPACE_ATTRIBUTE, (char)field};
-    occur(b, find_term(b, prefix, sizeof prefix, value), NONE);
+    take_note(b, prefix, sizeof prefix, value, NONE);
 }
 
 void sparse_builder_number(sparse_builder *b, uint32_t field, double value) {
@@ -266,7 +308,7 @@ size_t sparse_builder_bytes(const sparse_builder *b) {
     for (uint32_t f = 0; f < b->config.n_fields; f++)
         per_place += (b->lengths[f] ? sizeof **b->lengths : 0) + (b->numbers[f] ? sizeof **b->numbers : 0);
     return arena_used(&b->memory) + b->terms_capacity * sizeof *b->terms + b->table_size * sizeof *b->table +
-           b->touches_capacity * sizeof *b->touches + b->capacity * per_place;
+           b->touches_capacity * sizeof *b->touches + b->text.capacity + b->capacity * per_place;
 }
 
 void sparse_builder_statistics(const sparse_builder *b, sparse_statistics *out) {
@@ -337,7 +379,8 @@ static void write_terms(const sparse_builder *b, const uint32_t *moved, segment_
         const builder_term *t = sorted[i].term;
         term_copy copy = {.writer = w, .moved = moved, .key = {term_key(t), t->key_size}, .n_text = b->n_text};
         copy_postings(&copy, t->inline_bytes, t->inline_used);
-        for (const chunk *c = t->first; c; c = c->next) copy_postings(&copy, c->bytes, c->used);
+        for (const chunk *c = t->first; c; c = c->next)
+            copy_postings(&copy, c->bytes, c == t->last ? (size_t)(t->end - c->bytes) : c->used);
         if (copy.started) segment_writer_end(w);
     }
     free(sorted);

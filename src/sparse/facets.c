@@ -152,7 +152,8 @@ static void drop_into_bucket(sparse_facet_range *range, double number) {
     range->buckets[at < last ? (uint32_t)at : last]++;
 }
 
-static void visit_numbers(const sparse_eligible *set, uint32_t field, number_visitor visit, sparse_facet_range *range) {
+static inline void visit_numbers(const sparse_eligible *set, uint32_t field, number_visitor visit,
+                                 sparse_facet_range *range) {
     for (uint32_t p = 0; p < set->snapshot->n_parts; p++) {
         const sparse_segment *segment = set->snapshot->parts[p].segment;
         const double *numbers = sparse_segment_numbers(segment, field);

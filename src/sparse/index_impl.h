@@ -126,6 +126,8 @@ typedef struct index_stored {
     size_t n_pending;
 } index_stored;
 
+/* Fills what the manifest says; *out is zeroed before, and to be released even after a failure. */
+forage_status index_manifest_decode(slice bytes, index_stored *out, base_error *error);
 forage_status index_stored_read(store *s, index_stored *out, base_error *error);
 void index_stored_release(index_stored *stored);
 bool index_stored_is_pending(const index_stored *stored, uint32_t document);

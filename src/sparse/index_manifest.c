@@ -61,7 +61,7 @@ static void encode(const index_draft *durable, bool incomplete, uint64_t next_fi
 }
 
 /* Every format ends with the hash of what is before it, so that damage is not taken for a newer one. */
-static forage_status decode(slice bytes, index_stored *out, base_error *error) {
+forage_status index_manifest_decode(slice bytes, index_stored *out, base_error *error) {
     const size_t tail = sizeof(uint64_t);
     bool whole = bytes.size >= tail && load_le64(bytes.data + bytes.size - tail) == hash64(bytes.data, bytes.size - tail, 0);
     byte_reader r = byte_reader_of(bytes.data, whole ? bytes.size - tail : 0);
@@ -164,7 +164,7 @@ forage_status index_stored_read(store *s, index_stored *out, base_error *error) 
     forage_status status = store_read_begin(s, &t, error);
     if (status != FORAGE_OK) return status;
     forage_status found = store_get(t, STORE_META, MANIFEST_KEY, &value);
-    if (found == FORAGE_OK) found = decode(value, out, &why);
+    if (found == FORAGE_OK) found = index_manifest_decode(value, out, &why);
     else if (found != FORAGE_E_NOT_FOUND) status = error_set(error, found, "the index manifest cannot be read");
     if (found == FORAGE_E_VERSION) status = error_set(error, found, "%s", why.message);
     if (found == FORAGE_E_CORRUPT && status == FORAGE_OK) {

@@ -197,11 +197,12 @@ static inline void load_range(const sparse_windows *w, cursor *c, uint32_t b, ui
 
 /* Adds the term's postings to the window's sums. */
 static void add_postings(sparse_windows *w, cursor *c) {
-    uint32_t units = c->units;
+    const uint32_t units = c->units;
+    uint32_t *sums = w->sums;
     for (uint32_t b = c->block; b < c->end_block; b++) {
         uint32_t i, to;
         load_range(w, c, b, &i, &to);
-        for (; i < to; i++) w->sums[c->places[i] & (WINDOW - 1)] += units * c->impacts[i] + 1;
+        for (; i < to; i++) sums[c->places[i] & (WINDOW - 1)] += units * c->impacts[i] + 1;
     }
 }
 
@@ -211,16 +212,17 @@ static void add_postings(sparse_windows *w, cursor *c) {
 static void collect_term(sparse_windows *w, cursor *c, uint32_t rest) {
     uint32_t short_of = w->need > rest + 1 ? w->need - rest - 1 : 0; /* what units × impact has to make up */
     uint32_t least = c->units ? short_of / c->units + (short_of % c->units != 0) : 0;
-    uint32_t n = 0;
+    const uint32_t units = c->units, size = w->size;
+    uint32_t *candidates = w->candidates, *sums = w->candidate_sums, n = 0;
     for (uint32_t b = c->block; b < c->end_block && n <= WINDOW; b++) {
         if (c->blocks[b].max_impact < least) continue;
         uint32_t i, to;
         load_range(w, c, b, &i, &to);
         for (; i < to; i++) {
-            uint32_t offset = c->places[i] & (WINDOW - 1);
-            w->candidates[n] = offset;
-            w->candidate_sums[n] = c->units * c->impacts[i] + 1;
-            n += (c->impacts[i] >= least) & (offset < w->size);
+            uint32_t offset = c->places[i] & (WINDOW - 1), impact = c->impacts[i];
+            candidates[n] = offset;
+            sums[n] = units * impact + 1;
+            n += (impact >= least) & (offset < size);
         }
     }
     w->n = n;
@@ -269,11 +271,13 @@ static uint32_t count_eligible(const sparse_windows *w) {
 
 static void keep_eligible(sparse_windows *w) {
     if (!w->bits) return;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < w->n; i++) {
-        w->candidates[kept] = w->candidates[i];
-        w->candidate_sums[kept] = w->candidate_sums[i];
-        kept += placeset_has(w->bits, w->base + w->candidates[i]);
+    const uint64_t *bits = w->bits + w->base / 64;
+    uint32_t *candidates = w->candidates, *sums = w->candidate_sums, n = w->n, kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t offset = candidates[i];
+        candidates[kept] = offset;
+        sums[kept] = sums[i];
+        kept += placeset_has(bits, offset);
     }
     w->n = kept;
 }
@@ -281,13 +285,14 @@ static void keep_eligible(sparse_windows *w) {
 /* Each candidate's own prior is mostly far below the window's largest. */
 static void keep_promising(sparse_windows *w, uint32_t rest) {
     if (!w->prior || !(w->threshold > 0)) return;
-    double least = w->threshold * (1 - 1e-6), unit = w->plan->unit, weight = w->plan->prior_weight;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < w->n; i++) {
-        uint32_t offset = w->candidates[i], sum = w->candidate_sums[i];
-        w->candidates[kept] = offset;
-        w->candidate_sums[kept] = sum;
-        kept += unit * (double)(sum + rest) + weight * (double)w->prior[w->base + offset] >= least;
+    const double least = w->threshold * (1 - 1e-6), unit = w->plan->unit, weight = w->plan->prior_weight;
+    const float *prior = w->prior + w->base;
+    uint32_t *candidates = w->candidates, *sums = w->candidate_sums, n = w->n, kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t offset = candidates[i], sum = sums[i];
+        candidates[kept] = offset;
+        sums[kept] = sum;
+        kept += unit * (double)(sum + rest) + weight * (double)prior[offset] >= least;
     }
     w->n = kept;
 }
@@ -296,13 +301,15 @@ static void keep_promising(sparse_windows *w, uint32_t rest) {
 
 /* Many candidates: all the term's postings are added into the sums, and each candidate fetches its own. */
 static void look_up_all(sparse_windows *w, cursor *c, uint32_t rest) {
+    uint32_t *candidates = w->candidates, *sums = w->candidate_sums, least_added = c->required;
+    const uint32_t need = w->need, n = w->n;
     uint32_t kept = 0;
     add_postings(w, c);
-    for (uint32_t i = 0; i < w->n; i++) {
-        uint32_t added = w->sums[w->candidates[i]], sum = w->candidate_sums[i] + added;
-        w->candidates[kept] = w->candidates[i];
-        w->candidate_sums[kept] = sum;
-        kept += (sum + rest >= w->need) & (added > 0 || !c->required);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t offset = candidates[i], added = w->sums[offset], sum = sums[i] + added;
+        candidates[kept] = offset;
+        sums[kept] = sum;
+        kept += (sum + rest >= need) & (added >= least_added);
     }
     w->n = kept;
     memset(w->sums, 0, sizeof w->sums);

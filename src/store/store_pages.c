@@ -204,7 +204,7 @@ forage_status store_pages_check(store *s, base_error *error) {
     walk w = {.path = s->path, .fd = open(s->path, O_RDONLY | O_CLOEXEC), .error = error};
     if (w.fd < 0) return os_error(error, errno, "opening", s->path);
     struct stat info;
-    meta m;
+    meta m = {0};
     store_txn *pin = NULL; /* keeps the writer from using the pages again that are looked at */
     forage_status status = store_read_begin(s, &pin, error);
     if (!status) status = newest_meta(w.fd, s->path, &m, error);
