@@ -54,7 +54,7 @@ test: deps | build/
 	@ninja -C build/test --quiet
 	@python3 -B tools/run_tests.py build/test
 
-SANITIZED = -Dbuildtype=debug -Doptimization=1 -Db_lundef=false
+SANITIZED = -Dwerror=false -Dbuildtype=debug -Doptimization=1 -Db_lundef=false
 
 asan: deps | build/
 	$(call configure,asan,$(SANITIZED) -Db_sanitize=address$(,)undefined)

@@ -37,7 +37,8 @@ def table(files):
             lines.append("    " + "".join(f"{byte}," for byte in data[start:start + 32]))
         lines.append("    0};  /* " + file.name + " */")
         etag = hashlib.sha256(data).hexdigest()[:32]
-        rows.append(f'    {{"{file.name}", "{CONTENT_TYPES[file.suffix]}", "\\"{etag}\\"", file_{number}, {len(data)}}},')
+        kind = CONTENT_TYPES[file.suffix]
+        rows.append(f'    {{"{file.name}", "{kind}", "\\"{etag}\\"", file_{number}, {len(data)}}},')
     lines += ["", "const web_asset web_assets[] = {", *rows, "    {0}};", ""]
     return "\n".join(lines)
 

@@ -44,6 +44,7 @@ class App {
     #acted = new Set(); // "action:id", for the pressed state of the buttons
     #panelTurn = 0;     // the newest request to fill the panel wins
     #learningTimer = 0;
+    #asking = null;     // the question for the API key, while it is on the screen
     #filterSheet = new Sheet(this.#facets, one('.facets'), matchMedia('(max-width: 899px)'),
         { label: 'Filters', kind: 'drawer', done: 'Show results' });
     #panelSheet = new Sheet(this.#panel, one('.beside'), matchMedia('(max-width: 1199px)'),
@@ -395,7 +396,9 @@ class App {
         if (error.kind === 'aborted') return;
         if (!error.kind) throw error; // a mistake of this page's, for the console
         if (error.kind === 'key') {
-            const key = await askKey(this.#api.key !== '');
+            // Several requests may be refused at once; the reader is asked once.
+            this.#asking ??= askKey(this.#api.key !== '').finally(() => { this.#asking = null; });
+            const key = await this.#asking;
             if (key) {
                 this.#api.key = key;
                 retry();

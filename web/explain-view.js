@@ -127,7 +127,7 @@ function diverging(share) {
 function words(terms) {
     if (!terms.length) return note('None of the query’s words is in this document; other strategies found it.');
     return scroller('Words', h('table', { class: 'numbers words' },
-        head('Word', 'Where', 'Documents', 'Rarity (idf)', 'Impact', 'Score'),
+        head('Word', 'Where', 'In docs', 'idf', 'Impact', 'Score'),
         h('tbody', null, terms.map(one => h('tr', null,
             h('th', { scope: 'row' }, h('code', null, one.term)),
             h('td', { class: 'where' }, Object.entries(one.field_frequencies ?? {})

@@ -31,7 +31,7 @@ static bool is_number(slice text) {
     if (text.size == 0 || text.size >= sizeof copy) return false;
     memcpy(copy, text.data, text.size);
     copy[text.size] = '\0';
-    if (!strchr("-0123456789", copy[0])) return false;
+    if (copy[strspn(copy, "+-.0123456789eE")]) return false; /* no hexadecimal, no infinity */
     strtod(copy, &end);
     return *end == '\0';
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "collection/document.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -232,6 +233,13 @@ typedef struct sample {
     size_t n;
 } sample;
 
+/* The reader's messages name a line of their own count; the report names the line of the whole input. */
+static const char *without_line(const char *message) {
+    unsigned long long line;
+    int end = 0;
+    return sscanf(message, "line %llu: %n", &line, &end) == 1 && end > 0 ? message + end : message;
+}
+
 static forage_status next_record(importer *im, records_reader *records, slice *json, uint64_t *line, bool *end,
                                  base_error *error) {
     for (;;) {
@@ -244,7 +252,7 @@ static forage_status next_record(importer *im, records_reader *records, slice *j
             return FORAGE_OK;
         }
         im->report->received++;
-        refuse(im, *line + im->line_offset, (slice){0}, (slice){0}, problem.message);
+        refuse(im, *line + im->line_offset, (slice){0}, (slice){0}, without_line(problem.message));
         if (!recoverable) {
             im->report->failed--;
             im->report->received--;

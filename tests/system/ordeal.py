@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +40,7 @@ class Client:
 
     def __init__(self, port, timeout=120):
         self.port, self.timeout, self.connection = port, timeout, None
+        self.next = None  # where the next page of a list starts
 
     def request(self, method, target, body=None, content_type="application/json"):
         """(HTTP status, what the JSON says). Raises one of NOT_ANSWERED."""
@@ -55,6 +57,7 @@ class Client:
         except (OSError, http.client.HTTPException):
             self.close()
             raise
+        self.next = response.headers.get("Forage-Next")
         if response.headers.get("Content-Type", "").startswith("application/x-ndjson"):
             return response.status, [json.loads(line) for line in text.splitlines()]
         return response.status, json.loads(text)
@@ -85,7 +88,6 @@ class Server(forage_process.Server):
         self.port = int(self.url.rsplit(":", 1)[1])
 
     def spawn(self, command):
-        import subprocess
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log_file,
                                         env=environment(**SANITIZERS))
 

@@ -90,11 +90,13 @@ def test_usage_errors():
     for arguments, message in [
             (["serch"], "forage search"), (["imprt", "x"], "forage import"), (["xyzzy"], "no command"),
             (["search", "--limt", "3", "x"], "--limit"), (["search", "--expain", "x"], "--explain"),
-            (["search", "--zzz", "x"], "--zzz"), (["search", "-z", "x"], "-z"), (["search", "x", "--limit"], "needs a value"),
+            (["search", "--zzz", "x"], "--zzz"), (["search", "-z", "x"], "-z"),
+            (["search", "x", "--limit"], "needs a value"),
             (["search", "--limit", "ten", "x"], "whole number"), (["search", "--limit", "0", "x"], "1 to 1000"),
             (["search", "--explain=yes", "x"], "takes no value"), (["import"], "which file"),
             (["event"], "--query-id"), (["eval"], "which queries"), (["export", "--what", "cats"], "documents or log"),
-            (["collections", "crate", "x"], "create"), (["stats", "x"], "no words"), (["help", "serch"], "forage search"),
+            (["collections", "crate", "x"], "create"), (["stats", "x"], "no words"),
+            (["help", "serch"], "forage search"),
             (["search", "--data", "a", "--url", "http://localhost:1", "x"], "exclude"),
             (["search", "--url", "ftp://x", "x"], "URL")]:
         done = forage(*arguments, expect=2)
@@ -207,7 +209,8 @@ def test_import_formats(place):
     assert "ndjson, json, csv or tsv" in place.run("import", "--format", "xml", tsv, "-c", "two", expect=2).err
     assert "nope.csv" in place.run("import", folder.path + "/nope.csv", "-c", "two", expect=1).err
     assert place.run("import", folder.path, "-c", "two", expect=1).err
-    cut = place.run("import", "-c", "two", folder.file("cut.gz", gzip.compress(os.urandom(90000).hex().encode())[:5000]), expect=1)
+    cut_short = folder.file("cut.gz", gzip.compress(os.urandom(90000).hex().encode())[:5000])
+    cut = place.run("import", "-c", "two", cut_short, expect=1)
     assert cut.err.startswith("forage: "), cut
 
 
@@ -286,12 +289,14 @@ def test_eval(place):
     result = place.run("eval", "--queries", queries, "--judgments", trec, "-m", "mrr,recall@10", "--json").json()
     assert result["queries"] == 2 and [m["name"] for m in result["metrics"]] == ["mrr", "recall@10"], result
     assert all(m["mean"] == 1 for m in result["metrics"]), result
-    jsonl = folder.file("q.jsonl.gz", gzip.compress(b'{"_id": "q1", "text": "hunger games"}\n{"_id": "q2", "text": "hobbit"}\n'))
+    lines = ndjson([{"_id": "q1", "text": "hunger games"}, {"_id": "q2", "text": "hobbit"}])
+    jsonl = folder.file("q.jsonl.gz", gzip.compress(lines.encode()))
     beir = folder.file("j.tsv", "query-id\tcorpus-id\tscore\nq1\tb1\t2\nq1\tf1\t1\nq2\tb3\t1\n")
-    assert place.run("eval", "--queries", jsonl, "--judgments", beir, "-m", "mrr,recall@10", "--json").json()["metrics"] == \
-        result["metrics"]
+    other = place.run("eval", "--queries", jsonl, "--judgments", beir, "-m", "mrr,recall@10", "--json").json()
+    assert other["metrics"] == result["metrics"]
     run = os.path.join(folder.path, "out.run")
-    written = place.run("eval", "--queries", queries, "--judgments", trec, "-m", "mrr,recall@10", "--json", "--run-out", run)
+    written = place.run("eval", "--queries", queries, "--judgments", trec, "-m", "mrr,recall@10", "--json",
+                        "--run-out", run)
     assert written.json()["metrics"] == result["metrics"]
     with open(run, encoding="utf-8") as file:
         lines = [line.split() for line in file]
@@ -312,7 +317,8 @@ def test_eval(place):
 def test_eval_of_a_beir_folder(place):
     root = os.path.join(place.folder.path, "beir")
     os.makedirs(os.path.join(root, "qrels"))
-    files = {"corpus.jsonl": ndjson([{"_id": b["id"], "title": b["title"], "text": b["genre"], "metadata": {}} for b in BOOKS]),
+    corpus = [{"_id": b["id"], "title": b["title"], "text": b["genre"], "metadata": {}} for b in BOOKS]
+    files = {"corpus.jsonl": ndjson(corpus),
              "queries.jsonl": ndjson([{"_id": "1", "text": "hobbit"}, {"_id": "2", "text": "catching fire"}]),
              "qrels/test.tsv": "query-id\tcorpus-id\tscore\n1\tb3\t1\n2\tb2\t1\n"}
     for name, text in files.items():
@@ -348,7 +354,8 @@ def test_api_key():
                 assert "API key" in done.err and "--api-key-file" in done.err, done
             assert forage("collections", "--url", server.url, "--api-key-file", key, expect=0)
             assert forage("collections", "--url", server.url, env=environment(FORAGE_API_KEY="k-123"), expect=0)
-        assert "no API key" in forage("serve", "--data", folder.data, "--api-key-file", folder.file("empty", "\n"), expect=1).err
+        empty = forage("serve", "--data", folder.data, "--api-key-file", folder.file("empty", "\n"), expect=1)
+        assert "no API key" in empty.err, empty
 
 
 def test_locked_folder():
@@ -371,7 +378,8 @@ def test_locked_folder():
 
 def test_missing_folder():
     with Folder() as folder:
-        for arguments in [["search", "x"], ["stats"], ["export"], ["check"], ["event", "--query-id", "a", "--document", "b"]]:
+        for arguments in [["search", "x"], ["stats"], ["export"], ["check"],
+                          ["event", "--query-id", "a", "--document", "b"]]:
             done = forage(*arguments, "--data", folder.data, expect=1)
             assert "forage import" in done.err, done
         assert not os.path.exists(folder.data)
@@ -388,7 +396,8 @@ def test_busy_server_is_asked_again():
 
         def send(i):
             path = folder.file(f"{i}.ndjson", ndjson({"id": f"{i}-{j}", "title": f"title {j}"} for j in range(3000)))
-            results.append(forage("import", "--url", server.url, "-c", f"c{i}", "--json", path, expect=0).json()["indexed"])
+            done = forage("import", "--url", server.url, "-c", f"c{i}", "--json", path, expect=0)
+            results.append(done.json()["indexed"])
 
         threads = [threading.Thread(target=send, args=(i,)) for i in range(5)]
         for thread in threads:
@@ -402,8 +411,8 @@ def test_closed_output():
     with Place(False) as place:
         documents = [{"id": f"d{i}", "title": "x" * 200} for i in range(3000)]
         place.run("import", place.folder.file("many.ndjson", ndjson(documents)), "--quiet")
-        status = os.system(f"'{COMMAND}' export --data '{place.folder.data}' 2>'{place.folder.path}/err' | head -1 >/dev/null")
-        assert status == 0
+        export = f"'{COMMAND}' export --data '{place.folder.data}' 2>'{place.folder.path}/err'"
+        assert os.system(f"{export} | head -1 >/dev/null") == 0
         with open(os.path.join(place.folder.path, "err"), encoding="utf-8") as file:
             text = file.read()
         assert "forage: writing" in text and "Sanitizer" not in text, text
@@ -453,7 +462,8 @@ def test_terminal():
 def test_sample_catalogue():
     with Place(False) as place:
         started = time.time()
-        done = place.run("import", "--schema", os.path.join(MEDIA, "schema.json"), os.path.join(MEDIA, "catalogue.ndjson.zst"))
+        done = place.run("import", "--schema", os.path.join(MEDIA, "schema.json"),
+                         os.path.join(MEDIA, "catalogue.ndjson.zst"))
         assert "19,580 documents imported" in done.out and "Inferred" not in done.out, done
         took = time.time() - started
         result = place.run("eval", "--queries", os.path.join(MEDIA, "queries.tsv"), "--judgments",

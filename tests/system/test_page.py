@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The search page as people use it: a real server with the sample catalogue, a real browser.
 
-With FORAGE_SHOTS=FOLDER it also writes the pictures of docs/ there. Without a browser everything is skipped.
+FORAGE (or FORAGE_BIN) names the command. With FORAGE_SHOTS=FOLDER it also writes the pictures of docs/ there. Without a
+browser everything is skipped.
 """
 
 import json
@@ -53,7 +54,7 @@ class Server:
 
     def start(self, listen="127.0.0.1:0", key=None):
         data = os.path.join(self.folder, "data")
-        command = [os.environ["FORAGE"], "serve", "--json", "--data", data, "--listen", listen]
+        command = [os.environ.get("FORAGE") or os.environ["FORAGE_BIN"], "serve", "--json", "--data", data, "--listen", listen]
         environment = {**os.environ, "FORAGE_API_KEY": key} if key else None
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         line = self.process.stdout.readline()
