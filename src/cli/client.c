@@ -85,10 +85,13 @@ static int open_folder(const cli_arguments *a, const char *folder, client_purpos
     forage *db = NULL;
     base_error error = {0};
     forage_status status = forage_open(folder, &options, &db, &error);
-    if (status == FORAGE_E_LOCKED && purpose == CLIENT_READS) {
+    bool locked = status == FORAGE_E_LOCKED;
+    if ((locked || status == FORAGE_E_READ_ONLY) && purpose == CLIENT_READS) {
         options.read_only = true;
         status = forage_open(folder, &options, &db, &error);
-        if (!status) cli_note(a, "note: another process has %s open, so this reads only and logs nothing", folder);
+        if (!status)
+            cli_note(a, "note: %s %s, so this reads only and logs nothing", folder,
+                     locked ? "is open in another process" : "cannot be written to");
     }
     if (status) {
         tell_open_error(folder, &error);

@@ -217,6 +217,10 @@ static forage_status open_index(collection *c, base_error *error) {
     if (!status) status = sparse_index_open(folder, c->store, &config, &c->index, &damaged, error);
     if (!status && damaged) log_warn("collection %s: index files were missing or damaged; rebuilding them", c->name);
     if (!status) status = collection_index_missing(c, damaged, 0, error);
+    if (!status && damaged && !c->options.read_only) { /* written at once, or every start would build it again */
+        sparse_index_repaired(c->index);
+        sparse_index_flush(c->index, NULL);
+    }
     arena_release(&a);
     return status;
 }

@@ -70,6 +70,11 @@ typedef struct funnel_slot {
     bool gave_up;
 } funnel_slot;
 
+/* It was asked and its answer did not come whole: it ran out of time, or the one it waits for did. */
+static inline bool funnel_slot_late(const funnel_slot *slot) {
+    return slot->depth > 0 && (slot->state != SLOT_DONE || slot->gave_up);
+}
+
 typedef struct funnel_candidate {
     uint32_t document;
     uint32_t rank[RETRIEVE_STRATEGIES]; /* from 1; 0: not found by it */

@@ -61,7 +61,7 @@ static void fill_strategies(const funnel_answer *a, record_impression *r) {
         *out = (record_strategy){.name = slice_of(retrieve_strategies[s]->name), .level = a->decision.level[s],
                                  .depth = slot->depth, .took_us = slot->took_us, .x = a->x[s],
                                  .candidates = slot->state == SLOT_DONE ? (uint32_t)slot->n_hits : 0,
-                                 .late = slot->state == SLOT_LATE || slot->gave_up};
+                                 .late = funnel_slot_late(slot)};
         memcpy(out->probability, a->decision.probability[s], FUNNEL_LEVELS * sizeof(float));
     }
 }

@@ -124,7 +124,7 @@ static void write_decision(const funnel_answer *a, json_writer *w) {
         json_key(w, "took_us");
         json_integer(w, slot->took_us);
         json_key(w, "late");
-        json_bool(w, slot->state == SLOT_LATE || slot->gave_up);
+        json_bool(w, funnel_slot_late(slot));
         json_end_object(w);
     }
     json_end_array(w);

@@ -1,8 +1,8 @@
 /* Documents to postings in memory: a hash table of terms, each with a growing string of bytes.
  *
- * Nearly all time would go into waiting for memory, so a document's words are only noted at first, and looked up together
- * when the places to look at have had time to arrive. A posting is written once, when its document ends, in the form that
- * it will have in the segment: gap to the last place, then the frequencies. */
+ * Nearly all time would go into waiting for memory, so a document's words are only noted at first, and looked up
+ * together when the places to look at have had time to arrive. A posting is written once, when its document ends, in
+ * the form that it will have in the segment: gap to the last place, then the frequencies. */
 #include "sparse/builder.h"
 
 #include "base/hash.h"
@@ -186,8 +186,8 @@ static void add_posting(sparse_builder *b, builder_term *t, const uint8_t *bytes
 
 static void add_touch(sparse_builder *b, builder_term *t, uint32_t term, uint32_t ordinal, bool first) {
     b->touches = mem_grow(b->touches, &b->touches_capacity, b->n_touches + 1, sizeof *b->touches);
-    b->touches[b->n_touches] =
-        (touch){.term = term, .ordinal = ordinal, .tf = 1, .next = first ? NONE : t->touch, .first = first};
+    b->touches[b->n_touches] = (touch){
+        .term = term, .ordinal = ordinal, .tf = 1, .next = first ? NONE : t->touch, .first = first};
     t->touch = (uint32_t)b->n_touches++;
 }
 

@@ -36,8 +36,9 @@ typedef struct sparse_config {
 slice sparse_text_key(arena *a, slice term);
 slice sparse_attribute_key(arena *a, uint32_t field, slice value);
 
-/* The form in which a term or value longer than SPARSE_MAX_TERM is indexed (and kept in the column): its first bytes and 16
- * hexadecimal digits of its hash, SPARSE_MAX_TERM bytes in all, written to `room`. A shorter one is returned as it is. */
+/* The form in which a term or value longer than SPARSE_MAX_TERM is indexed (and kept in the column): its first bytes
+ * and 16 hexadecimal digits of its hash, SPARSE_MAX_TERM bytes in all, written to `room`. A shorter one is returned
+ * as it is. */
 slice sparse_term_form(slice value, char room[SPARSE_MAX_TERM]);
 
 /* A copy whose names live in `a`. */

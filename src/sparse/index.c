@@ -76,7 +76,8 @@ forage_status sparse_index_open(const char *folder, store *s, const sparse_confi
     index_draft draft = {0};
     bool lost = false;
     forage_status status = FORAGE_OK;
-    if (index->writable && !os_exists(folder)) status = error_set(error, FORAGE_E_NOT_FOUND, "%s: no such folder", folder);
+    if (index->writable && !os_exists(folder))
+        status = error_set(error, FORAGE_E_NOT_FOUND, "%s: no such folder", folder);
     if (status == FORAGE_OK) status = load(index, NULL, &stored, &draft, &lost, error);
     if (status != FORAGE_OK) goto done;
     kill_pending(&stored, &draft);
@@ -165,8 +166,8 @@ forage_status sparse_index_extend(sparse_index *index, const sparse_config *conf
     return status;
 }
 
-/* Of the documents that were applied to memory, those stay that are in no file yet. A document that is not in memory and
- * waits to be applied keeps its old version until then, unless it was deleted. */
+/* Of the documents that were applied to memory, those stay that are in no file yet. A document that is not in memory
+ * and waits to be applied keeps its old version until then, unless it was deleted. */
 static void join_memory(index_draft *d, const index_snapshot *old, const index_stored *stored) {
     size_t n_files = d->n;
     for (uint32_t i = 0; i < old->visible.n_parts; i++) {

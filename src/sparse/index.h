@@ -1,9 +1,9 @@
 /* The index of one collection: a set of segments, published as immutable snapshots.
  *
- * Each commit adds one in-memory segment and marks replaced documents dead; a maintenance thread merges small segments
- * into larger ones and writes the large ones to checksummed files. Which files there are (the manifest) and which of their
- * places live is in the store (STORE_META). Files are derived: missing or damaged ones are reported by sparse_index_open
- * and rebuilt by the collection from its documents.
+ * Each commit adds one in-memory segment and marks replaced documents dead; a maintenance thread merges small
+ * segments into larger ones and writes the large ones to checksummed files. Which files there are (the manifest) and
+ * which of their places live is in the store (STORE_META). Files are derived: missing or damaged ones are reported by
+ * sparse_index_open and rebuilt by the collection from its documents.
  *
  * What is searchable must be reconstructible after a crash at any moment. For that the collection
  *   - writes, in the store transaction of every change, STORE_PENDING: document → version, for an added or replaced
@@ -14,11 +14,12 @@
  * The index deletes a STORE_PENDING entry when its files and manifest alone say the same: the document lives there at
  * this version, or it neither lives there nor is in STORE_DOCUMENTS.
  *
- * A version only grows for a document, so that of two versions the higher is the current one, in whatever order they are
- * applied.
+ * A version only grows for a document, so that of two versions the higher is the current one, in whatever order they
+ * are applied.
  *
  * Threads: sparse_index_apply and sparse_index_extend are called by one thread at a time (the store's writer);
- * sparse_index_flush, _optimize, _check and _close wait for store jobs and so must not be called from one; all else by any. */
+ * sparse_index_flush, _optimize, _check and _close wait for store jobs and so must not be called from one; all else
+ * by any. */
 #ifndef SPARSE_INDEX_H
 #define SPARSE_INDEX_H
 
@@ -44,11 +45,11 @@ typedef struct sparse_snapshot {
     uint64_t generation;           /* grows with every publication */
 } sparse_snapshot;
 
-/* Opens the segment files in `folder` that the manifest in `s` names. *damaged: some were missing or corrupt and have been
- * left out; the caller then re-adds every document that no snapshot has at its current version, and says so with
+/* Opens the segment files in `folder` that the manifest in `s` names. *damaged: some were missing or corrupt and have
+ * been left out; the caller then re-adds every document that no snapshot has at its current version, and says so with
  * sparse_index_repaired. A read-only store opens without maintenance. The config may have more fields than files were
- * written with. The store must stay open until the index is closed. FORAGE_E_VERSION for files of a newer
- * format, FORAGE_E_IO, FORAGE_E_NOT_FOUND when a writer opens a folder that does not exist. */
+ * written with. The store must stay open until the index is closed. FORAGE_E_VERSION for files of a newer format,
+ * FORAGE_E_IO, FORAGE_E_NOT_FOUND when a writer opens a folder that does not exist. */
 forage_status sparse_index_open(const char *folder, store *s, const sparse_config *config, sparse_index **out,
                                 bool *damaged, base_error *error);
 void sparse_index_close(sparse_index *index); /* flushes to files when writable; every snapshot has been released by then;
@@ -58,9 +59,9 @@ void sparse_index_close(sparse_index *index); /* flushes to files when writable;
 void sparse_index_repaired(sparse_index *index);
 
 /* Publishes: `image` (taken over, also on failure; may be empty) becomes a segment; each document of `dead` (and each
- * document of the image in another segment, unless its version there is higher: then that of the image) dies. Returns after
- * the new snapshot is what sparse_index_acquire gives. FORAGE_E_CORRUPT or _INVALID for an image that is none of this
- * index; nothing has changed then. */
+ * document of the image in another segment, unless its version there is higher: then that of the image) dies. Returns
+ * after the new snapshot is what sparse_index_acquire gives. FORAGE_E_CORRUPT or _INVALID for an image that is none
+ * of this index; nothing has changed then. */
 forage_status sparse_index_apply(sparse_index *index, buffer *image, const uint32_t *dead, size_t n_dead,
                                  base_error *error);
 
@@ -70,13 +71,13 @@ void sparse_index_release(sparse_index *index, const sparse_snapshot *snapshot);
 /* The collection's statistics right now, with those of a batch that is about to be added. */
 void sparse_index_statistics(sparse_index *index, const sparse_statistics *batch, sparse_statistics *out);
 
-/* Adds fields at the end of the config (schema growth), or changes weights: those hold for segments written from now on.
- * FORAGE_E_SCHEMA when an existing field would change its kind. */
+/* Adds fields at the end of the config (schema growth), or changes weights: those hold for segments written from now
+ * on. FORAGE_E_SCHEMA when an existing field would change its kind. */
 forage_status sparse_index_extend(sparse_index *index, const sparse_config *config, base_error *error);
 
-/* For long-lived read-only openers: picks up files the writer has published since; *changed tells. Documents applied before
- * stay if they are still in STORE_PENDING; the caller then applies the entries of STORE_PENDING that are new to it. A
- * writable index is always up to date. On failure everything stays as it was. */
+/* For long-lived read-only openers: picks up files the writer has published since; *changed tells. Documents applied
+ * before stay if they are still in STORE_PENDING; the caller then applies the entries of STORE_PENDING that are new
+ * to it. A writable index is always up to date. On failure everything stays as it was. */
 forage_status sparse_index_refresh(sparse_index *index, bool *changed, base_error *error);
 
 typedef struct sparse_index_info {
@@ -85,8 +86,8 @@ typedef struct sparse_index_info {
 } sparse_index_info;
 void sparse_index_describe(sparse_index *index, sparse_index_info *out); /* documents: live ones; terms: of all segments */
 
-/* Memory segments to a file, or everything into one segment file, now. FORAGE_E_READ_ONLY; FORAGE_E_FULL and FORAGE_E_IO
- * leave the index serving from memory, to be written later. Memory needed: twice the new segment. */
+/* Memory segments to a file, or everything into one segment file, now. FORAGE_E_READ_ONLY; FORAGE_E_FULL and
+ * FORAGE_E_IO leave the index serving from memory, to be written later. Memory needed: twice the new segment. */
 forage_status sparse_index_flush(sparse_index *index, base_error *error);
 forage_status sparse_index_optimize(sparse_index *index, base_error *error);
 forage_status sparse_index_check(sparse_index *index, base_error *error); /* validates every segment and the manifest */

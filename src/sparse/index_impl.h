@@ -132,8 +132,8 @@ forage_status index_stored_read(store *s, index_stored *out, base_error *error);
 void index_stored_release(index_stored *stored);
 bool index_stored_is_pending(const index_stored *stored, uint32_t document);
 
-/* The files of the manifest as parts; those that `open` (may be NULL) has open already are shared with it. *damaged as in
- * sparse_index_open. */
+/* The files of the manifest as parts; those that `open` (may be NULL) has open already are shared with it. *damaged
+ * as in sparse_index_open. */
 forage_status index_load(const sparse_index *index, const index_snapshot *open, index_stored *stored, index_draft *out,
                          bool *damaged, base_error *error);
 void index_remove_strangers(const sparse_index *index, const index_stored *stored, uint64_t *next_file);

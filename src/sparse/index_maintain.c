@@ -13,8 +13,8 @@
 #include <time.h>
 
 #define SECONDS (int64_t)1000000
-#define IDLE (20 * SECONDS)       /* without a change: time to write what is in memory */
-#define OLDEST (300 * SECONDS)    /* with changes all the time */
+#define IDLE (20 * SECONDS)    /* without a change: time to write what is in memory */
+#define OLDEST (300 * SECONDS) /* with changes all the time */
 #define FIRST_RETRY (5 * SECONDS)
 #define LAST_RETRY (60 * SECONDS)
 #define FLUSH_BYTES ((size_t)64 << 20) /* memory segments larger than this go to a file */
@@ -33,9 +33,9 @@ typedef struct task {
     index_snapshot *base;
     bool *chosen; /* of the base's parts */
     size_t n_chosen;
-    bool to_file;  /* and then the manifest is committed */
+    bool to_file;    /* and then the manifest is committed */
     bool everything; /* no memory segment stays behind */
-    bool heals;    /* what was damaged is in it */
+    bool heals;      /* what was damaged is in it */
     uint64_t changes;
     index_request *request; /* NULL: of our own accord */
 } task;
@@ -186,7 +186,8 @@ static forage_status merge_chosen(const task *t, buffer *image, base_error *erro
     size_t n_inputs = 0;
     for (uint32_t i = 0; i < n; i++)
         if (t->chosen[i] && t->base->visible.parts[i].n_live > 0)
-            inputs[n_inputs++] = (sparse_merge_input){t->base->visible.parts[i].segment, t->base->visible.parts[i].live};
+            inputs[n_inputs++] = (sparse_merge_input){t->base->visible.parts[i].segment,
+                                                      t->base->visible.parts[i].live};
     bool fits = sparse_merge_fits(inputs, n_inputs);
     if (fits && n_inputs > 0)
         sparse_merge(inputs, n_inputs, t->base->visible.config, &t->base->visible.statistics, image);
@@ -194,8 +195,8 @@ static forage_status merge_chosen(const task *t, buffer *image, base_error *erro
     return fits ? FORAGE_OK : error_set(error, FORAGE_E_TOO_LARGE, "its documents do not fit one segment");
 }
 
-/* What died in the base's part since the task began dies in the merged segment. `part` is its place in the draft now, or
- * SIZE_MAX when nothing of it lives. */
+/* What died in the base's part since the task began dies in the merged segment. `part` is its place in the draft now,
+ * or SIZE_MAX when nothing of it lives. */
 static void kill_since(const index_part *base, size_t part, index_draft *d, size_t merged) {
     const sparse_segment *s = base->segment->segment;
     const index_live *live = part == SIZE_MAX ? NULL : d->parts[part].live;

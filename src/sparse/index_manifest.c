@@ -63,7 +63,8 @@ static void encode(const index_draft *durable, bool incomplete, uint64_t next_fi
 /* Every format ends with the hash of what is before it, so that damage is not taken for a newer one. */
 forage_status index_manifest_decode(slice bytes, index_stored *out, base_error *error) {
     const size_t tail = sizeof(uint64_t);
-    bool whole = bytes.size >= tail && load_le64(bytes.data + bytes.size - tail) == hash64(bytes.data, bytes.size - tail, 0);
+    bool whole = bytes.size >= tail &&
+                 load_le64(bytes.data + bytes.size - tail) == hash64(bytes.data, bytes.size - tail, 0);
     byte_reader r = byte_reader_of(bytes.data, whole ? bytes.size - tail : 0);
     uint32_t version = read_u32(&r);
     if (version > MANIFEST_VERSION)
@@ -220,8 +221,8 @@ forage_status index_load(const sparse_index *index, const index_snapshot *open, 
         base_error why = {0};
         index_segment *s = find_open(open, f);
         forage_status status = FORAGE_OK;
-        if (stored->unreadable[i]) status = error_set(&why, FORAGE_E_CORRUPT, "live places of file %llx",
-                                                      (unsigned long long)f->number);
+        if (stored->unreadable[i])
+            status = error_set(&why, FORAGE_E_CORRUPT, "live places of file %llx", (unsigned long long)f->number);
         else if (s) index_segment_retain(s);
         else status = open_file(index, f, &s, &why);
         if (status == FORAGE_E_NOT_FOUND || status == FORAGE_E_CORRUPT) {
@@ -389,12 +390,15 @@ forage_status index_check_manifest(sparse_index *index, base_error *error) {
     forage_status status = index_stored_read(index->store, &stored, error);
     if (status != FORAGE_OK) return status;
     index_snapshot *current = index_acquire(index);
-    if (stored.incomplete) status = error_set(error, FORAGE_E_CORRUPT, "index: files were lost and are not rebuilt yet");
+    if (stored.incomplete)
+        status = error_set(error, FORAGE_E_CORRUPT, "index: files were lost and are not rebuilt yet");
     for (size_t i = 0; i < stored.n_files && status == FORAGE_OK; i++) {
         const index_file *f = &stored.files[i];
         char *path = index_file_path(index->folder, f->number);
-        if (!find_open(current, f)) status = error_set(error, FORAGE_E_CORRUPT, "%s: in the manifest, but not open", path);
-        else if (stored.unreadable[i]) status = error_set(error, FORAGE_E_CORRUPT, "%s: its live places are damaged", path);
+        if (!find_open(current, f))
+            status = error_set(error, FORAGE_E_CORRUPT, "%s: in the manifest, but not open", path);
+        else if (stored.unreadable[i])
+            status = error_set(error, FORAGE_E_CORRUPT, "%s: its live places are damaged", path);
         else if (!os_exists(path)) status = error_set(error, FORAGE_E_CORRUPT, "%s: missing", path);
         free(path);
     }

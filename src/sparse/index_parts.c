@@ -170,10 +170,8 @@ static index_snapshot *make_snapshot(sparse_index *index, index_draft *d) {
     sparse_part *parts = mem_zalloc(d->n, sizeof *parts);
     s->references = 1;
     s->owned = d->parts;
-    s->visible = (sparse_snapshot){.config = index->config,
-                                   .n_parts = (uint32_t)d->n,
-                                   .parts = parts,
-                                   .generation = ++index->generation};
+    s->visible = (sparse_snapshot){
+        .config = index->config, .n_parts = (uint32_t)d->n, .parts = parts, .generation = ++index->generation};
     for (size_t i = 0; i < d->n; i++) {
         index_part *p = &d->parts[i];
         sparse_statistics own;

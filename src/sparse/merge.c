@@ -19,7 +19,6 @@ typedef struct source {
 
 static bool is_live(const uint64_t *live, uint32_t place) { return !live || live[place / 64] >> place % 64 & 1; }
 
-
 bool sparse_merge_fits(const sparse_merge_input *inputs, size_t n) {
     uint64_t places = 0, ordinals[SPARSE_MAX_FIELDS] = {0};
     for (size_t i = 0; i < n; i++) {

@@ -1,10 +1,10 @@
 /* A segment: an immutable inverted index with columns, read in place from memory or a mapped file.
  *
- * A posting is (place, 8-bit impact): the impact is the saturated, length-normalised, field-weighted term frequency of
- * BM25F, 255 for the largest possible, so that score = idf × (k1 + 1) × impact / 255 needs no document data. Beside it, in
- * a section that only merging, explanations and features read, lie the exact frequencies per field: merging computes
- * impacts anew with the collection's average lengths of that day.
- * Byte layout: see README.md in this folder and segment.c. */
+ * A posting is (place, 8-bit impact): the impact is the saturated, length-normalised, field-weighted term frequency
+ * of BM25F, 255 for the largest possible, so that score = idf × (k1 + 1) × impact / 255 needs no document data.
+ * Beside it, in a section that only merging, explanations and features read, lie the exact frequencies per field:
+ * merging computes impacts anew with the collection's average lengths of that day. Byte layout: see README.md in this
+ * folder and segment.c. */
 #ifndef SPARSE_SEGMENT_H
 #define SPARSE_SEGMENT_H
 
@@ -12,9 +12,9 @@
 
 typedef struct sparse_segment sparse_segment;
 
-/* `image` stays the caller's, is 8-byte aligned and must outlive the segment. Every offset, place and ordinal is checked
- * and every section's checksum verified here, so that reading is memory-safe afterwards even for hostile bytes: one pass
- * over the bytes, some seconds per 10 GB. FORAGE_E_CORRUPT, FORAGE_E_VERSION. */
+/* `image` stays the caller's, is 8-byte aligned and must outlive the segment. Every offset, place and ordinal is
+ * checked and every section's checksum verified here, so that reading is memory-safe afterwards even for hostile
+ * bytes: one pass over the bytes, some seconds per 10 GB. FORAGE_E_CORRUPT, FORAGE_E_VERSION. */
 forage_status sparse_segment_open(slice image, sparse_segment **out, base_error *error);
 void sparse_segment_close(sparse_segment *s);
 

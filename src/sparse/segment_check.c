@@ -45,7 +45,8 @@ static forage_status check_popularity(const sparse_segment *s, base_error *error
     for (uint32_t i = 0; i < s->count && status == FORAGE_OK; i++) {
         uint32_t place = s->popularity[i];
         if (seen[place]++) status = damaged(error, "popularity rank", i);
-        else if (i > 0 && s->prior[s->popularity[i - 1]] < s->prior[place]) status = damaged(error, "the prior of place", place);
+        else if (i > 0 && s->prior[s->popularity[i - 1]] < s->prior[place])
+            status = damaged(error, "the prior of place", place);
     }
     free(seen);
     return status;
@@ -122,7 +123,8 @@ forage_status sparse_segment_validate(const sparse_segment *s, base_error *error
     for (uint32_t f = 0; f < s->n_fields; f++) {
         sparse_keywords k;
         if (!sparse_segment_keywords(s, f, &k)) continue;
-        if (c.values[f] != k.n_values || c.pairs[f] != k.starts[s->count]) return damaged(error, "the column of field", f);
+        if (c.values[f] != k.n_values || c.pairs[f] != k.starts[s->count])
+            return damaged(error, "the column of field", f);
     }
     return FORAGE_OK;
 }

@@ -1,8 +1,9 @@
-/* A block's places as bits. n places ≥ base, ascending, are stored as gaps of `bits` bits: place[i] − place[i−1] − 1, the
- * first from base − 1.
+/* A block's places as bits. n places ≥ base, ascending, are stored as gaps of `bits` bits: place[i] − place[i−1] − 1,
+ * the first from base − 1.
  *
- * A full block (n = SPARSE_BLOCK) is laid out in rows of four gaps, one per 32-bit lane, so that four are unpacked at once
- * by any 128-bit vector unit; a shorter one is a plain little-endian bit string. Both take ⌈n × bits / 8⌉ bytes. */
+ * A full block (n = SPARSE_BLOCK) is laid out in rows of four gaps, one per 32-bit lane, so that four are unpacked at
+ * once by any 128-bit vector unit; a shorter one is a plain little-endian bit string. Both take ⌈n × bits / 8⌉ bytes.
+ */
 #ifndef SPARSE_SEGMENT_PACK_H
 #define SPARSE_SEGMENT_PACK_H
 

@@ -34,7 +34,8 @@ static bool check_blocks(const sparse_term *t, size_t data_size) {
     for (uint32_t i = 0; i < t->n_blocks; i++) {
         const sparse_block *b = &sparse_term_blocks(t)[i];
         uint32_t n = i + 1 < t->n_blocks ? SPARSE_BLOCK : t->df - i * SPARSE_BLOCK;
-        if (b->count_minus_1 != n - 1 || b->bits > 32 || b->offset != offset || b->last >= t->segment->count) return false;
+        if (b->count_minus_1 != n - 1 || b->bits > 32 || b->offset != offset || b->last >= t->segment->count)
+            return false;
         offset += segment_packed_size(n, b->bits) + n;
         if (offset > data_size || !check_places(t->data + b->offset, n, base, b->bits, b->last)) return false;
         base = b->last + 1;
@@ -101,7 +102,8 @@ static const uint8_t *blocks_entry(const sparse_segment *s, const uint8_t *p, ui
 }
 
 /* Reads what follows the key. `state` is moved on. */
-static const uint8_t *read_entry(const sparse_segment *s, const uint8_t *p, bool text, uint64_t state[4], sparse_term *t) {
+static const uint8_t *read_entry(const sparse_segment *s, const uint8_t *p, bool text, uint64_t state[4],
+                                 sparse_term *t) {
     uint64_t df, postings = 0, frequencies = 0;
     p = segment_get_varint(p, s->keys_end, &df);
     if (!p || df == 0 || df > s->count) return NULL;

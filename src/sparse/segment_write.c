@@ -92,7 +92,7 @@ segment_writer *segment_writer_create(const sparse_config *config, const segment
 
 void segment_writer_destroy(segment_writer *w) {
     if (!w) return;
-    buffer *buffers[] = {&w->dictionary, &w->keys,  &w->blocks,     &w->postings,
+    buffer *buffers[] = {&w->dictionary,  &w->keys,  &w->blocks,     &w->postings,
                          &w->frequencies, &w->codes, &w->code_starts};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) buffer_release(buffers[i]);
     for (uint32_t f = 0; f < SPARSE_MAX_FIELDS; f++) {
@@ -350,8 +350,7 @@ static void put_popularity(image *m, const segment_writer *w) {
     if (w->config->popularity < 0 || !c->numbers[w->config->popularity]) return;
     const double *numbers = c->numbers[w->config->popularity];
     ranked *list = mem_alloc(c->count * sizeof *list);
-    for (uint32_t p = 0; p < c->count; p++)
-        list[p] = (ranked){numbers[p] > 0 ? numbers[p] : 0, c->documents[p], p};
+    for (uint32_t p = 0; p < c->count; p++) list[p] = (ranked){numbers[p] > 0 ? numbers[p] : 0, c->documents[p], p};
     put_order(m, SEGMENT_POPULARITY, list, c->count, by_value);
     free(list);
     float *prior = open_section(m, SEGMENT_PRIOR, 0, c->count * sizeof *prior);

@@ -1,5 +1,5 @@
-/* The index's life: changes, merges, files, crashes, damage. A small collection of model documents does what index.h asks of
- * a collection; the truth is what its store says. */
+/* The index's life: changes, merges, files, crashes, damage. A small collection of model documents does what index.h
+ * asks of a collection; the truth is what its store says. */
 #include "sparse_model.h"
 
 #include "base/bytes.h"
