@@ -163,7 +163,7 @@ export class Searcher extends EventTarget {
 
     #body(request, { log, full, offset }) {
         const body = {
-            query: request.query, limit: PAGE, offset, log, explain: full,
+            query: request.query, prefix: true, limit: PAGE, offset, log, explain: full,
             user: this.#visitor.user, session: this.#visitor.session,
         };
         if (Object.keys(request.filters).length) body.filter = request.filters;
@@ -183,7 +183,7 @@ export class Searcher extends EventTarget {
             const { field } = facet;
             const { [field]: own, ...others } = request.filters;
             const count = async filter => {
-                const body = { query: request.query, limit: 1, log: false, facets: [facet] };
+                const body = { query: request.query, prefix: true, limit: 1, log: false, facets: [facet] };
                 if (Object.keys(filter).length) body.filter = filter;
                 return (await this.#api.search(request.collection, body, signal)).facets[field];
             };

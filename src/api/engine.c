@@ -183,7 +183,7 @@ void engine_release(forage_collection *c) {
     if (!c) return;
     forage *db = c->db;
     pthread_mutex_lock(&db->mutex);
-    if (--c->users == 0) pthread_cond_broadcast(&db->idle);
+    if (--c->users <= 1) pthread_cond_broadcast(&db->idle); /* who removes it is a user too */
     pthread_mutex_unlock(&db->mutex);
 }
 
@@ -197,6 +197,11 @@ forage_status engine_drop(forage *db, slice name, base_error *error) {
     arena a;
     arena_init(&a, 0);
     pthread_mutex_lock(&db->mutex);
+    if (c->dropped) { /* by another call, which waits for this one to let go */
+        pthread_mutex_unlock(&db->mutex);
+        engine_release(c);
+        return error_set(error, FORAGE_E_NO_COLLECTION, "the collection \"%.*s\" is being removed", SLICE_ARG(name));
+    }
     c->dropped = true;
     while (c->users > 1) pthread_cond_wait(&db->idle, &db->mutex);
     forage_collection **at = &db->collections;

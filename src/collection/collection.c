@@ -64,14 +64,13 @@ forage_status collection_extend_schema(collection *c, const json_value *json, ba
     return status;
 }
 
-/* A stored schema has every member, so reading it over an empty one gives it back; the empty one's inference is set last. */
 forage_status collection_load_schema(collection *c, base_error *error) {
     store_txn *t;
     forage_status status = store_read_begin(c->store, &t, error);
     if (status) return status;
     arena a;
     arena_init(&a, 0);
-    schema *empty = schema_create(), *loaded = NULL;
+    schema *loaded = NULL;
     slice bytes = {0};
     bool stored = store_get(t, STORE_META, SLICE("schema"), &bytes) == FORAGE_OK;
     uint64_t hash = hash64(bytes.data, bytes.size, 0);
@@ -79,18 +78,16 @@ forage_status collection_load_schema(collection *c, base_error *error) {
         /* The one that is current already. */
     } else if (stored) {
         json_value *json;
-        empty->n_rewards = 0;
         status = json_read(&a, bytes, &json, error);
-        if (!status) status = schema_extend(empty, json, true, &loaded, error);
+        if (!status) status = schema_read(json, &loaded, error);
         if (status) status = error_prefix(error, "the stored schema of \"%s\"", c->name);
     } else {
-        loaded = schema_copy(empty);
+        loaded = schema_create();
     }
     if (loaded) {
         collection_publish_schema(c, loaded);
         c->schema_hash = hash;
     }
-    schema_destroy(empty);
     arena_release(&a);
     store_read_end(t);
     return status;

@@ -146,6 +146,7 @@ void schema_infer(schema *s, const json_value *const *documents, size_t n, uint3
     id_set ids = {arena_zalloc(&scratch, 65536, sizeof(uint64_t)), 65536, 0};
     for (size_t i = 0; i < n; i++) {
         const json_value *id = json_get(documents[i], s->id);
+        if (!id && slice_is(SLICE("id"), s->id)) id = json_get(documents[i], "_id");
         if (id) seen_add(ids.hashes, ids.capacity, &ids.count, hash64(id->text.data, id->text.size, 0));
     }
     evidence *list = arena_zalloc(&scratch, SPARSE_MAX_FIELDS, sizeof *list);
@@ -162,7 +163,7 @@ void schema_infer(schema *s, const json_value *const *documents, size_t n, uint3
         schema_kind kind;
         uint32_t dimensions;
         if (!decide(&list[i], &kind, &dimensions)) continue;
-        if (slice_is(list[i].name, s->type) && kind == SCHEMA_TEXT) kind = SCHEMA_KEYWORD;
+        if (slice_is(list[i].name, s->type)) kind = SCHEMA_KEYWORD;
         *added += schema_add_field(s, list[i].name, kind, dimensions);
     }
     if (*added) guess_popularity(s);

@@ -60,12 +60,17 @@ static void assign_numbers(schema *s) {
     }
 }
 
+/* A field as it is until something is said about it. */
+static schema_field fresh_field(const schema *s, char *name, schema_kind kind) {
+    bool title = kind == SCHEMA_TEXT && (strcmp(name, "title") == 0 || strcmp(name, "name") == 0);
+    return (schema_field){.name = name, .kind = kind, .weight = title ? 3 : 1, .language = s->language, .detect = s->detect};
+}
+
 bool schema_add_field(schema *s, slice name, schema_kind kind, uint32_t dimensions) {
     if (s->n_fields == SPARSE_MAX_FIELDS) return false;
     schema_field *f = &s->fields[s->n_fields++];
-    *f = (schema_field){.name = arena_strndup(&s->memory, name.data, name.size), .kind = kind, .weight = 1,
-                        .language = s->language, .detect = s->detect, .dimensions = dimensions};
-    if (kind == SCHEMA_TEXT && (slice_is(name, "title") || slice_is(name, "name"))) f->weight = 3;
+    *f = fresh_field(s, arena_strndup(&s->memory, name.data, name.size), kind);
+    f->dimensions = dimensions;
     assign_numbers(s);
     return true;
 }
@@ -95,13 +100,16 @@ bool schema_reward(const schema *s, slice action, float *reward) {
 
 /* ---- Reading a declaration ---- */
 
-static forage_status bad_name(slice name, const char *what, base_error *error) {
-    return error_set(error, FORAGE_E_SCHEMA, "schema, %s \"%.*s\": a name has 1 to 128 bytes and no control characters",
-                     what, SLICE_ARG(name));
+#define MAX_NAME 128
+#define MAX_ACTION (sizeof ((feedback_reward *)NULL)->action - 1)
+
+static forage_status bad_name(slice name, const char *what, size_t most, base_error *error) {
+    return error_set(error, FORAGE_E_SCHEMA, "schema, %s \"%.*s\": a name has 1 to %zu bytes and no control characters", what,
+                     SLICE_ARG(name), most);
 }
 
-static bool good_name(slice name) {
-    if (name.size < 1 || name.size > 128) return false;
+static bool good_name(slice name, size_t most) {
+    if (name.size < 1 || name.size > most) return false;
     for (size_t i = 0; i < name.size; i++)
         if ((unsigned char)name.data[i] < 0x20) return false;
     return true;
@@ -145,7 +153,7 @@ static schema_field *find_mutable(schema *s, slice name) {
 
 static forage_status read_field(schema *s, const json_value *json, bool empty, base_error *error) {
     static const char *const members[] = {"type", "weight", "language", "dimensions", NULL};
-    if (!good_name(json->key)) return bad_name(json->key, "field", error);
+    if (!good_name(json->key, MAX_NAME)) return bad_name(json->key, "field", MAX_NAME, error);
     if (json->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_SCHEMA, "schema, field \"%.*s\": expected an object such as {\"type\": \"text\"}, got %s",
                          SLICE_ARG(json->key), json_type_name(json->type));
@@ -163,7 +171,7 @@ static forage_status read_field(schema *s, const json_value *json, bool empty, b
         return error_set(error, FORAGE_E_SCHEMA, "schema, field \"%s\": it is a %s field already and the collection has documents; "
                          "make a new collection to change that", name, kind_names[field->kind]);
     }
-    field->kind = kind;
+    if (field->kind != kind) *field = fresh_field(s, field->name, kind);
     double weight = (double)field->weight;
     int64_t dimensions = field->dimensions;
     char where[192];
@@ -183,8 +191,7 @@ static forage_status read_rewards(schema *s, const json_value *json, base_error 
     if (json->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_SCHEMA, "schema, \"rewards\": expected an object such as {\"click\": 0.5}");
     for (const json_value *entry = json->first; entry; entry = entry->next) {
-        if (!good_name(entry->key) || entry->key.size >= sizeof s->rewards[0].action)
-            return bad_name(entry->key, "reward", error);
+        if (!good_name(entry->key, MAX_ACTION)) return bad_name(entry->key, "reward", MAX_ACTION, error);
         if (entry->type != JSON_NUMBER || !(entry->number > 0 && entry->number <= 1))
             return error_set(error, FORAGE_E_SCHEMA, "schema, reward \"%.*s\": expected a number above 0 and up to 1",
                              SLICE_ARG(entry->key));
@@ -204,7 +211,7 @@ static forage_status read_role(schema *s, const json_value *json, const char *ke
     slice name = {0};
     if (json_member_string(json, key, &name, error)) return error_prefix(error, "schema");
     if (!name.data) return FORAGE_OK;
-    if (!good_name(name)) return bad_name(name, key, error);
+    if (!good_name(name, MAX_NAME)) return bad_name(name, key, MAX_NAME, error);
     *role = arena_strndup(&s->memory, name.data, name.size);
     return FORAGE_OK;
 }
@@ -229,7 +236,7 @@ static forage_status imply(schema *s, const char *name, schema_kind kind, bool w
         return error_set(error, FORAGE_E_SCHEMA, "schema: \"%s\" must be a %s field, it is declared as %s", name,
                          kind_names[kind], kind_names[field->kind]);
     if (!field && wanted && !schema_add_field(s, slice_of(name), kind, 0))
-        return error_set(error, FORAGE_E_SCHEMA, "schema: more than %d fields", SPARSE_MAX_FIELDS);
+        return error_set(error, FORAGE_E_SCHEMA, "schema: more than %d fields, with \"%s\"", SPARSE_MAX_FIELDS, name);
     return FORAGE_OK;
 }
 
@@ -246,7 +253,7 @@ static forage_status read_fields(schema *s, const json_value *json, bool empty, 
     return FORAGE_OK;
 }
 
-static forage_status extend(schema *s, const json_value *json, bool empty, base_error *error) {
+static forage_status declare(schema *s, const json_value *json, bool empty, base_error *error) {
     static const char *const members[] = {"name", "fields", "id", "type", "popularity", "language", "rewards", "policy",
                                           "ranker", "inferred", NULL};
     static const char *const policies[] = {"squarecb", "all", "fixed", NULL};
@@ -256,6 +263,7 @@ static forage_status extend(schema *s, const json_value *json, bool empty, base_
     forage_status status = json_only_members(json, members, error);
     if (status) return error_prefix(error, "schema");
     status = read_language(json, "collection", &s->language, &s->detect, error);
+    if (s->detect) s->language = TEXT_EN;
     if (!status) status = read_role(s, json, "id", &s->id, error);
     if (!status) status = read_role(s, json, "type", &s->type, error);
     if (!status) status = read_role(s, json, "popularity", &s->popularity, error);
@@ -264,23 +272,42 @@ static forage_status extend(schema *s, const json_value *json, bool empty, base_
     if (!status) status = read_choice(json, "policy", policies, s->policy, sizeof s->policy, error);
     if (!status) status = read_choice(json, "ranker", rankers, s->ranker, sizeof s->ranker, error);
     if (!status) status = json_member_bool(json, "inferred", &s->inferred, error);
-    bool declared = s->n_fields > 0;
-    if (!status) status = imply(s, s->type, SCHEMA_KEYWORD, declared || json_get(json, "type"), error);
-    if (!status) status = imply(s, s->popularity, SCHEMA_NUMBER, declared || json_get(json, "popularity"), error);
-    if (!status) assign_numbers(s);
+    /* Where the text does not tell its language, it is the collection's. */
+    for (uint32_t i = 0; i < s->n_fields; i++)
+        if (s->fields[i].detect) s->fields[i].language = s->language;
+    assign_numbers(s);
     return status;
+}
+
+static forage_status imply_roles(schema *s, const json_value *json, base_error *error) {
+    bool declared = s->n_fields > 0;
+    forage_status status = imply(s, s->type, SCHEMA_KEYWORD, declared || json_get(json, "type"), error);
+    if (!status) status = imply(s, s->popularity, SCHEMA_NUMBER, declared || json_get(json, "popularity"), error);
+    return status;
+}
+
+/* Takes `s` over. */
+static forage_status finish(schema *s, forage_status status, schema **out, base_error *error) {
+    if (!status) {
+        *out = s;
+        return FORAGE_OK;
+    }
+    if (error) error->status = FORAGE_E_SCHEMA;
+    schema_destroy(s);
+    return FORAGE_E_SCHEMA;
 }
 
 forage_status schema_extend(const schema *base, const json_value *json, bool empty, schema **out, base_error *error) {
     schema *s = schema_copy(base);
-    forage_status status = extend(s, json, empty, error);
-    if (status) {
-        if (error) error->status = FORAGE_E_SCHEMA;
-        schema_destroy(s);
-        return FORAGE_E_SCHEMA;
-    }
-    *out = s;
-    return FORAGE_OK;
+    forage_status status = declare(s, json, empty, error);
+    if (!status) status = imply_roles(s, json, error);
+    return finish(s, status, out, error);
+}
+
+forage_status schema_read(const json_value *json, schema **out, base_error *error) {
+    schema *s = schema_create();
+    s->n_rewards = 0;
+    return finish(s, declare(s, json, true, error), out, error);
 }
 
 /* ---- Writing ---- */

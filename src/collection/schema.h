@@ -47,6 +47,8 @@ void schema_destroy(schema *s);
  * kinds may change. Declaring any field ends inference unless "inferred": true says otherwise. */
 forage_status schema_extend(const schema *base, const json_value *json, bool empty, schema **out, base_error *error);
 void schema_write(const schema *s, json_writer *w);
+/* The schema that schema_write wrote. FORAGE_E_SCHEMA. */
+forage_status schema_read(const json_value *json, schema **out, base_error *error);
 const char *schema_kind_name(schema_kind kind);
 
 const schema_field *schema_find(const schema *s, slice name); /* NULL when it has no such field */

@@ -36,6 +36,7 @@ typedef struct funnel_request {
     size_t n_facets;
     const json_value *fields;  /* array of member names to return; NULL: all */
     bool explain, log;
+    bool prefix;               /* the last word is still being typed: words that begin with it match too */
     slice policy, ranker;      /* empty: the collection's */
     uint64_t seed;             /* 0: the funnel's own randomness */
     uint32_t timeout_ms;

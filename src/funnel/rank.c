@@ -11,15 +11,18 @@ const char *const funnel_feature_names[] = {
     [F_FRESH_RRF] = "fresh_rrf", [F_RELATED_RRF] = "related_rrf", [F_EXPLORE_RRF] = "explore_rrf",
     [F_FOUND_BY] = "found_by", [F_POPULARITY] = "popularity", [F_TYPE_MATCH] = "type_match",
     [F_SHORT_LEXICAL] = "lexical_score_short_query", [F_SHORT_POPULARITY] = "popularity_short_query",
+    [F_BROWSE_POPULAR] = "popular_rrf_no_words", [F_BROWSE_FRESH] = "fresh_rrf_no_words",
 };
 const uint32_t funnel_feature_count = F_COUNT;
 
 /* The belief before any event. Words and the memory decide; the rest breaks near-ties. Within what lexical search found,
- * rank and score agree, so that the order is its own until something else is known. */
+ * rank and score agree, so that the order is its own until something else is known. Without words, popularity stands in for
+ * them, with weights of its own: what is learned there says nothing about searches. */
 const float funnel_prior_weights[F_COUNT] = {
     [F_LEXICAL_RRF] = 1.0f, [F_LEXICAL_SCORE] = 2.0f, [F_MEMORY_RRF] = 0.3f, [F_MEMORY_MEAN] = 4.0f,
     [F_MEMORY_SURE] = 0.5f, [F_POPULAR_RRF] = 0.02f, [F_FRESH_RRF] = 0.01f, [F_RELATED_RRF] = 0.3f,
     [F_EXPLORE_RRF] = 0.0f, [F_FOUND_BY] = 0.0f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.15f,
+    [F_BROWSE_POPULAR] = 3.0f, [F_BROWSE_FRESH] = 0.5f,
 };
 /* How readily each moves: the memory's own weights soonest, since they are about this query and nothing else. */
 const float funnel_prior_variances[F_COUNT] = {
@@ -27,6 +30,7 @@ const float funnel_prior_variances[F_COUNT] = {
     [F_MEMORY_SURE] = 0.1f, [F_POPULAR_RRF] = 0.01f, [F_FRESH_RRF] = 0.01f, [F_RELATED_RRF] = 0.02f,
     [F_EXPLORE_RRF] = 0.005f, [F_FOUND_BY] = 0.01f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.02f,
     [F_SHORT_LEXICAL] = 0.01f, [F_SHORT_POPULARITY] = 0.01f,
+    [F_BROWSE_POPULAR] = 0.02f, [F_BROWSE_FRESH] = 0.02f,
 };
 
 #define RRF_K 60.0f
@@ -64,16 +68,18 @@ static void describe(funnel_answer *a, const funnel_candidate *c, float best_lex
     x[F_MEMORY_RRF] = reciprocal(c->rank[RETRIEVE_IS_MEMORY]);
     x[F_MEMORY_MEAN] = row ? row->mean : 0;
     x[F_MEMORY_SURE] = row ? row->mean * row->impressions / (row->impressions + MEMORY_PRIOR_STRENGTH) : 0;
-    x[F_POPULAR_RRF] = reciprocal(c->rank[RETRIEVE_IS_POPULAR]);
-    x[F_FRESH_RRF] = reciprocal(c->rank[RETRIEVE_IS_FRESH]);
+    bool browsing = a->n_terms == 0;
+    x[browsing ? F_BROWSE_POPULAR : F_POPULAR_RRF] = reciprocal(c->rank[RETRIEVE_IS_POPULAR]);
+    x[browsing ? F_BROWSE_FRESH : F_FRESH_RRF] = reciprocal(c->rank[RETRIEVE_IS_FRESH]);
     x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]);
     x[F_EXPLORE_RRF] = c->rank[RETRIEVE_IS_EXPLORE] > 0;
     x[F_FOUND_BY] = (float)found_by / RETRIEVE_STRATEGIES;
-    x[F_POPULARITY] = sparse_prior_of(a->snapshot, c->document);
+    float popularity = sparse_prior_of(a->snapshot, c->document);
+    x[F_POPULARITY] = browsing ? 0 : popularity;
     x[F_TYPE_MATCH] = type_match(a, c->document);
     bool is_short = a->n_terms > 0 && a->n_terms <= 2;
     x[F_SHORT_LEXICAL] = is_short ? x[F_LEXICAL_SCORE] : 0;
-    x[F_SHORT_POPULARITY] = is_short ? x[F_POPULARITY] : 0;
+    x[F_SHORT_POPULARITY] = is_short ? popularity : 0;
 }
 
 typedef struct sortable {

@@ -88,7 +88,7 @@ static forage_status read_numbers(const json_value *json, funnel_request *r, bas
 forage_status funnel_request_read(const json_value *json, funnel_request *out, base_error *error) {
     static const char *const members[] = {"query", "limit", "offset", "filter", "facets", "user", "session", "context",
                                           "explain", "policy", "ranker", "log", "query_id", "timeout_ms", "fields", "seed",
-                                          NULL};
+                                          "prefix", NULL};
     funnel_request r;
     funnel_request_default(&r);
     if (json->type != JSON_OBJECT)
@@ -103,6 +103,7 @@ forage_status funnel_request_read(const json_value *json, funnel_request *out, b
     if (!status) status = read_short(json, "ranker", 32, &r.ranker, error);
     if (!status) status = json_member_bool(json, "explain", &r.explain, error);
     if (!status) status = json_member_bool(json, "log", &r.log, error);
+    if (!status) status = json_member_bool(json, "prefix", &r.prefix, error);
     if (!status) status = read_numbers(json, &r, error);
     if (!status) status = read_facets(json_get(json, "facets"), &r, error);
     if (!status) status = read_context(json, &r, error);

@@ -28,6 +28,40 @@ static void add_terms(funnel_answer *a, text_language language, size_t *capacity
     }
 }
 
+#define COMPLETIONS 12
+#define COMPLETION_WEIGHT 0.7f /* of what a word typed to its end weighs */
+
+/* Words that begin with the last one, which is still being typed, count as if all were one word: each gets the rarity that
+ * they have together, or a rare accident ("hunza" for "hun") would beat what is meant. The same goes for the letters that
+ * are there already. One letter begins too much: it waits for the next. */
+static void add_completions(funnel_answer *a) {
+    const understand_query *u = &a->understood;
+    if (!u->n_tokens) return;
+    const understand_token *last = &u->tokens[u->n_tokens - 1];
+    if (last->end != u->text.size) return; /* a space or a sign ended it */
+    slice typed = sparse_text_key(&a->memory, last->term);
+    if (last->folded.size < 2) {
+        if (a->n_terms > 1 && slice_equal(a->terms[a->n_terms - 1].key, typed)) a->n_terms--;
+        return;
+    }
+    sparse_completion found[COMPLETIONS];
+    size_t n = sparse_complete(a->snapshot, sparse_text_key(&a->memory, last->folded), COMPLETIONS, &a->memory, found);
+    uint64_t together = 0;
+    for (size_t i = 0; i < n; i++) together += found[i].df;
+    float rarity = sparse_idf_of(a->snapshot, together);
+    sparse_query_term *terms = arena_alloc(&a->memory, (a->n_terms + n + 1) * sizeof *terms);
+    size_t kept = a->n_terms;
+    if (kept) memcpy(terms, a->terms, kept * sizeof *terms);
+    a->terms = terms;
+    for (size_t i = 0; i < n; i++) {
+        size_t same = 0;
+        while (same < kept && !slice_equal(terms[same].key, found[i].key)) same++;
+        float own = sparse_idf_of(a->snapshot, found[i].df), weight = own > 0 ? rarity / own : 0;
+        if (same == kept) terms[a->n_terms++] = (sparse_query_term){found[i].key, COMPLETION_WEIGHT * weight, false};
+        else if (slice_equal(found[i].key, typed)) terms[same].weight = weight;
+    }
+}
+
 /* A document's words were stemmed by its field's language, so the query's are too, once for each language in use. */
 static void make_terms(funnel_answer *a) {
     bool used[TEXT_LANGUAGES] = {false};
@@ -41,10 +75,11 @@ static void make_terms(funnel_answer *a) {
     a->n_terms = 0;
     for (int language = 0; language < TEXT_LANGUAGES; language++)
         if (used[language]) add_terms(a, (text_language)language, &capacity);
+    if (a->request->prefix) add_completions(a);
     a->rarity = 0;
     float best = 0;
     for (size_t i = 0; i < a->n_terms; i++) {
-        float idf = sparse_idf(a->snapshot, a->terms[i].key);
+        float idf = a->terms[i].weight * sparse_idf(a->snapshot, a->terms[i].key);
         best += idf;
         if (idf > a->rarity) a->rarity = idf;
     }

@@ -20,6 +20,7 @@
 #define CONNECTION_MEMORY (64 << 10) /* headers and read buffer of one connection; zeroed for each request: no more */
 #define MAX_TARGET (8 << 10)
 #define MAX_HEADER_BYTES (32 << 10)
+#define MAX_FORGOTTEN ((size_t)256 << 20) /* of a refused body; beyond, the connection is cut */
 #define BODIES_AT_ONCE 8 /* times the body limit: what all requests together may hold */
 #define IDLE_S 30        /* without a byte */
 #define HEADERS_US 60000000
@@ -189,7 +190,7 @@ static enum MHD_Result begin(exchange *e, const char *method) {
     const char *expect = http_header(&e->request, MHD_HTTP_HEADER_EXPECT);
     /* Otherwise a refused body is read before the refusal is sent: many clients look at the answer only after they have
      * sent everything, and would see a broken connection instead. */
-    bool refuse_now = e->decided && (expect || size / 2 > s->limits.body);
+    bool refuse_now = e->decided && (expect || size > s->limits.body + MAX_FORGOTTEN);
     if (refuse_now && size) e->reply.close = true;
     if (refuse_now) return send_reply(e);
     set_deadline(e->request.connection, s, BODY_US, size ? (size_t)size : s->limits.body);
@@ -198,7 +199,7 @@ static enum MHD_Result begin(exchange *e, const char *method) {
 
 static enum MHD_Result receive(exchange *e, const char *data, size_t size) {
     e->received += size;
-    if (e->received / 2 > e->server->limits.body) return MHD_NO;
+    if (e->received > e->server->limits.body + MAX_FORGOTTEN) return MHD_NO;
     if (!e->decided && e->received > e->server->limits.body) refuse_size(e);
     if (!e->decided && e->received > e->reserved) {
         size_t more = e->received < 65536 ? 65536 : e->received; /* sent in chunks: the size is not known */

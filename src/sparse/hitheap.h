@@ -32,7 +32,7 @@ typedef struct hit_heap {
 } hit_heap;
 
 static inline bool hit_better(hit_entry a, hit_entry b) {
-    return (a.key > b.key) | ((a.key == b.key) & (a.document < b.document)); /* no branch: it would be mispredicted */
+    return (a.key > b.key) | ((a.key == b.key) & (a.document < b.document)); /* a branch would be mispredicted */
 }
 
 /* `most` bounds how many can be offered, so that a huge k costs nothing. */

@@ -52,10 +52,11 @@ typedef struct sparse_snapshot {
  * FORAGE_E_IO, FORAGE_E_NOT_FOUND when a writer opens a folder that does not exist. */
 forage_status sparse_index_open(const char *folder, store *s, const sparse_config *config, sparse_index **out,
                                 bool *damaged, base_error *error);
-void sparse_index_close(sparse_index *index); /* flushes to files when writable; every snapshot has been released by then;
-                                               * NULL is a no-op */
+/* Flushes to files when writable. Every snapshot has been released by then. NULL is a no-op. */
+void sparse_index_close(sparse_index *index);
 
-/* All that was damaged has been applied again. Until the files written since are committed, every open tells *damaged. */
+/* All that was damaged has been applied again. Until the files written since are committed, every open tells
+ * *damaged. */
 void sparse_index_repaired(sparse_index *index);
 
 /* Publishes: `image` (taken over, also on failure; may be empty) becomes a segment; each document of `dead` (and each
@@ -84,7 +85,7 @@ typedef struct sparse_index_info {
     uint32_t segments, memory_segments;
     uint64_t documents, dead, file_bytes, memory_bytes, terms;
 } sparse_index_info;
-void sparse_index_describe(sparse_index *index, sparse_index_info *out); /* documents: live ones; terms: of all segments */
+void sparse_index_describe(sparse_index *index, sparse_index_info *out); /* documents: live; terms: of all segments */
 
 /* Memory segments to a file, or everything into one segment file, now. FORAGE_E_READ_ONLY; FORAGE_E_FULL and
  * FORAGE_E_IO leave the index serving from memory, to be written later. Memory needed: twice the new segment. */

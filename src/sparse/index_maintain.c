@@ -20,7 +20,7 @@
 #define FLUSH_BYTES ((size_t)64 << 20) /* memory segments larger than this go to a file */
 #define SMALLEST_TIER ((uint64_t)16 << 10)
 
-enum { FANOUT = 8, RELIEF = 32, REWRITE_COUNT = 64, NO_TIER = 24 };
+enum { FANOUT = 8, RELIEF = 32, REWRITE_COUNT = 64, NO_TIER = 24, RELIEVED_TIERS = 3 };
 
 struct index_request {
     bool optimize, done;
@@ -427,7 +427,7 @@ void sparse_index_repaired(sparse_index *index) {
 
 void index_relieve(sparse_index *index, index_draft *d) {
     unsigned tier = full_tier(d->parts, d->n, false, index->writable ? RELIEF : FANOUT);
-    if (tier == NO_TIER) return;
+    if (tier == NO_TIER || (index->writable && tier >= RELIEVED_TIERS)) return;
     sparse_merge_input *inputs = mem_alloc(d->n * sizeof *inputs);
     size_t n = 0;
     for (size_t i = 0; i < d->n; i++) {

@@ -39,7 +39,7 @@ static void walk_popular(const sparse_eligible *set, uint32_t part, const uint32
     const uint32_t *documents = sparse_segment_documents(set->snapshot->parts[part].segment);
     for (uint32_t i = 0, count = places_of(set, part); i < count; i++) {
         uint32_t place = order[i];
-        if (place >= count || !in_set(set, part, place)) continue;
+        if (!in_set(set, part, place)) continue;
         hit_entry entry = {popularity_key(popularity[place]), documents[place]};
         if (hit_heap_full(heap) && !hit_better(entry, heap->entries[0])) return;
         hit_heap_offer(heap, entry.key, entry.document);

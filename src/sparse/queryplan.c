@@ -96,6 +96,8 @@ uint64_t sparse_document_frequency(const sparse_snapshot *s, slice key) {
     return df;
 }
 
+float sparse_idf_of(const sparse_snapshot *s, uint64_t df) { return idf_of(s, df); }
+
 float sparse_idf(const sparse_snapshot *s, slice key) {
     return idf_of(s, sparse_document_frequency(s, key));
 }

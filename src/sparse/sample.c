@@ -1,4 +1,4 @@
-/* Uniform samples without replacement, in random order: each subset of k eligible documents is as likely as any other. */
+/* Uniform samples without replacement: each subset of k eligible documents is as likely as any other; random order. */
 #include "sparse/search.h"
 
 #include "sparse/placeset.h"
@@ -27,19 +27,15 @@ static bool number_set_add(number_set *set, uint64_t number) {
     return true;
 }
 
-/* The document at a position in the parts' places laid end to end; false when it is not eligible. */
+/* The document at a position in the parts' places laid end to end, which is not past them; false: not eligible. */
 static bool document_at(const sparse_eligible *set, uint64_t position, uint32_t *document) {
-    const sparse_part *parts = set->snapshot->parts;
-    for (uint32_t p = 0; p < set->snapshot->n_parts; p++) {
-        uint32_t count = sparse_segment_count(parts[p].segment);
-        if (position < count) {
-            if (set->bits[p] && !placeset_has(set->bits[p], (uint32_t)position)) return false;
-            *document = sparse_segment_document(parts[p].segment, (uint32_t)position);
-            return true;
-        }
-        position -= count;
-    }
-    return false;
+    const sparse_part *part = set->snapshot->parts;
+    const uint64_t **bits = set->bits;
+    uint32_t count;
+    for (; position >= (count = sparse_segment_count(part->segment)); part++, bits++) position -= count;
+    if (*bits && !placeset_has(*bits, (uint32_t)position)) return false;
+    *document = sparse_segment_document(part->segment, (uint32_t)position);
+    return true;
 }
 
 /* Throws until k different members are hit. */

@@ -86,6 +86,7 @@ void sparse_explain(const sparse_snapshot *s, const sparse_query *query, uint32_
 
 uint64_t sparse_document_frequency(const sparse_snapshot *s, slice key); /* dead ones included */
 float sparse_idf(const sparse_snapshot *s, slice key);
+float sparse_idf_of(const sparse_snapshot *s, uint64_t df); /* of a word that is in df documents */
 
 /* The eligible documents that a search for the terms could return (any term, and all the required ones), with exact
  * counts: for facets and totals. */
@@ -118,6 +119,14 @@ size_t sparse_sample(const sparse_eligible *eligible, size_t k, random_source *r
 size_t sparse_with_keyword(const sparse_eligible *eligible, uint32_t field, slice value, size_t k, arena *a,
                            sparse_hit *hits);
 bool sparse_is_eligible(const sparse_eligible *eligible, uint32_t document);
+
+/* Terms whose key begins with `prefix` (space included), the most frequent first (ties by key), at most `limit`, copied to
+ * the arena. df: documents, dead ones included. Bounded: at most 8,192 terms of each part are looked at. */
+typedef struct sparse_completion {
+    slice key;
+    uint64_t df;
+} sparse_completion;
+size_t sparse_complete(const sparse_snapshot *s, slice prefix, size_t limit, arena *a, sparse_completion *out);
 
 /* Column values of one live document. */
 double sparse_number_of(const sparse_snapshot *s, uint32_t document, uint32_t field); /* NaN: none */

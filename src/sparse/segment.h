@@ -61,7 +61,9 @@ typedef struct sparse_term {
 } sparse_term;
 
 /* The n_blocks blocks; the pointer holds while *t stays where it is. */
-static inline const sparse_block *sparse_term_blocks(const sparse_term *t) { return t->blocks ? t->blocks : &t->single; }
+static inline const sparse_block *sparse_term_blocks(const sparse_term *t) {
+    return t->blocks ? t->blocks : &t->single;
+}
 
 bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out);
 /* Decodes block i: ascending places and their impacts. Returns how many (1 … SPARSE_BLOCK). Both arrays have room for
@@ -85,7 +87,7 @@ bool sparse_term_frequencies(const sparse_term *t, uint32_t place, uint32_t freq
 uint32_t sparse_segment_length(const sparse_segment *s, uint32_t field, uint32_t place); /* tokens; text fields */
 
 /* Columns. */
-const double *sparse_segment_numbers(const sparse_segment *s, uint32_t field); /* per place, NaN: none; NULL: no such column */
+const double *sparse_segment_numbers(const sparse_segment *s, uint32_t field); /* per place, NaN: none; NULL: no column */
 typedef struct sparse_keywords {
     const uint32_t *starts;   /* count + 1: ordinals of place p are ordinals[starts[p] … starts[p+1]) */
     const uint32_t *ordinals;
@@ -99,6 +101,7 @@ const float *sparse_segment_prior(const sparse_segment *s, float *max); /* per p
 /* The prior of a popularity: log(1 + p) / log(1 + 10⁷), cut to [0, 1]; 0 for NaN. The same in every segment. */
 float sparse_prior_value(double popularity);
 
-forage_status sparse_segment_validate(const sparse_segment *s, base_error *error); /* decodes everything; for check and fuzzing */
+/* Decodes everything and checks what opening does not: for sparse_index_check and fuzzing. */
+forage_status sparse_segment_validate(const sparse_segment *s, base_error *error);
 
 #endif

@@ -405,7 +405,6 @@ static uint32_t collect(sparse_windows *w, uint32_t n_eligible) {
 
 static void offer_candidates(sparse_windows *w) {
     for (uint32_t i = 0; i < w->n; i++) {
-        if (w->candidate_sums[i] == 0) continue;
         uint32_t place = w->base + w->candidates[i];
         float score = sparse_plan_score(w->plan, w->candidate_sums[i], w->prior ? w->prior[place] : 0);
         if ((double)score < w->threshold) continue;

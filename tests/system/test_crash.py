@@ -18,7 +18,7 @@ import time
 import forage_process
 from ordeal import (NOT_ANSWERED, SANITIZERS, Client, Folder, Server, Skip, check_error, cli_error, environment, forage,
                     ndjson, run_tests, sanitized, wait_until)
-from traffic import COLLECTION, TOPICS, Ledger, Traffic, document, import_file, prepare
+from traffic import ANCHOR_DOCUMENTS, ANCHORS, COLLECTION, Ledger, Traffic, document, import_file, prepare
 
 KILLS = int(os.environ.get("FORAGE_KILLS", "100"))
 SEED = os.environ.get("FORAGE_SEED", "forage")
@@ -414,10 +414,16 @@ def test_full_disk():
                 assert found["hits"], found
                 event = {"query_id": shown["query_id"], "action_name": "click",
                          "event_attributes": {"event_id": "full", "object": {"object_id": "anchora-1"}}}
-                check_error(*client.request("POST", f"{COLLECTION}/events", event), "disk_full")
                 check_error(*client.request("PUT", "/collections/more", {}), "disk_full")
                 check_error(*client.request("POST", f"{COLLECTION}/optimize"), "disk_full")
-                check_error(*client.request("DELETE", f"{COLLECTION}/documents/d3"), "disk_full")
+                # The store may have a page to spare for something small.
+                status, answer = client.request("POST", f"{COLLECTION}/events", event)
+                assert answer.get("accepted") == 1 if status == 200 else check_error(status, answer, "disk_full"), answer
+                status, answer = client.request("DELETE", f"{COLLECTION}/documents/d3")
+                if status == 200:
+                    ledger.take({"d3": None})
+                else:
+                    check_error(status, answer, "disk_full")
                 ledger.settle_documents(client)
                 os.remove(ballast)
                 os.remove(os.path.join(disk, "rest"))
@@ -458,7 +464,7 @@ def test_read_only_disk():
         server.log_file.close()
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         done = run("search", "--data", data, "anchora", expect=0)
-        assert "anchora-1" in done.out and "read" in done.err and "log" in done.err, done
+        assert "anchora-1" in done.out and "reads only and logs nothing" in done.err, done
         assert len(run("export", "--data", data, expect=0).out.splitlines()) == len(ledger.documents)
         run("stats", "--data", data, expect=0)
         run("check", "--data", data, expect=0)
@@ -480,7 +486,7 @@ def test_two_writers():
             said = cli_error(run(*command, "--data", folder.data, stdin=b'{"id": 1}'), str(server.process.pid))
             assert re.search(r"--url|stop it", said), said
         server.alive()
-        assert server.client().expect("GET", f"{COLLECTION}")["documents"] == len(TOPICS) * 0 + 48
+        assert server.client().expect("GET", f"{COLLECTION}")["documents"] == len(ANCHORS) * ANCHOR_DOCUMENTS
 
 
 def test_reader_beside_a_writer():
@@ -498,9 +504,10 @@ def test_reader_beside_a_writer():
             ledger.take({gone: None})
             if turn % 3 == 2:
                 client.expect("POST", f"{COLLECTION}/optimize")
-            wanted = sorted(name for name, state in ledger.documents.items() if state == (turn, f"b{turn}"))
-            done = run("search", "--data", folder.data, "--json", "-n", "1000", "--where", f"batch=b{turn}", expect=0)
-            assert sorted(hit["id"] for hit in done.json()["hits"]) == wanted, turn
+            wanted = {name for name, state in ledger.documents.items() if state == (turn, f"b{turn}")}
+            found = run("search", "--data", folder.data, "--json", "--where", f"batch=b{turn}", expect=0).json()
+            assert found["total"]["value"] == len(wanted), (turn, len(wanted), found)
+            assert {hit["id"] for hit in found["hits"]} <= wanted and (found["hits"] or not wanted), (turn, found)
             exported = run("export", "--data", folder.data, expect=0).out.splitlines()
             assert len(exported) == len(ledger.documents)
         note = run("search", "--data", folder.data, "anchora", expect=0)

@@ -1,5 +1,5 @@
-/* A random collection for tests of the sparse index's reading side: its documents in plain arrays, for naive answers, and
- * the snapshot of segments made of them. Numbers of documents are shuffled over parts and places; some documents were
+/* A random collection for tests of the sparse index's reading side: its documents in plain arrays, for naive answers,
+ * and the snapshot of segments made of them. Numbers of documents are shuffled over parts and places; some documents were
  * replaced, so that their older self lies dead in another part. */
 #ifndef SPARSE_WORLD_H
 #define SPARSE_WORLD_H

@@ -167,8 +167,8 @@ static void check_keyword_facet(const world *w, const sparse_eligible *set, uint
         uint32_t v = (uint32_t)strtoul(values[i].value.data + strlen(kind), NULL, 10);
         assert_int_equal(values[i].count, expected[v]);
         if (i == 0) continue;
-        assert_true(values[i - 1].count > values[i].count ||
-                    (values[i - 1].count == values[i].count && slice_compare(values[i - 1].value, values[i].value) < 0));
+        int order = slice_compare(values[i - 1].value, values[i].value);
+        assert_true(values[i - 1].count > values[i].count || (values[i - 1].count == values[i].count && order < 0));
     }
     sparse_facet_value top[3];
     size_t few = sparse_facet_keyword(set, field, 3, a, top);

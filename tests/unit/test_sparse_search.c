@@ -4,6 +4,10 @@
 
 #include <zlib.h>
 
+static const sparse_config text_config = {
+    .n_fields = 1, .fields = {{"text", SPARSE_TEXT, 1}}, .k1 = 0.9f, .b = 0.4f, .popularity = -1, .type = -1,
+};
+
 static random_source source;
 static arena memory;
 
@@ -135,6 +139,51 @@ static void thousands_of_terms_agree(void **state) {
     world_destroy(&w);
 }
 
+/* The best documents lie at the ends of windows, and blocks end everywhere around them. */
+static void window_edges_are_searched(void **state) {
+    (void)state;
+    enum { PLACES = 12300, EDGE = 2048 };
+    static uint32_t numbers[PLACES];
+    static uint64_t versions[PLACES];
+    const sparse_config config = text_config;
+    for (uint32_t skipped = 0; skipped < 132; skipped += skipped == 3 ? 122 : 1) {
+        sparse_builder *b = sparse_builder_create(&config);
+        uint32_t best = 0;
+        for (uint32_t p = 0; p < PLACES; p++) {
+            bool edge = p % EDGE == 0 || p % EDGE == EDGE - 1;
+            sparse_builder_begin(b);
+            for (int i = 0; i < 5; i++) {
+                sparse_builder_term(b, 0, p >= skipped && (i == 0 || edge) ? SLICE("a") : SLICE("b"));
+            }
+            best += edge && p >= skipped;
+            numbers[p] = PLACES - p;
+            versions[p] = 1;
+        }
+        sparse_part part = {.n_live = PLACES};
+        sparse_snapshot s = {.config = &config, .n_parts = 1, .parts = &part, .live_documents = PLACES};
+        sparse_segment *segment;
+        sparse_eligible e;
+        buffer image = {0};
+        sparse_hit hits[32];
+        sparse_builder_statistics(b, &s.statistics);
+        sparse_builder_finish(b, numbers, versions, &s.statistics, &image);
+        assert_ok(sparse_segment_open((slice){image.data, image.size}, &segment, NULL));
+        part.segment = segment;
+        sparse_eligible_compute(&s, NULL, &memory, &e);
+        sparse_query_term term = {sparse_text_key(&memory, SLICE("a")), 1, false};
+        sparse_query query = {.terms = &term, .n_terms = 1, .text_weight = 1};
+        assert_int_equal(compare_searches(&e, &query, best, hits), best);
+        for (uint32_t i = 0; i < best; i++) {
+            uint32_t place = PLACES - hits[i].document;
+            assert_true(place % EDGE == 0 || place % EDGE == EDGE - 1);
+        }
+        sparse_segment_close(segment);
+        sparse_builder_destroy(b);
+        buffer_release(&image);
+        arena_reset(&memory);
+    }
+}
+
 /* ---- scores ---- */
 
 static void scores_follow_the_formula(void **state) {
@@ -181,8 +230,10 @@ static void a_repeated_word_counts_as_often_as_it_is_said(void **state) {
     sparse_eligible_compute(&w.snapshot, NULL, &memory, &e);
     sparse_query_term doubled[] = {word_term(3, 1, false), word_term(4, 1, false), word_term(3, 1, false)};
     sparse_query_term weighted[] = {word_term(3, 2, false), word_term(4, 1, false)};
-    size_t n = sparse_search(&e, &(sparse_query){.terms = doubled, .n_terms = 3, .text_weight = 1}, 20, &memory, twice, NULL);
-    size_t m = sparse_search(&e, &(sparse_query){.terms = weighted, .n_terms = 2, .text_weight = 1}, 20, &memory, once, NULL);
+    sparse_query saying_twice = {.terms = doubled, .n_terms = 3, .text_weight = 1};
+    sparse_query weighing_twice = {.terms = weighted, .n_terms = 2, .text_weight = 1};
+    size_t n = sparse_search(&e, &saying_twice, 20, &memory, twice, NULL);
+    size_t m = sparse_search(&e, &weighing_twice, 20, &memory, once, NULL);
     assert_int_equal(n, 20);
     assert_same_hits(once, m, twice, n);
     world_destroy(&w);
@@ -196,18 +247,17 @@ static void required_terms_are_in_every_hit(void **state) {
     world_create(&w, &source, &(world_options){.documents = 5000, .parts = 3, .vocabulary = 40});
     sparse_eligible_compute(&w.snapshot, NULL, &memory, &e);
     sparse_query_term terms[] = {word_term(9, 1, true), word_term(0, 1, false), word_term(2, 0, true)};
-    size_t n = sparse_search(&e, &(sparse_query){.terms = terms, .n_terms = 3, .text_weight = 1}, 500, &memory, hits, NULL);
+    sparse_query query = {.terms = terms, .n_terms = 3, .text_weight = 1};
+    size_t n = sparse_search(&e, &query, 500, &memory, hits, NULL);
     assert_true(n > 0);
     for (size_t i = 0; i < n; i++) {
         sparse_term_story stories[3];
         float prior, score;
-        sparse_explain(&w.snapshot, &(sparse_query){.terms = terms, .n_terms = 3, .text_weight = 1}, hits[i].document,
-                       stories, &prior, &score);
+        sparse_explain(&w.snapshot, &query, hits[i].document, stories, &prior, &score);
         assert_true(stories[0].found && stories[2].found);
     }
     terms[2] = word_term(4000, 1, true);
-    n = sparse_search(&e, &(sparse_query){.terms = terms, .n_terms = 3, .text_weight = 1}, 500, &memory, hits, NULL);
-    assert_int_equal(n, 0);
+    assert_int_equal(sparse_search(&e, &query, 500, &memory, hits, NULL), 0);
     world_destroy(&w);
 }
 
@@ -504,8 +554,7 @@ static void scifact_agrees(void **state) {
     if (path) snprintf(topics, sizeof topics, "%s", path);
     const char *corpus = path ? testing_data("beir/scifact/corpus.jsonl.gz") : NULL;
     if (!corpus) skip();
-    sparse_config config = {.n_fields = 1, .fields = {{"text", SPARSE_TEXT, 1}}, .k1 = 0.9f, .b = 0.4f, .popularity = -1,
-                            .type = -1};
+    const sparse_config config = text_config;
     sparse_builder *b = sparse_builder_create(&config);
     uint32_t numbers[6000];
     uint64_t versions[6000];
@@ -559,6 +608,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(ties_agree, set_up, tear_down),
         cmocka_unit_test_setup_teardown(selective_filters_agree, set_up, tear_down),
         cmocka_unit_test_setup_teardown(thousands_of_terms_agree, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(window_edges_are_searched, set_up, tear_down),
         cmocka_unit_test_setup_teardown(scores_follow_the_formula, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_repeated_word_counts_as_often_as_it_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(required_terms_are_in_every_hit, set_up, tear_down),

@@ -259,7 +259,8 @@ static void long_and_strange_values_are_indexed(void **state) {
     sparse_builder *b = sparse_builder_create(&model_config);
     char *long_value = arena_zalloc(&a, 1, 5000), room[SPARSE_MAX_TERM];
     memset(long_value, 'x', 5000);
-    slice values[] = {SLICE(""), {"\0\0", 2}, SLICE("\xff\xfe"), {long_value, 512}, {long_value, 513}, {long_value, 5000}};
+    slice values[] = {SLICE(""),         {"\0\0", 2},       SLICE("\xff\xfe"),
+                      {long_value, 512}, {long_value, 513}, {long_value, 5000}};
     size_t n = sizeof values / sizeof *values;
     uint32_t documents[6];
     uint64_t versions[6] = {0};

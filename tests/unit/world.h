@@ -37,9 +37,15 @@ static inline const json_value *at(const json_value *v, const char *path) {
     return v;
 }
 
+/* The string there, NUL-terminated, until sixteen further calls of this thread; a number as it is written. */
 static inline const char *text_at(const json_value *v, const char *path) {
+    static _Thread_local char room[16][2048];
+    static _Thread_local unsigned next;
     v = at(v, path);
-    return v && v->type == JSON_STRING ? v->text.data : "(nothing)";
+    if (!v || (v->type != JSON_STRING && v->type != JSON_NUMBER)) return "(nothing)";
+    char *out = room[next++ % 16];
+    snprintf(out, sizeof room[0], "%.*s", (int)v->text.size, v->text.data);
+    return out;
 }
 
 static inline double number_at(const json_value *v, const char *path) {
