@@ -142,7 +142,7 @@ static int run_check(const cli_arguments *a) {
     arena_init(&memory, 0);
     json_value *answer = NULL;
     bool ok = false;
-    int status = ask(a, CLIENT_WRITES, "POST", "/check", &memory, print_check, &answer);
+    int status = ask(a, CLIENT_READS, "POST", "/check", &memory, print_check, &answer);
     if (!status) json_member_bool(answer, "ok", &ok, NULL);
     arena_release(&memory);
     return status ? status : ok ? CLI_OK : CLI_FAILED;

@@ -79,6 +79,7 @@ forage_status collection_check(collection *c, buffer *problems, base_error *erro
     for (int attempt = 0; attempt < 100; attempt++) {
         if (!c->options.read_only) store_wait(c->store);
         uint64_t before = store_commit_number(c->store);
+        collection_refresh(c);
         status = store_read_begin(c->store, &k.t, error);
         if (status) return status;
         k.snapshot = collection_acquire(c);

@@ -2,7 +2,9 @@
 
 #include "feedback/timestamp.h"
 
+#include <locale.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,11 @@ static forage_status wrong(document_problem *p, const json_value *member, const 
     return error_set(&p->error, FORAGE_E_DOCUMENT, "field \"%.*s\": expected %s, got %s", SLICE_ARG(member->key), expected,
                      json_quote(a, got));
 }
+
+static locale_t c_locale; /* a point is a point, whatever the program's locale says */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void make_locale(void) { c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0); }
 
 /* CSV and sloppy JSON give numbers as strings: a string that is a number, whole, counts as one. */
 static bool number_of(const json_value *value, double *out) {
@@ -23,8 +30,9 @@ static bool number_of(const json_value *value, double *out) {
     char copy[64], *end;
     memcpy(copy, value->text.data, value->text.size);
     copy[value->text.size] = '\0';
-    if (copy[0] == ' ' || strpbrk(copy, "xXnN")) return false; /* no hexadecimal, no "nan", no "inf" */
-    *out = strtod(copy, &end);
+    if (strspn(copy, "0123456789+-.eE") != value->text.size) return false; /* no hexadecimal, no "nan", no spaces */
+    pthread_once(&once, make_locale);
+    *out = strtod_l(copy, &end, c_locale);
     return *end == '\0' && isfinite(*out);
 }
 

@@ -251,14 +251,12 @@ static forage_status next_record(importer *im, records_reader *records, slice *j
             im->report->received += !*end;
             return FORAGE_OK;
         }
+        const char *what = without_line(problem.message);
+        *line += im->line_offset;
+        if (!recoverable && what == problem.message) return error_set(error, status, "%s", what); /* of the source */
+        if (!recoverable) return error_set(error, status, "line %llu: %s", (unsigned long long)*line, what);
         im->report->received++;
-        refuse(im, *line + im->line_offset, (slice){0}, (slice){0}, without_line(problem.message));
-        if (!recoverable) {
-            im->report->failed--;
-            im->report->received--;
-            if (error) *error = problem;
-            return status;
-        }
+        refuse(im, *line, (slice){0}, (slice){0}, what);
     }
 }
 

@@ -5,8 +5,8 @@
  * candidates come from the essential terms alone, summed into an array with an element per place, and only the few
  * whose sum could still suffice are looked up in the other terms' postings, most telling term first.
  *
- * Postings come from segments whose checksums are right but whose content may be hostile: a decoded place is therefore
- * never used as an index before it is masked or compared. */
+ * A decoded place is masked or compared before it is an index. Opening a segment checked them all, but a mapped file can
+ * change later, and the mask takes the place of a subtraction. */
 #include "sparse/windows.h"
 
 #include "sparse/placeset.h"

@@ -154,7 +154,7 @@ def cli_error(done, *words, status=1):
 
 def sanitized():
     """Whether the command is built with AddressSanitizer: slower, and with other needs of memory."""
-    with open(forage_process.COMMAND, "rb") as file:
+    with open(forage_process.COMMAND or os.devnull, "rb") as file:
         return b"__asan_init" in file.read()
 
 

@@ -378,7 +378,7 @@ def small_disk(size):
 
 def fill_disk(client, ledger, start, size):
     """Imports until there is no room; returns the first number that was not acknowledged."""
-    for number in range(start, start + 200 * size, size):
+    for number in range(start, 1000000, size):
         documents = [document(n, n, f"b{number}") for n in range(number, number + size)]
         try:
             status, answer = client.request("POST", f"{COLLECTION}/documents", ndjson(documents), "application/x-ndjson")

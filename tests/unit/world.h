@@ -4,6 +4,7 @@
 
 #include "testing.h"
 
+#include "base/log.h"
 #include "base/random.h"
 #include "collection/document.h"
 #include "collection/filter_json.h"
@@ -162,6 +163,39 @@ static inline forage_status world_try(world *w, const char *request, const json_
     *out = parse(&w->memory, buffer_text(&text));
     buffer_release(&text);
     return FORAGE_OK;
+}
+
+/* The whole folder as it is right now, without lock files: what a crash would leave. */
+static inline void world_copy(const char *from, const char *to) {
+    arena a;
+    char **names;
+    size_t n;
+    arena_init(&a, 0);
+    assert_ok(os_make_folders(to, NULL));
+    assert_ok(os_list(from, &a, &names, &n, NULL));
+    for (size_t i = 0; i < n; i++) {
+        const char *source = path_join(&a, from, names[i]), *target = path_join(&a, to, names[i]);
+        buffer bytes = {0};
+        if (strstr(names[i], "lock")) continue;
+        if (os_read_file(source, 0, &bytes, NULL)) world_copy(source, target);
+        else assert_ok(os_write_file(target, bytes.data, bytes.size, NULL));
+        buffer_release(&bytes);
+    }
+    arena_release(&a);
+}
+
+/* Another world whose folder is a copy of this one's, which stays open. */
+static inline world *world_crash(world *w) {
+    world *other = mem_zalloc(1, sizeof *other);
+    store_wait(collection_store(w->collection));
+    snprintf(other->folder, sizeof other->folder, "%s", testing_folder());
+    world_copy(w->folder, other->folder);
+    arena_init(&other->memory, 1 << 20);
+    other->clock = (os_clock){world_wall, world_monotonic, other};
+    other->ahead = w->ahead;
+    other->pool = os_pool_create(2, 64);
+    world_open(other);
+    return other;
 }
 
 static inline const json_value *world_search(world *w, const char *request) {
