@@ -191,7 +191,7 @@ forage_status os_lock(const char *path, int *fd, base_error *error) {
         ssize_t got = pread(file, owner, sizeof owner - 1, 0);
         if (got > 0) owner[strcspn(owner, "\n")] = '\0';
         close(file);
-        return error_set(error, FORAGE_E_LOCKED, "another process%s%s has locked %s", *owner ? ", " : "", owner, path);
+        return error_set(error, FORAGE_E_LOCKED, "another process%s%s%s has locked %s", *owner ? " (" : "", owner, *owner ? ")" : "", path);
     }
     char owner[32];
     int size = snprintf(owner, sizeof owner, "%ld\n", (long)getpid());

@@ -112,7 +112,7 @@ static void try_image(const uint8_t *image, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    uint8_t *image = malloc(size ? size : 1); /* aligned, and of this very size */
+    uint8_t *image = calloc(size ? size : 1, 1); /* aligned, and of this very size */
     if (!image) return 0;
     if (size > 0) memcpy(image, data, size);
     try_image(image, size);
