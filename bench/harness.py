@@ -166,7 +166,7 @@ class Bench:
             print("  ".join(cells).rstrip())
         path = os.path.join(OUT, self.name + ".json")
         with open(path, "w", encoding="utf-8") as file:
-            json.dump({"bench": self.name, "quick": self.quick, "machine": self.machine, "rows": self.rows}, file, indent=1)
+            json.dump(self.rows, file, indent=1)
         print(f"\nwritten to {os.path.relpath(path, ROOT)}")
 
     def command(self, arguments, one_core=False):

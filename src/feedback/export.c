@@ -107,6 +107,13 @@ static void write_hits(json_writer *w, const record_impression *r, const export_
     json_end_array(w);
 }
 
+static void write_context(json_writer *w, slice text, arena *a) {
+    json_value *context;
+    if (!text.size || json_read(a, text, &context, NULL)) return;
+    json_key(w, "context");
+    json_value_write(w, context);
+}
+
 static void impression_to_json(json_writer *w, const record_impression *r, uint64_t sequence,
                                const export_names *names, record_id_of id_of, void *self, arena *a) {
     write_head(w, "impression", sequence, r->time);
@@ -116,10 +123,7 @@ static void impression_to_json(json_writer *w, const record_impression *r, uint6
     write_text(w, "language", r->language);
     write_text(w, "client_id", r->user);
     write_text(w, "session_id", r->session);
-    if (r->context.size) {
-        json_key(w, "context");
-        json_raw(w, r->context);
-    }
+    write_context(w, r->context, a);
     json_key(w, "offset");
     json_integer(w, r->offset);
     write_decision(w, r, names);

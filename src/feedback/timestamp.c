@@ -41,15 +41,18 @@ static bool accept(cursor *c, char wanted) {
     return true;
 }
 
-static bool read_date(cursor *c, int64_t *days) {
+/* *whole: down to the day, so that a time may follow. */
+static bool read_date(cursor *c, int64_t *days, bool *whole) {
     static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool negative = accept(c, '-');
     int64_t year, month = 1, day = 1;
     if (!digits(c, 4, 6, &year)) return false;
     if (negative) year = -year;
+    *whole = false;
     if (accept(c, '-')) {
         if (!digits(c, 2, 2, &month)) return false;
-        if (accept(c, '-') && !digits(c, 2, 2, &day)) return false;
+        *whole = accept(c, '-');
+        if (*whole && !digits(c, 2, 2, &day)) return false;
     }
     if (month < 1 || month > 12 || day < 1) return false;
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -64,8 +67,7 @@ static bool read_zone(cursor *c, int64_t *seconds) {
     int sign = accept(c, '+') ? 1 : accept(c, '-') ? -1 : 0;
     int64_t hours, minutes = 0;
     if (!sign || !digits(c, 2, 2, &hours)) return false;
-    accept(c, ':');
-    if (c->at < c->end && !digits(c, 2, 2, &minutes)) return false;
+    if ((accept(c, ':') || c->at < c->end) && !digits(c, 2, 2, &minutes)) return false;
     *seconds = sign * (hours * 3600 + minutes * 60);
     return hours <= 23 && minutes <= 59;
 }
@@ -88,26 +90,35 @@ static bool read_time(cursor *c, int64_t *microseconds) {
     return true;
 }
 
+#define DAY_US ((int64_t)86400 * 1000000)
+
 bool timestamp_read(slice text, int64_t *microseconds) {
     cursor c = {text.data, text.data + text.size};
-    int64_t days, time = 0;
-    if (text.size > 64 || !read_date(&c, &days)) return false;
-    if ((accept(&c, 'T') || accept(&c, 't') || accept(&c, ' ')) && !read_time(&c, &time)) return false;
+    int64_t days, time = 0, midnight, sum;
+    bool whole;
+    if (text.size > 64 || !read_date(&c, &days, &whole)) return false;
+    if (whole && (accept(&c, 'T') || accept(&c, 't') || accept(&c, ' ')) && !read_time(&c, &time)) return false;
     if (c.at != c.end) return false;
-    *microseconds = days * 86400 * 1000000 + time;
+    /* In steps from the day's end, so that the earliest times do not overflow on the way. */
+    if (days < 0) {
+        days++;
+        time -= DAY_US;
+    }
+    if (__builtin_mul_overflow(days, DAY_US, &midnight) || __builtin_add_overflow(midnight, time, &sum)) return false;
+    *microseconds = sum;
     return true;
 }
 
 void timestamp_write(int64_t microseconds, char out[TIMESTAMP_SIZE]) {
-    int64_t day_us = (int64_t)86400 * 1000000, days = microseconds / day_us, rest = microseconds % day_us;
+    int64_t days = microseconds / DAY_US, rest = microseconds % DAY_US;
     if (rest < 0) {
-        rest += day_us;
+        rest += DAY_US;
         days--;
     }
     int64_t year;
     int month, day;
     date_of(days, &year, &month, &day);
     int seconds = (int)(rest / 1000000), fraction = (int)(rest % 1000000);
-    snprintf(out, TIMESTAMP_SIZE, "%04lld-%02d-%02dT%02d:%02d:%02d.%06dZ", (long long)year, month, day, seconds / 3600,
-             seconds / 60 % 60, seconds % 60, fraction);
+    snprintf(out, TIMESTAMP_SIZE, "%s%04lld-%02d-%02dT%02d:%02d:%02d.%06dZ", year < 0 ? "-" : "",
+             (long long)(year < 0 ? -year : year), month, day, seconds / 3600, seconds / 60 % 60, seconds % 60, fraction);
 }
