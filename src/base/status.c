@@ -10,6 +10,12 @@ static void end_at_character(char *text, size_t size) {
     if (size > 0) text[size - 1] = '\0';
 }
 
+/* Messages quote what others sent; they are lines of logs and terminals. */
+static void without_control_characters(char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f) *text = ' ';
+}
+
 forage_status error_set(base_error *error, forage_status status, const char *format, ...) {
     if (!error) return status;
     error->status = status;
@@ -18,6 +24,7 @@ forage_status error_set(base_error *error, forage_status status, const char *for
     int wanted = vsnprintf(error->message, sizeof error->message, format, arguments);
     va_end(arguments);
     if (wanted >= (int)sizeof error->message) end_at_character(error->message, sizeof error->message - 1);
+    without_control_characters(error->message);
     return status;
 }
 

@@ -13,7 +13,7 @@ typedef forage_error base_error;
 
 /* Fills `error` (when not NULL) and returns `status`, so that a failing line reads
  * `return error_set(error, FORAGE_E_INVALID, "limit: expected 0 to 1000, got %d", limit);`
- * A message longer than the struct holds is cut at a UTF-8 boundary. */
+ * A message longer than the struct holds is cut at a UTF-8 boundary; control characters in it become spaces. */
 forage_status error_set(base_error *error, forage_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -140,11 +140,14 @@ static forage_status read_range(filter_reader *r, const schema_field *f, const j
     node->high = INFINITY;
     for (const json_value *bound = json->first; !status && bound; bound = bound->next) {
         bool low = bound->key.data[0] == 'g', strict = bound->key.size == 2;
-        double value;
+        double value, *limit = low ? &node->low : &node->high;
+        bool *limit_strict = low ? &node->low_strict : &node->high_strict;
         status = number_value(r, f, bound, &value);
         if (status) break;
-        *(low ? &node->low : &node->high) = value;
-        *(low ? &node->low_strict : &node->high_strict) = strict;
+        /* All of them hold: of "gt" and "gte" the narrower one decides. */
+        if (low ? value < *limit : value > *limit) continue;
+        *limit_strict = value == *limit ? *limit_strict || strict : strict;
+        *limit = value;
     }
     if (!status) *out = node;
     return status;

@@ -60,6 +60,15 @@ static void assign_numbers(schema *s) {
     }
 }
 
+#define MAX_NAME 128
+
+static bool good_name(slice name, size_t most) {
+    if (name.size < 1 || name.size > most) return false;
+    for (size_t i = 0; i < name.size; i++)
+        if ((unsigned char)name.data[i] < 0x20) return false;
+    return true;
+}
+
 /* A field as it is until something is said about it. */
 static schema_field fresh_field(const schema *s, char *name, schema_kind kind) {
     bool title = kind == SCHEMA_TEXT && (strcmp(name, "title") == 0 || strcmp(name, "name") == 0);
@@ -67,7 +76,7 @@ static schema_field fresh_field(const schema *s, char *name, schema_kind kind) {
 }
 
 bool schema_add_field(schema *s, slice name, schema_kind kind, uint32_t dimensions) {
-    if (s->n_fields == SPARSE_MAX_FIELDS) return false;
+    if (s->n_fields == SPARSE_MAX_FIELDS || !good_name(name, MAX_NAME)) return false;
     schema_field *f = &s->fields[s->n_fields++];
     *f = fresh_field(s, arena_strndup(&s->memory, name.data, name.size), kind);
     f->dimensions = dimensions;
@@ -100,19 +109,11 @@ bool schema_reward(const schema *s, slice action, float *reward) {
 
 /* ---- Reading a declaration ---- */
 
-#define MAX_NAME 128
 #define MAX_ACTION (sizeof ((feedback_reward *)NULL)->action - 1)
 
 static forage_status bad_name(slice name, const char *what, size_t most, base_error *error) {
     return error_set(error, FORAGE_E_SCHEMA, "schema, %s \"%.*s\": a name has 1 to %zu bytes and no control characters", what,
                      SLICE_ARG(name), most);
-}
-
-static bool good_name(slice name, size_t most) {
-    if (name.size < 1 || name.size > most) return false;
-    for (size_t i = 0; i < name.size; i++)
-        if ((unsigned char)name.data[i] < 0x20) return false;
-    return true;
 }
 
 static forage_status read_language(const json_value *json, const char *where, text_language *language, bool *detect,

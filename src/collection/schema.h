@@ -58,7 +58,8 @@ bool schema_reward(const schema *s, slice action, float *reward);
 /* Looks at a sample of documents and appends fields for members that the schema does not name; *added says how many. */
 void schema_infer(schema *s, const json_value *const *documents, size_t n, uint32_t *added);
 
-/* Appends a field (used by inference and by implied fields). False when there are SPARSE_MAX_FIELDS already. */
+/* Appends a field (used by inference and by implied fields). False when there are SPARSE_MAX_FIELDS already, and for a name
+ * that could not be declared. */
 bool schema_add_field(schema *s, slice name, schema_kind kind, uint32_t dimensions);
 
 #endif

@@ -1,10 +1,12 @@
 """What the crash tests and the hostile tests share: a server whose log is kept, skips, memory, and errors that are errors."""
 
+import contextlib
 import http.client
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -122,6 +124,16 @@ class Server(forage_process.Server):
 
     def client(self, timeout=120):
         return Client(self.port, timeout)
+
+    def raw(self, data, timeout=20):
+        """Sends bytes as they are and reads until the server closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as s:
+            s.sendall(data)
+            received = b""
+            with contextlib.suppress(OSError):
+                while chunk := s.recv(65536):
+                    received += chunk
+            return received
 
     def memory(self, which="VmRSS"):
         """Resident memory in MiB; VmHWM is the most there was."""
