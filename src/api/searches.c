@@ -61,6 +61,12 @@ forage_status api_get_search(api_call *c, base_error *error) {
 
 /* ---- Events ---- */
 
+#define MAX_EVENTS 100000
+
+static forage_status too_many_events(base_error *error) {
+    return error_set(error, FORAGE_E_TOO_LARGE, "events: more than %d in one request; send them in parts", MAX_EVENTS);
+}
+
 typedef struct event_list {
     feedback_event *events;
     funnel_event_result *results;
@@ -82,28 +88,48 @@ static void add_event(event_list *list, const json_value *json) {
     result->message[size] = '\0';
 }
 
-/* One object, an array, or a line each. */
-static forage_status read_events(api_call *c, event_list *list, base_error *error) {
-    slice body = {c->request->body, c->request->body_size};
-    json_value *json;
-    if (json_read(&c->memory, body, &json, NULL) == FORAGE_OK) {
-        if (json->type != JSON_ARRAY) add_event(list, json);
-        else
-            for (const json_value *item = json->first; item; item = item->next) add_event(list, item);
-        return FORAGE_OK;
-    }
-    for (uint64_t line = 1; body.size; line++) {
+/* The text of a line is forgotten with the next one. */
+static void keep_event(arena *a, feedback_event *e) {
+    slice *texts[] = {&e->query_id, &e->action, &e->user, &e->session, &e->document, &e->event_id};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) *texts[i] = arena_slice(a, *texts[i]);
+}
+
+static forage_status read_lines(api_call *c, slice body, event_list *list, base_error *error) {
+    arena memory;
+    arena_init(&memory, 0);
+    forage_status status = FORAGE_OK;
+    for (uint64_t line = 1; !status && body.size; line++) {
         const char *end = memchr(body.data, '\n', body.size);
         size_t size = end ? (size_t)(end - body.data) : body.size;
         slice text = {body.data, size};
         body = (slice){body.data + size + (end ? 1 : 0), body.size - size - (end ? 1 : 0)};
         while (text.size && (text.data[text.size - 1] == '\r' || text.data[text.size - 1] == ' ')) text.size--;
         if (!text.size) continue;
-        forage_status status = json_read(&c->memory, text, &json, error);
-        if (status) return error_prefix(error, "events, line %llu", (unsigned long long)line), status;
+        json_value *json;
+        arena_reset(&memory);
+        status = list->n == MAX_EVENTS ? too_many_events(error) : json_read(&memory, text, &json, error);
+        if (status == FORAGE_E_JSON) error_prefix(error, "events, line %llu", (unsigned long long)line);
+        if (status) break;
         add_event(list, json);
+        keep_event(&c->memory, &list->events[list->n - 1]);
     }
-    return FORAGE_OK;
+    arena_release(&memory);
+    return status;
+}
+
+/* One object, an array, or a line each. */
+static forage_status read_events(api_call *c, event_list *list, base_error *error) {
+    slice body = {c->request->body, c->request->body_size};
+    json_value *json;
+    size_t spaces = 0;
+    while (spaces < body.size && memchr(" \t\r\n", body.data[spaces], 4)) spaces++;
+    bool array = spaces < body.size && body.data[spaces] == '[';
+    forage_status status = json_read(&c->memory, body, &json, array ? error : NULL);
+    if (status) return array ? error_prefix(error, "events") : read_lines(c, body, list, error);
+    if (!array) add_event(list, json);
+    else if (json->count > MAX_EVENTS) status = too_many_events(error);
+    for (const json_value *item = array ? json->first : NULL; !status && item; item = item->next) add_event(list, item);
+    return status;
 }
 
 static void write_results(api_call *c, const event_list *list) {

@@ -38,6 +38,7 @@ typedef struct reader {
     size_t size, skipped; /* bytes of the byte order mark, so that offsets count from the caller's first byte */
     json_value *root;
     slice key;
+    size_t count; /* of values so far */
     int depth;
     frame frames[JSON_MAX_DEPTH];
     base_error *error;
@@ -137,7 +138,12 @@ static slice keep(reader *r, const char *data, size_t size) {
     return arena_slice(r->a, (slice){data, size});
 }
 
+/* NULL when there are too many. */
 static json_value *add(reader *r, json_type type) {
+    if (r->count++ == JSON_MAX_VALUES) {
+        refuse(r, "more than 4,000,000 values");
+        return NULL;
+    }
     json_value *v = arena_alloc(r->a, sizeof *v);
     *v = (json_value){.type = type};
     if (r->depth == 0) {
@@ -153,32 +159,33 @@ static json_value *add(reader *r, json_type type) {
     return v;
 }
 
-static int on_null(void *self) {
-    add(self, JSON_NULL);
-    return 1;
-}
+static int on_null(void *self) { return add(self, JSON_NULL) != NULL; }
 
 static int on_boolean(void *self, int value) {
-    add(self, JSON_BOOL)->boolean = value != 0;
-    return 1;
+    json_value *v = add(self, JSON_BOOL);
+    if (v) v->boolean = value != 0;
+    return v != NULL;
 }
 
 static int on_number(void *self, const char *text, size_t size) {
     reader *r = self;
     json_value *v = add(r, JSON_NUMBER);
+    if (!v) return 0;
     v->text = keep(r, text, size);
     return read_number(v->text, v) ? 1 : refuse(r, "the number is larger than a double can hold");
 }
 
 static int on_string(void *self, const unsigned char *text, size_t size) {
     reader *r = self;
-    add(r, JSON_STRING)->text = keep(r, (const char *)text, size);
-    return 1;
+    json_value *v = add(r, JSON_STRING);
+    if (v) v->text = keep(r, (const char *)text, size);
+    return v != NULL;
 }
 
 static int open_container(reader *r, json_type type) {
     if (r->depth == JSON_MAX_DEPTH) return refuse(r, "nested deeper than 64 levels");
     json_value *v = add(r, type);
+    if (!v) return 0;
     r->frames[r->depth++] = (frame){.container = v};
     r->key = (slice){0};
     return 1;

@@ -1,7 +1,7 @@
 /* JSON: a strict reader into an arena, and a writer. yajl enters the project in json.c.
  *
  * The reader refuses what would be silently misread: invalid UTF-8, duplicate keys, numbers beyond double, nesting
- * deeper than JSON_MAX_DEPTH, anything after the value, lone surrogate escapes, NUL in keys. A byte order mark before
+ * deeper than JSON_MAX_DEPTH, more than JSON_MAX_VALUES (a value takes 80 bytes, its text may have two), anything after the value, lone surrogate escapes, NUL in keys. A byte order mark before
  * the value is passed over. Values point into the arena, not into the text. Numbers are read and written as in the C
  * locale, whatever the program's locale is. Every function may run in many threads at once on objects of their own. */
 #ifndef FORMAT_JSON_H
@@ -11,6 +11,7 @@
 #include "base/status.h"
 
 #define JSON_MAX_DEPTH 64
+#define JSON_MAX_VALUES 4000000
 
 typedef enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } json_type;
 

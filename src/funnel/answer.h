@@ -38,6 +38,7 @@ typedef struct funnel_counters {
 struct funnel {
     collection *collection;
     os_pool *pool;
+    const retrieve_strategy *const *strategies; /* retrieve_strategies; a test may put others in their places */
     policy *learned, *all, *fixed; /* `learned` learns whichever of them serves */
     ranker *ranker;
 

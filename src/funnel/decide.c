@@ -98,7 +98,7 @@ static bool is_main(const funnel_answer *a, uint32_t s) {
 
 /* The levels that may be drawn, as bits. The main strategy is always asked: exploring an empty page teaches nothing. */
 static uint32_t allowed_levels(const funnel_answer *a, uint32_t s) {
-    if (!retrieve_strategies[s]->available(&a->asked)) return 1;
+    if (!a->funnel->strategies[s]->available(&a->asked)) return 1;
     uint32_t all = (1u << FUNNEL_LEVELS) - 1;
     return is_main(a, s) ? all & ~1u : all;
 }

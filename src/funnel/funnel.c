@@ -90,6 +90,7 @@ forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **
     funnel *f = mem_zalloc(1, sizeof *f);
     f->collection = c;
     f->pool = pool;
+    f->strategies = retrieve_strategies;
     random_seed(&f->random, seed ? seed : random_entropy());
     pthread_mutex_init(&f->random_mutex, NULL);
     pthread_mutex_init(&f->spare_mutex, NULL);

@@ -75,8 +75,9 @@ typedef struct funnel_event_result {
     char message[256];    /* when refused */
 } funnel_event_result;
 
-/* Records events in one transaction; results[i] tells about events[i]. On return they are durable, and memory, policy and
- * ranker have learned. An error return means that nothing was recorded. */
+/* Records events, some hundred in a transaction; results[i] tells about events[i]. On return they are durable, and memory,
+ * policy and ranker have learned. An error return means that nothing was recorded; when the store fails later than that,
+ * the events that are left are refused. */
 forage_status funnel_record(funnel *f, const feedback_event *events, size_t n, funnel_event_result *results,
                             base_error *error);
 

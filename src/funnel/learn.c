@@ -149,13 +149,12 @@ static forage_status find_impression(recording *r, store_txn *t, slice query_id,
 
 #define DAY_US ((int64_t)86400 * 1000000)
 
-static forage_status check_time(const feedback_event *e, const record_impression *r, int64_t now, funnel_event_result *result) {
-    if (e->time == INT64_MIN) return FORAGE_OK;
-    if (e->time > now + DAY_US)
+static forage_status check_time(int64_t time, const record_impression *r, int64_t now, funnel_event_result *result) {
+    if (time > now + DAY_US)
         return refuse(result, FORAGE_E_EVENT, "event, \"timestamp\": it lies more than a day in the future");
-    if (e->time < r->time - DAY_US)
+    if (time < r->time - DAY_US)
         return refuse(result, FORAGE_E_EVENT, "event, \"timestamp\": it lies more than a day before the search");
-    if (e->time > r->time + FUNNEL_EVENT_WINDOW_DAYS * DAY_US)
+    if (time > r->time + FUNNEL_EVENT_WINDOW_DAYS * DAY_US)
         return refuse(result, FORAGE_E_EVENT, "event, \"timestamp\": it comes more than %d days after the search",
                       FUNNEL_EVENT_WINDOW_DAYS);
     return FORAGE_OK;
@@ -163,14 +162,14 @@ static forage_status check_time(const feedback_event *e, const record_impression
 
 /* Everything that can be refused is refused here, before anything is written. */
 static forage_status join(recording *r, store_txn *t, const feedback_event *e, recorded *out, funnel_event_result *result) {
-    int64_t now = clock_wall(collection_clock(r->funnel->collection));
+    int64_t now = clock_wall(collection_clock(r->funnel->collection)), time = e->time == INT64_MIN ? now : e->time;
     float reward;
     uint32_t number = UINT32_MAX;
     if (!schema_reward(r->schema, e->action, &reward))
         return refuse(result, FORAGE_E_EVENT, "event, \"action_name\": \"%.*s\" has no reward; declare one in the schema's \"rewards\"",
                       SLICE_ARG(e->action));
     forage_status status = find_impression(r, t, e->query_id, out, result);
-    if (!status) status = check_time(e, &out->impression, now, result);
+    if (!status) status = check_time(time, &out->impression, now, result);
     if (status) return status;
     collection_number_of(t, e->document, &number);
     uint32_t hit = 0;
@@ -179,7 +178,7 @@ static forage_status join(recording *r, store_txn *t, const feedback_event *e, r
         return refuse(result, FORAGE_E_EVENT, "event: \"%.*s\" was not among the hits of that search", SLICE_ARG(e->document));
     uint64_t sequence = out->event.impression;
     out->event = (record_event){
-        .time = e->time == INT64_MIN ? now : e->time, .event_id = e->event_id, .query_id = e->query_id,
+        .time = time, .event_id = e->event_id, .query_id = e->query_id,
         .action = e->action, .user = e->user.size ? e->user : out->impression.user,
         .session = e->session.size ? e->session : out->impression.session, .document_id = e->document,
         .document = number, .impression = sequence, .hit = hit, .reward = reward};
@@ -253,8 +252,11 @@ static void record_committed(void *self, forage_status status) {
     }
 }
 
-forage_status funnel_record(funnel *f, const feedback_event *events, size_t n, funnel_event_result *results,
-                            base_error *error) {
+/* Each event keeps its impression in memory until the commit: of a page of a thousand hits that is a fifth of a megabyte. */
+#define EVENTS_AT_ONCE 256
+
+static forage_status record_some(funnel *f, const feedback_event *events, size_t n, funnel_event_result *results,
+                                 base_error *error) {
     recording r = {.funnel = f, .schema = collection_schema(f->collection), .events = events, .n = n, .results = results,
                    .recorded = mem_zalloc(n, sizeof *r.recorded)};
     arena_init(&r.memory, 0);
@@ -263,4 +265,18 @@ forage_status funnel_record(funnel *f, const feedback_event *events, size_t n, f
     arena_release(&r.memory);
     free(r.recorded);
     return status;
+}
+
+forage_status funnel_record(funnel *f, const feedback_event *events, size_t n, funnel_event_result *results,
+                            base_error *error) {
+    base_error why = {0};
+    for (size_t i = 0; i < n; i += EVENTS_AT_ONCE) {
+        size_t left = n - i;
+        forage_status status = record_some(f, events + i, left < EVENTS_AT_ONCE ? left : EVENTS_AT_ONCE, results + i, &why);
+        if (!status) continue;
+        if (i == 0) return error_set(error, status, "%s", why.message);
+        for (; i < n; i++)
+            if (!results[i].status) refuse(&results[i], status, "%s", why.message);
+    }
+    return FORAGE_OK;
 }

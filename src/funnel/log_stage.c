@@ -58,7 +58,7 @@ static void fill_strategies(const funnel_answer *a, record_impression *r) {
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
         const funnel_slot *slot = &a->slots[s];
         record_strategy *out = &r->strategies[s];
-        *out = (record_strategy){.name = slice_of(retrieve_strategies[s]->name), .level = a->decision.level[s],
+        *out = (record_strategy){.name = slice_of(a->funnel->strategies[s]->name), .level = a->decision.level[s],
                                  .depth = slot->depth, .took_us = slot->took_us, .x = a->x[s],
                                  .candidates = slot->state == SLOT_DONE ? (uint32_t)slot->n_hits : 0,
                                  .late = funnel_slot_late(slot)};

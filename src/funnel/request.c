@@ -43,8 +43,13 @@ static forage_status read_facets(const json_value *json, funnel_request *r, base
     for (const json_value *facet = json->first; facet; facet = facet->next) {
         if (r->n_facets == FUNNEL_MAX_FACETS)
             return error_set(error, FORAGE_E_INVALID, "\"facets\": at most %d", FUNNEL_MAX_FACETS);
-        forage_status status = read_facet(facet, &r->facets[r->n_facets++], error);
+        funnel_facet *read = &r->facets[r->n_facets];
+        forage_status status = read_facet(facet, read, error);
         if (status) return status;
+        for (size_t i = 0; i < r->n_facets; i++)
+            if (slice_equal(r->facets[i].field, read->field))
+                return error_set(error, FORAGE_E_INVALID, "\"facets\": \"%.*s\" is there twice", SLICE_ARG(read->field));
+        r->n_facets++;
     }
     return FORAGE_OK;
 }

