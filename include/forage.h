@@ -57,7 +57,8 @@ typedef struct forage forage;
 typedef struct forage_collection forage_collection;
 
 typedef struct forage_options {
-    bool read_only;    /* open beside another process that writes; searches are then not logged */
+    bool read_only;    /* open beside another process that writes: its documents are followed; what it learns after the opening is
+                          not, and searches are not logged */
     unsigned threads;  /* that run strategies; 0: one per core */
     uint64_t seed;     /* of every random choice; 0: from the operating system */
     bool no_sync;      /* do not wait for the disk: for throw-away folders only */

@@ -3,11 +3,12 @@
 
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum route_needs { NO_COLLECTION, EXISTING_COLLECTION, NEW_COLLECTION } route_needs;
+typedef enum route_needs { NO_COLLECTION, EXISTING_COLLECTION } route_needs;
 
 typedef struct route {
     const char *method, *pattern;
@@ -17,10 +18,10 @@ typedef struct route {
 
 static const route routes[] = {
     {"GET", "/collections", api_list_collections, NO_COLLECTION},
-    {"PUT", "/collections/{collection}", api_put_collection, NEW_COLLECTION},
+    {"PUT", "/collections/{collection}", api_put_collection, NO_COLLECTION},
     {"GET", "/collections/{collection}", api_get_collection, EXISTING_COLLECTION},
     {"DELETE", "/collections/{collection}", api_delete_collection, NO_COLLECTION},
-    {"POST", "/collections/{collection}/documents", api_post_documents, NEW_COLLECTION},
+    {"POST", "/collections/{collection}/documents", api_post_documents, NO_COLLECTION},
     {"GET", "/collections/{collection}/documents", api_list_documents, EXISTING_COLLECTION},
     {"GET", "/collections/{collection}/documents/{id}", api_get_document, EXISTING_COLLECTION},
     {"DELETE", "/collections/{collection}/documents/{id}", api_delete_document, EXISTING_COLLECTION},
@@ -136,8 +137,9 @@ forage_status api_parameter_integer(const api_call *c, const char *name, int64_t
     slice text = api_parameter_of(c, name);
     if (!text.size) return FORAGE_OK;
     char *end;
+    errno = 0;
     long long value = strtoll(text.data, &end, 10);
-    if (end != text.data + text.size || value < low || value > high || text.size > 20)
+    if (end != text.data + text.size || errno == ERANGE || value < low || value > high)
         return error_set(error, FORAGE_E_INVALID, "\"%s\": expected a whole number from %lld to %lld, got \"%.*s\"", name,
                          (long long)low, (long long)high, SLICE_ARG(text));
     *out = value;
@@ -176,8 +178,7 @@ static forage_status answer(api_call *c, base_error *error) {
     forage_status status = find_route(c, path, &found, error);
     if (status) return status;
     read_parameters(c, parameters);
-    if (found->needs != NO_COLLECTION)
-        status = engine_acquire(c->db, c->collection, found->needs == NEW_COLLECTION, &c->entry, &c->created, error);
+    if (found->needs == EXISTING_COLLECTION) status = engine_acquire(c->db, c->collection, false, &c->entry, NULL, error);
     if (!status) status = found->handler(c, error);
     engine_release(c->entry);
     return status;

@@ -17,7 +17,7 @@ typedef struct api_call {
     slice collection, id; /* from the path, decoded */
     api_parameter parameters[API_MAX_PARAMETERS];
     size_t n_parameters;
-    forage_collection *entry; /* when the route names a collection: acquired before the handler, released after */
+    forage_collection *entry; /* acquired before the handler, or by a handler that may create it; released after */
     bool created;
 
     buffer body; /* of the answer */
@@ -32,6 +32,8 @@ typedef forage_status (*api_handler)(api_call *c, base_error *error);
 slice api_parameter_of(const api_call *c, const char *name); /* empty when absent */
 forage_status api_parameter_integer(const api_call *c, const char *name, int64_t low, int64_t high, int64_t *out,
                                     base_error *error);
+/* Acquires the collection of the path, made when it is not there: once nothing can be refused any more. */
+forage_status api_make_collection(api_call *c, base_error *error);
 /* The body as JSON; an empty body is {}. */
 forage_status api_body(api_call *c, json_value **out, base_error *error);
 

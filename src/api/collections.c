@@ -55,9 +55,24 @@ forage_status api_list_collections(api_call *c, base_error *error) {
     return FORAGE_OK;
 }
 
+forage_status api_make_collection(api_call *c, base_error *error) {
+    return engine_acquire(c->db, c->collection, true, &c->entry, &c->created, error);
+}
+
+/* A declaration that no collection could take must not make one. */
+static forage_status try_schema(const json_value *json, base_error *error) {
+    schema *empty = schema_create(), *tried = NULL;
+    forage_status status = schema_extend(empty, json, true, &tried, error);
+    schema_destroy(tried);
+    schema_destroy(empty);
+    return status;
+}
+
 forage_status api_put_collection(api_call *c, base_error *error) {
     json_value *json;
     forage_status status = api_body(c, &json, error);
+    if (!status) status = try_schema(json, error);
+    if (!status) status = api_make_collection(c, error);
     if (!status && (json->type != JSON_OBJECT || json->count))
         status = collection_extend_schema(c->entry->collection, json, error);
     if (status) return status;
@@ -120,6 +135,7 @@ static void write_report(api_call *c, const import_report *r, int64_t took_us) {
 }
 
 #define INFLATED_LIMIT ((uint64_t)4 << 30)
+#define MOST_LINES ((int64_t)1 << 53)
 
 forage_status api_post_documents(api_call *c, base_error *error) {
     records_options options = {.inflated_limit = INFLATED_LIMIT};
@@ -129,7 +145,8 @@ forage_status api_post_documents(api_call *c, base_error *error) {
         options.format = RECORDS_AUTO; /* a content type that says nothing about records, such as curl's default */
     if (name.size && records_format_from_name(name, &options.format))
         return error_set(error, FORAGE_E_INVALID, "\"format\": expected ndjson, json, csv or tsv, got \"%.*s\"", SLICE_ARG(name));
-    forage_status status = api_parameter_integer(c, "first_line", 1, INT64_MAX, &first_line, error);
+    forage_status status = api_parameter_integer(c, "first_line", 1, MOST_LINES, &first_line, error);
+    if (!status) status = api_make_collection(c, error);
     if (status) return status;
     import_report report = {0};
     arena_init(&report.memory, 0);

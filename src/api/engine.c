@@ -18,6 +18,10 @@ bool engine_good_name(slice name) {
     return true;
 }
 
+#define REMOVED_PREFIX ".removed-"
+
+static void finish_removals(forage *db);
+
 /* ---- The folder ---- */
 
 static forage_status check_format(forage *db, arena *a, base_error *error) {
@@ -75,6 +79,7 @@ FORAGE_API forage_status forage_open(const char *folder, const forage_options *o
     if (!status) status = check_format(db, &a, error);
     if (!status && !db->options.read_only) status = os_make_folders(path_join(&a, folder, "collections"), error);
     arena_release(&a);
+    if (!status && !db->options.read_only) finish_removals(db);
     if (!status) {
         db->pool = os_pool_create(db->options.threads, 1024);
         *out = db;
@@ -111,23 +116,21 @@ static char *collection_folder(const forage *db, arena *a, const char *name) {
     return path_join(a, path_join(a, db->folder, "collections"), name);
 }
 
-static forage_status open_entry(forage *db, const char *name, forage_collection **out, base_error *error) {
+/* Opening can take long (an index to rebuild, a log to replay), so it is done without the mutex; others who want the same
+ * collection wait for `opening` to end. */
+static forage_status open_entry(forage_collection *c, base_error *error) {
     arena a;
     arena_init(&a, 0);
-    forage_collection *c = mem_zalloc(1, sizeof *c);
-    c->db = db;
-    memcpy(c->name, name, strlen(name) + 1);
+    forage *db = c->db;
     collection_options options = {.read_only = db->options.read_only, .no_sync = db->options.no_sync,
                                   .clock = os_clock_system};
-    forage_status status = collection_open(collection_folder(db, &a, name), name, &options, &c->collection, error);
+    forage_status status = collection_open(collection_folder(db, &a, c->name), c->name, &options, &c->collection, error);
     if (!status) status = funnel_open(c->collection, db->pool, db->options.seed, &c->funnel, error);
-    arena_release(&a);
-    if (!status) {
-        *out = c;
-        return FORAGE_OK;
+    if (status) {
+        collection_close(c->collection);
+        c->collection = NULL;
     }
-    collection_close(c->collection);
-    free(c);
+    arena_release(&a);
     return status;
 }
 
@@ -145,6 +148,41 @@ static bool is_there(const forage *db, const char *name) {
     return there;
 }
 
+static void unlink_entry(forage *db, forage_collection *c) {
+    forage_collection **at = &db->collections;
+    while (*at != c) at = &(*at)->next;
+    *at = c->next;
+    pthread_cond_broadcast(&db->idle);
+}
+
+static forage_status may_make(const forage *db, const char *name, bool create, base_error *error) {
+    if (!create)
+        return error_set(error, FORAGE_E_NO_COLLECTION, "there is no collection \"%s\"; create it with PUT /collections/%s or by "
+                         "importing into it", name, name);
+    if (db->options.read_only) return error_set(error, FORAGE_E_READ_ONLY, "%s", status_message(FORAGE_E_READ_ONLY));
+    return FORAGE_OK;
+}
+
+/* The mutex is held, and let go while the collection is opened. */
+static forage_status add_entry(forage *db, const char *name, forage_collection **out, base_error *error) {
+    forage_collection *c = mem_zalloc(1, sizeof *c);
+    *c = (forage_collection){.next = db->collections, .db = db, .opening = true};
+    memcpy(c->name, name, strlen(name) + 1);
+    db->collections = c;
+    pthread_mutex_unlock(&db->mutex);
+    forage_status status = open_entry(c, error);
+    pthread_mutex_lock(&db->mutex);
+    c->opening = false;
+    if (status) {
+        unlink_entry(db, c);
+        free(c);
+        return status;
+    }
+    pthread_cond_broadcast(&db->idle);
+    *out = c;
+    return FORAGE_OK;
+}
+
 forage_status engine_acquire(forage *db, slice name, bool create, forage_collection **out, bool *created, base_error *error) {
     if (!engine_good_name(name))
         return error_set(error, FORAGE_E_INVALID, "collection \"%.*s\": a name has 1 to %d of a-z, 0-9, - and _ and starts with a "
@@ -153,23 +191,16 @@ forage_status engine_acquire(forage *db, slice name, bool create, forage_collect
     memcpy(text, name.data, name.size);
     text[name.size] = '\0';
     forage_status status = FORAGE_OK;
-    pthread_mutex_lock(&db->mutex);
-    forage_collection *c = find_open(db, text);
+    forage_collection *c;
     bool make = false;
+    pthread_mutex_lock(&db->mutex);
+    while ((c = find_open(db, text)) && c->opening) pthread_cond_wait(&db->idle, &db->mutex);
     if (c && c->dropped) {
         status = error_set(error, FORAGE_E_NO_COLLECTION, "the collection \"%s\" is being removed", text);
     } else if (!c) {
         make = !is_there(db, text);
-        if (make && !create)
-            status = error_set(error, FORAGE_E_NO_COLLECTION, "there is no collection \"%s\"; create it with PUT /collections/%s "
-                               "or by importing into it", text, text);
-        else if (make && db->options.read_only)
-            status = error_set(error, FORAGE_E_READ_ONLY, "%s", status_message(FORAGE_E_READ_ONLY));
-        if (!status) status = open_entry(db, text, &c, error);
-        if (!status) {
-            c->next = db->collections;
-            db->collections = c;
-        }
+        if (make) status = may_make(db, text, create, error);
+        if (!status) status = add_entry(db, text, &c, error);
     }
     if (!status) c->users++;
     pthread_mutex_unlock(&db->mutex);
@@ -177,6 +208,16 @@ forage_status engine_acquire(forage *db, slice name, bool create, forage_collect
     if (created) *created = make;
     *out = c;
     return FORAGE_OK;
+}
+
+forage_collection *engine_next_open(forage *db, forage_collection *previous) {
+    pthread_mutex_lock(&db->mutex);
+    forage_collection *c = previous ? previous->next : db->collections;
+    while (c && (c->opening || c->dropped)) c = c->next;
+    if (c) c->users++;
+    if (previous && --previous->users <= 1) pthread_cond_broadcast(&db->idle);
+    pthread_mutex_unlock(&db->mutex);
+    return c;
 }
 
 void engine_release(forage_collection *c) {
@@ -188,7 +229,7 @@ void engine_release(forage_collection *c) {
 }
 
 /* Waits for calls in progress, then closes and removes. The files go to a hidden name first, so that a crash in between
- * leaves no half of a collection. */
+ * leaves no half of a collection. Until all is gone the entry stays, so that nobody opens what is being removed. */
 forage_status engine_drop(forage *db, slice name, base_error *error) {
     forage_collection *c;
     if (db->options.read_only) return error_set(error, FORAGE_E_READ_ONLY, "%s", status_message(FORAGE_E_READ_ONLY));
@@ -197,25 +238,42 @@ forage_status engine_drop(forage *db, slice name, base_error *error) {
     arena a;
     arena_init(&a, 0);
     pthread_mutex_lock(&db->mutex);
-    if (c->dropped) { /* by another call, which waits for this one to let go */
-        pthread_mutex_unlock(&db->mutex);
-        engine_release(c);
-        return error_set(error, FORAGE_E_NO_COLLECTION, "the collection \"%.*s\" is being removed", SLICE_ARG(name));
-    }
+    bool first = !c->dropped;
     c->dropped = true;
-    while (c->users > 1) pthread_cond_wait(&db->idle, &db->mutex);
-    forage_collection **at = &db->collections;
-    while (*at != c) at = &(*at)->next;
-    *at = c->next;
+    while (first && c->users > 1) pthread_cond_wait(&db->idle, &db->mutex);
+    pthread_mutex_unlock(&db->mutex);
+    if (!first) { /* somebody else came in the same moment */
+        engine_release(c);
+        arena_release(&a);
+        return error_set(error, FORAGE_E_NO_COLLECTION, "the collection is being removed");
+    }
     char *folder = collection_folder(db, &a, c->name);
-    char *trash = collection_folder(db, &a, arena_printf(&a, ".removed-%s", c->name));
-    close_collection(c);
+    char *trash = collection_folder(db, &a, arena_printf(&a, REMOVED_PREFIX "%s", c->name));
+    funnel_close(c->funnel);
+    collection_close(c->collection);
     status = os_remove_tree(trash, error);
     if (!status) status = os_rename(folder, trash, error);
     if (!status) status = os_remove_tree(trash, error);
+    pthread_mutex_lock(&db->mutex);
+    unlink_entry(db, c);
     pthread_mutex_unlock(&db->mutex);
+    free(c);
     arena_release(&a);
     return status;
+}
+
+/* What a crash left of a removal. */
+static void finish_removals(forage *db) {
+    arena a;
+    char **names;
+    size_t n;
+    arena_init(&a, 0);
+    char *folder = path_join(&a, db->folder, "collections");
+    if (!os_list(folder, &a, &names, &n, NULL))
+        for (size_t i = 0; i < n; i++)
+            if (strncmp(names[i], REMOVED_PREFIX, strlen(REMOVED_PREFIX)) == 0)
+                os_remove_tree(path_join(&a, folder, names[i]), NULL);
+    arena_release(&a);
 }
 
 forage_status engine_list(forage *db, arena *a, char ***names, size_t *n, base_error *error) {

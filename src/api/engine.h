@@ -16,8 +16,9 @@ struct forage_collection {
     char name[API_MAX_NAME + 1];
     collection *collection;
     funnel *funnel;
-    unsigned users; /* calls in progress; under the database's mutex */
-    bool dropped;
+    /* Under the database's mutex: */
+    unsigned users; /* calls in progress */
+    bool opening, dropped;
 };
 
 struct forage {
@@ -35,6 +36,9 @@ bool engine_good_name(slice name);
 /* Opens (or with `create` makes) a collection and counts the caller as its user; engine_release gives it back. */
 forage_status engine_acquire(forage *db, slice name, bool create, forage_collection **out, bool *created, base_error *error);
 void engine_release(forage_collection *c);
+/* The same for the first open collection after `previous` (NULL: from the start), which is released; NULL at the end. Opens
+ * nothing. */
+forage_collection *engine_next_open(forage *db, forage_collection *previous);
 forage_status engine_drop(forage *db, slice name, base_error *error);
 /* Names of all collections in the folder, sorted, in the arena. */
 forage_status engine_list(forage *db, arena *a, char ***names, size_t *n, base_error *error);

@@ -81,6 +81,7 @@ static void add_event(event_list *list, const json_value *json) {
     *result = (funnel_event_result){0};
     list->events[list->n] = (feedback_event){0};
     result->status = feedback_event_read(json, &list->events[list->n++], &why);
+    result->malformed = result->status != FORAGE_OK;
     if (!result->status) return;
     size_t size = strnlen(why.message, sizeof result->message - 1);
     while (size && size == sizeof result->message - 1 && ((unsigned char)why.message[size] & 0xC0) == 0x80) size--;

@@ -144,17 +144,16 @@ static forage_status request_of(const forage_search_request *in, arena *a, funne
     }
     if (in->filter) status = json_read(a, slice_of(in->filter), &filter, error);
     if (status) return error_prefix(error, "filter"), status;
-    if (in->limit > FUNNEL_MAX_LIMIT || in->offset > FUNNEL_MAX_WINDOW - FUNNEL_MAX_LIMIT)
-        return error_set(error, FORAGE_E_INVALID, "limit is at most %d and offset at most %d", FUNNEL_MAX_LIMIT,
-                         FUNNEL_MAX_WINDOW - FUNNEL_MAX_LIMIT);
     if (in->query) out->query = slice_of(in->query);
     if (in->limit) out->limit = in->limit;
     if (in->offset) out->offset = in->offset;
     if (in->user) out->user = slice_of(in->user);
     if (in->session) out->session = slice_of(in->session);
     if (filter) out->filter = filter;
-    return FORAGE_OK;
+    return funnel_request_check(out, error);
 }
+
+static const char *arena_copy(arena *a, const char *text) { return arena_strndup(a, text, strlen(text)); }
 
 static void fill(forage_results *r) {
     const funnel_hit *hits;
@@ -165,11 +164,14 @@ static void fill(forage_results *r) {
                                   .type = arena_strndup(&r->memory, hits[i].type.data, hits[i].type.size),
                                   .score = (double)hits[i].score,
                                   .document = arena_strndup(&r->memory, hits[i].source.data, hits[i].source.size),
-                                  .strategies = funnel_answer_strategies(r->answer, i)};
+                                  .strategies = arena_copy(&r->memory, funnel_answer_strategies(r->answer, i))};
     slice id = funnel_answer_query_id(r->answer);
     r->query_id = arena_strndup(&r->memory, id.data, id.size);
     json_writer w = json_writer_of(&r->json);
     funnel_answer_write(r->answer, &w);
+    buffer_text(&r->json);
+    funnel_answer_release(r->answer); /* it holds a snapshot and a transaction; results may be kept for long */
+    r->answer = NULL;
 }
 
 FORAGE_API forage_status forage_search(forage_collection *c, const forage_search_request *request, forage_results **out,
@@ -199,7 +201,7 @@ FORAGE_API void forage_results_free(forage_results *r) {
 FORAGE_API size_t forage_results_count(const forage_results *r) { return r->n; }
 FORAGE_API forage_hit forage_results_hit(const forage_results *r, size_t i) { return i < r->n ? r->hits[i] : (forage_hit){0}; }
 FORAGE_API const char *forage_results_query_id(const forage_results *r) { return r->query_id; }
-FORAGE_API const char *forage_results_json(const forage_results *r) { return buffer_text((buffer *)(uintptr_t)&r->json); }
+FORAGE_API const char *forage_results_json(const forage_results *r) { return r->json.data; }
 
 /* ---- Events ---- */
 
@@ -211,9 +213,11 @@ FORAGE_API forage_status forage_record_event(forage_collection *c, const forage_
                         .event_id = given(event->event_id), .user = given(event->user),
                         .time = event->time_us ? event->time_us : INT64_MIN};
     funnel_event_result result = {0};
-    if (!e.query_id.size || !e.action.size || !e.document.size)
-        return error_set(error, FORAGE_E_EVENT, "an event needs a query_id, an action and a document");
-    forage_status status = funnel_record(c->funnel, &e, 1, &result, error);
+    const slice texts[] = {e.query_id, e.action, e.document, e.event_id, e.user};
+    forage_status status = feedback_event_check(&e, error);
+    for (size_t i = 0; !status && i < sizeof texts / sizeof texts[0]; i++)
+        if (!text_valid_utf8(texts[i], NULL)) status = error_set(error, FORAGE_E_EVENT, "event: a text is not valid UTF-8");
+    if (!status) status = funnel_record(c->funnel, &e, 1, &result, error);
     if (!status && result.status) status = error_set(error, result.status, "%s", result.message);
     if (!status && duplicate) *duplicate = result.duplicate;
     return status;

@@ -23,19 +23,33 @@ typedef struct schema_change {
     forage_status published;
 } schema_change;
 
+/* Whether what was indexed by one schema can stand beside what another indexes. */
+bool collection_same_kinds(const schema *before, const schema *after) {
+    if (after->n_fields < before->n_fields) return false;
+    for (uint32_t i = 0; i < before->n_fields; i++)
+        if (before->fields[i].kind != after->fields[i].kind) return false;
+    return true;
+}
+
+/* Kinds may change until the first document; only here, in the writer's order, is it certain that there was none. */
 static forage_status schema_apply(store_txn *t, void *self, base_error *error) {
     schema_change *change = self;
+    if (change->c->next_number > 0 && !collection_same_kinds(collection_schema(change->c), change->s))
+        return error_set(error, FORAGE_E_SCHEMA, "schema: a field's type can change only before the first document; make a new "
+                         "collection");
+    change->c->coming = change->s;
     return store_put(t, STORE_META, SLICE("schema"), (slice){change->bytes.data, change->bytes.size}, error);
 }
 
 static void schema_committed(void *self, forage_status status) {
     schema_change *change = self;
+    change->c->coming = NULL;
     change->published = status;
     if (status) return;
     sparse_config config;
     schema_sparse_config(change->s, &config);
     change->published = sparse_index_extend(change->c->index, &config, NULL);
-    collection_publish_schema(change->c, change->s);
+    if (!change->published) collection_publish_schema(change->c, change->s);
 }
 
 forage_status collection_save_schema(collection *c, schema *s, base_error *error) {
@@ -44,22 +58,34 @@ forage_status collection_save_schema(collection *c, schema *s, base_error *error
     schema_write(s, &w);
     store_job job = {schema_apply, schema_committed, &change};
     forage_status status = store_write(c->store, &job, error);
+    if (!status && change.published)
+        status = error_set(error, change.published, "the new fields could not be added to the index; restart to rebuild it");
     if (status) schema_destroy(s);
-    else if (change.published)
-        status = error_set(error, change.published, "the new fields could not be added to the index");
     buffer_release(&change.bytes);
     return status;
+}
+
+static bool same_schema(const schema *a, const schema *b) {
+    buffer x = {0}, y = {0};
+    json_writer to_x = json_writer_of(&x), to_y = json_writer_of(&y);
+    schema_write(a, &to_x);
+    schema_write(b, &to_y);
+    bool same = slice_equal((slice){x.data, x.size}, (slice){y.data, y.size});
+    buffer_release(&x);
+    buffer_release(&y);
+    return same;
 }
 
 forage_status collection_extend_schema(collection *c, const json_value *json, base_error *error) {
     if (c->options.read_only) return error_set(error, FORAGE_E_READ_ONLY, "%s", status_message(FORAGE_E_READ_ONLY));
     pthread_mutex_lock(&c->schema_mutex);
     const sparse_snapshot *snapshot = collection_acquire(c);
-    bool empty = snapshot->live_documents == 0;
+    bool empty = snapshot->n_parts == 0;
     collection_release(c, snapshot);
     schema *changed;
     forage_status status = schema_extend(collection_schema(c), json, empty, &changed, error);
-    if (!status) status = collection_save_schema(c, changed, error);
+    if (!status && same_schema(collection_schema(c), changed)) schema_destroy(changed); /* nothing to store */
+    else if (!status) status = collection_save_schema(c, changed, error);
     pthread_mutex_unlock(&c->schema_mutex);
     return status;
 }

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_DOCUMENTS 8192
+#define BATCH_DOCUMENTS 4096
 #define BATCH_BYTES (8u << 20)
-#define INFER_SAMPLE 1000
+#define INFER_SAMPLE 1000       /* records, */
+#define INFER_BYTES (2u << 20)  /* or this much of them: a hostile sample must not fill the memory */
 
 typedef struct batch_document {
     slice id, source;
@@ -87,6 +88,8 @@ static forage_status batch_apply(store_txn *t, void *self, base_error *error) {
     collection *c = b->c;
     if (c->next_number > UINT32_MAX - BATCH_DOCUMENTS - 1)
         return error_set(error, FORAGE_E_TOO_LARGE, "the collection has used up its 4 billion document numbers");
+    if (!collection_same_kinds(b->schema, c->coming ? c->coming : collection_schema(c)))
+        return error_set(error, FORAGE_E_SCHEMA, "the schema changed while these documents were read; send them again");
     buffer value = {0};
     forage_status status = FORAGE_OK;
     for (size_t i = 0; !status && i < b->n; i++) {
@@ -267,7 +270,9 @@ static forage_status infer(importer *im, sample *s, base_error *error) {
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
         json_value *document;
-        if (!json_read(&parse, s->json[i], &document, NULL) && document->type == JSON_OBJECT) documents[n++] = document;
+        if (s->json[i].size <= INFER_BYTES / 2 && !json_read(&parse, s->json[i], &document, NULL) &&
+            document->type == JSON_OBJECT)
+            documents[n++] = document;
     }
     pthread_mutex_lock(&im->c->schema_mutex);
     schema *grown = schema_copy(collection_schema(im->c));
@@ -292,13 +297,15 @@ static forage_status sample_first(importer *im, records_reader *records, bool *e
     sample *s = mem_zalloc(1, sizeof *s);
     arena_init(&s->memory, 1 << 20);
     forage_status status = FORAGE_OK;
-    while (s->n < INFER_SAMPLE) {
+    size_t bytes = 0;
+    while (s->n < INFER_SAMPLE && bytes < INFER_BYTES) {
         slice json;
         uint64_t line = 0;
         status = next_record(im, records, &json, &line, end, error);
         if (status || *end) break;
         s->json[s->n] = arena_slice(&s->memory, json);
         s->line[s->n++] = line;
+        bytes += json.size;
     }
     forage_status taken = s->n ? infer(im, s, status ? NULL : error) : FORAGE_OK;
     batch_restart(im->batch);
@@ -366,7 +373,10 @@ forage_status collection_delete(collection *c, slice id, base_error *error) {
     if (c->options.read_only) return error_set(error, FORAGE_E_READ_ONLY, "%s", status_message(FORAGE_E_READ_ONLY));
     removal r = {.c = c, .id = id};
     store_job job = {removal_apply, removal_committed, &r};
-    return store_write(c->store, &job, error);
+    forage_status status = store_write(c->store, &job, error);
+    if (!status && r.published)
+        status = error_set(error, r.published, "the document is removed, but the index could not be updated; restart to rebuild");
+    return status;
 }
 
 /* ---- Making the index whole again ---- */
@@ -419,11 +429,12 @@ forage_status collection_index_missing(collection *c, bool everything, uint64_t 
     slice key, value;
     uint32_t *dead = NULL;
     size_t n_dead = 0, dead_capacity = 0;
+    uint64_t newest = after_version;
     while (!status && store_cursor_next(cursor, &key, &value)) {
         uint64_t version = value.size >= 8 ? load_le64(value.data) : 0;
         collection_document d;
         if (key.size != 4 || version <= after_version) continue;
-        if (version > c->seen_version) c->seen_version = version;
+        if (version > newest) newest = version;
         uint32_t number = load_be32(key.data);
         if (collection_document_by_number(t, number, &d)) { /* removed since: make sure that it is dead */
             dead = mem_grow(dead, &dead_capacity, n_dead + 1, sizeof *dead);
@@ -439,6 +450,7 @@ forage_status collection_index_missing(collection *c, bool everything, uint64_t 
     buffer none = {0};
     if (!status && n_dead) status = sparse_index_apply(c->index, &none, dead, n_dead, error);
     free(dead);
+    if (!status && newest > c->seen_version) c->seen_version = newest;
     collection_release(c, before);
     batch_destroy(b);
     text_analyzer_destroy(analyzer);

@@ -22,6 +22,7 @@ struct collection {
     /* The writer thread's own; saved with every batch. Gaps are harmless, reuse is not. */
     uint32_t next_number;
     uint64_t next_version;
+    const schema *coming; /* stored in the transaction at hand, published after its commit; NULL: none */
 
     pthread_mutex_t types_mutex;
     arena types_memory;
@@ -41,6 +42,7 @@ forage_status collection_load_schema(collection *c, base_error *error);
 /* Indexes the documents that no snapshot holds at their version: pending ones, or all when `everything`. */
 forage_status collection_index_missing(collection *c, bool everything, uint64_t after_version, base_error *error);
 
+bool collection_same_kinds(const schema *before, const schema *after);
 bool collection_decode_document(slice value, collection_document *out);
 
 #endif

@@ -14,6 +14,9 @@ typedef struct feedback_event {
  * FORAGE_E_EVENT names the missing or wrong member. Members that UBI has and Forage does not use are ignored. */
 forage_status feedback_event_read(const json_value *json, feedback_event *out, base_error *error);
 
+/* The same demands on an event that did not come as JSON: what must be there, and lengths. */
+forage_status feedback_event_check(const feedback_event *e, base_error *error);
+
 /* What an action is worth, (0, 1]. */
 typedef struct feedback_reward {
     char action[64];

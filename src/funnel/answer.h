@@ -52,7 +52,8 @@ struct funnel {
     /* The writer thread's own. */
     uint64_t next_sequence;
     uint64_t learned_sequence; /* of the last log record that the learners have seen */
-    uint64_t saved_sequence;
+    uint64_t saved_sequence;   /* of the last one in the saved state */
+    uint64_t save_tried;       /* learned_sequence of the last attempt to save */
 
     pthread_mutex_t counters_mutex;
     funnel_counters counters;
@@ -128,6 +129,7 @@ struct funnel_answer {
     float *scores;
     uint32_t *order;        /* candidates, best first */
     const char *ranker_name;
+    float weights[F_COUNT]; /* of the linear ranker when it ranked, for explanations */
     uint64_t ranker_version;
 
     /* respond */

@@ -91,9 +91,11 @@ static forage_status choose(funnel_answer *a, const policy **out, base_error *er
     return FORAGE_OK;
 }
 
-/* The strategy without which a page would be empty: the words, or popularity for a query without words. */
+/* The strategy without which a page would be empty: the words; for a query without words, popularity, or what is new. */
 static bool is_main(const funnel_answer *a, uint32_t s) {
-    return s == RETRIEVE_IS_LEXICAL || (s == RETRIEVE_IS_POPULAR && a->n_terms == 0);
+    if (a->n_terms > 0) return s == RETRIEVE_IS_LEXICAL;
+    bool popular = a->funnel->strategies[RETRIEVE_IS_POPULAR]->available(&a->asked);
+    return s == (popular ? RETRIEVE_IS_POPULAR : RETRIEVE_IS_FRESH);
 }
 
 /* The levels that may be drawn, as bits. The main strategy is always asked: exploring an empty page teaches nothing. */

@@ -45,6 +45,8 @@ typedef struct funnel_request {
 #define FUNNEL_DEFAULT_TIMEOUT_MS 250
 
 void funnel_request_default(funnel_request *r);
+/* Limits and encoding, for requests that were not read from JSON. FORAGE_E_INVALID names the member. */
+forage_status funnel_request_check(const funnel_request *r, base_error *error);
 /* Reads docs/api.md's search request; slices point into the JSON. FORAGE_E_INVALID names the member. */
 forage_status funnel_request_read(const json_value *json, funnel_request *out, base_error *error);
 
@@ -71,6 +73,7 @@ void funnel_answer_write(funnel_answer *a, json_writer *w);
 
 typedef struct funnel_event_result {
     forage_status status; /* 0: accepted */
+    bool malformed;       /* set by the caller, with status and message: it is not an event at all */
     bool duplicate;
     char message[256];    /* when refused */
 } funnel_event_result;

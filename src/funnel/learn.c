@@ -113,14 +113,20 @@ static forage_status refuse(funnel_event_result *out, forage_status status, cons
 }
 
 /* Keys of the events table: one for an event's id, one for what a document of an impression has earned. */
-static hash128 event_key(const char *kind, slice first, slice second) {
-    buffer text = {0};
-    buffer_puts(&text, kind);
-    put_string(&text, first);
-    put_string(&text, second);
-    hash128 key = hash128_of(text.data, text.size);
-    buffer_release(&text);
-    return key;
+static hash128 event_id_key(slice event_id) {
+    char text[6 + 256];
+    size_t size = event_id.size < 256 ? event_id.size : 256;
+    memcpy(text, "event:", 6);
+    memcpy(text + 6, event_id.data, size);
+    return hash128_of(text, 6 + size);
+}
+
+static hash128 credit_key(uint64_t impression, uint32_t document) {
+    uint8_t text[7 + 12];
+    memcpy(text, "credit:", 7);
+    store_be64(text + 7, impression);
+    store_be32(text + 15, document);
+    return hash128_of(text, sizeof text);
 }
 
 static slice key_slice(const hash128 *key) { return (slice){(const char *)key->bytes, sizeof key->bytes}; }
@@ -187,41 +193,37 @@ static forage_status join(recording *r, store_txn *t, const feedback_event *e, r
 
 static void note_engaged(store_txn *t, recorded *out) {
     for (uint32_t i = 0; i < out->impression.n_hits && i < 64; i++) {
-        uint8_t number[4];
-        store_be32(number, out->impression.hits[i].document);
-        hash128 key = event_key("credit", out->event.query_id, (slice){(const char *)number, 4});
+        hash128 key = credit_key(out->event.impression, out->impression.hits[i].document);
         if (i != out->event.hit && earned_before(t, &key) > 0) out->event.engaged |= (uint64_t)1 << i;
     }
 }
 
 static forage_status write_event(recording *r, store_txn *t, recorded *out, base_error *error) {
     record_event *e = &out->event;
-    uint8_t number[4];
-    store_be32(number, e->document);
-    hash128 credit_key = event_key("credit", e->query_id, (slice){(const char *)number, 4});
-    float before = earned_before(t, &credit_key);
+    hash128 key = credit_key(e->impression, e->document);
+    float before = earned_before(t, &key);
     e->credit = e->reward > before ? e->reward - before : 0;
-    note_engaged(t, out);
+    if (e->credit > 0) note_engaged(t, out);
     buffer record = {0};
     record_write_event(e, &record);
     forage_status status = funnel_append_log(r->funnel, t, (slice){record.data, record.size}, &out->sequence, error);
     buffer_release(&record);
     if (!status && e->event_id.size) {
-        hash128 id = event_key("event", e->event_id, (slice){0});
+        hash128 id = event_id_key(e->event_id);
         uint8_t sequence[8];
         store_be64(sequence, out->sequence);
         status = store_put(t, STORE_EVENTS, key_slice(&id), (slice){(const char *)sequence, 8}, error);
     }
     if (status || e->credit == 0) return status;
     float total = before + e->credit;
-    status = store_put(t, STORE_EVENTS, key_slice(&credit_key), (slice){(const char *)&total, 4}, error);
-    if (!status) status = memory_earned(t, out->impression.memory_key, e->document, e->credit, e->time, error);
+    status = store_put(t, STORE_EVENTS, key_slice(&key), (slice){(const char *)&total, 4}, error);
+    if (!status) status = memory_earned(t, out->impression.memory_key, e->document, e->credit, before == 0, e->impression, e->time, error);
     return status;
 }
 
 static bool is_known(store_txn *t, slice event_id) {
     if (!event_id.size) return false;
-    hash128 id = event_key("event", event_id, (slice){0});
+    hash128 id = event_id_key(event_id);
     slice value;
     return store_get(t, STORE_EVENTS, key_slice(&id), &value) == FORAGE_OK;
 }
@@ -230,10 +232,11 @@ static forage_status record_apply(store_txn *t, void *self, base_error *error) {
     recording *r = self;
     forage_status status = FORAGE_OK;
     r->n_recorded = 0;
+    arena_reset(&r->memory);
     for (size_t i = 0; !status && i < r->n; i++) {
         const feedback_event *e = &r->events[i];
         funnel_event_result *result = &r->results[i];
-        if (result->status) continue; /* refused by the caller already */
+        if (result->malformed) continue;
         *result = (funnel_event_result){.duplicate = is_known(t, e->event_id)};
         if (result->duplicate) continue;
         recorded *out = &r->recorded[r->n_recorded];

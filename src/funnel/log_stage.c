@@ -12,6 +12,7 @@ typedef struct logged {
     buffer record;
     arena memory;
     uint64_t sequence;
+    uint64_t saves; /* the learned state up to this record is saved in the same transaction; 0: it is not */
 } logged;
 
 forage_status funnel_append_log(funnel *f, store_txn *t, slice record, uint64_t *sequence, base_error *error) {
@@ -35,15 +36,18 @@ static forage_status impression_apply(store_txn *t, void *self, base_error *erro
     uint32_t *documents = arena_alloc(&l->memory, (r.n_hits + 1) * sizeof *documents);
     for (uint32_t i = 0; i < r.n_hits; i++) documents[i] = r.hits[i].document;
     if (!status) status = memory_shown(t, r.memory_key, documents, r.n_hits, r.time, error);
-    if (!status && l->sequence - l->funnel->saved_sequence >= FUNNEL_SAVE_EVERY)
-        status = funnel_save_state(l->funnel, t, error);
-    return status;
+    funnel *f = l->funnel;
+    bool tried = f->save_tried == f->learned_sequence && !l->saves; /* by an earlier job of this group */
+    if (status || tried || l->sequence - f->saved_sequence < FUNNEL_SAVE_EVERY) return status;
+    l->saves = f->save_tried = f->learned_sequence;
+    return funnel_save_state(f, t, error);
 }
 
 static void impression_committed(void *self, forage_status status) {
     logged *l = self;
     record_impression r;
     arena_reset(&l->memory);
+    if (!status && l->saves) l->funnel->saved_sequence = l->saves;
     if (status) log_warn("an impression could not be stored: %s", status_message(status));
     else if (!record_read_impression((slice){l->record.data, l->record.size}, &l->memory, &r)) {
         funnel_learn_impression(l->funnel, &r);

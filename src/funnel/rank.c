@@ -115,6 +115,7 @@ forage_status funnel_rank(funnel_answer *a, base_error *error) {
         a->ranker_name = "linear";
         a->ranker_version = ranker_updates(a->funnel->ranker);
         ranker_score(a->funnel->ranker, a->features, n, a->scores);
+        if (a->request->explain) ranker_weights(a->funnel->ranker, a->weights, NULL);
     } else if (slice_is(name, "rrf")) {
         a->ranker_name = "rrf";
         a->ranker_version = 0;

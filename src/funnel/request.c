@@ -90,6 +90,26 @@ static forage_status read_numbers(const json_value *json, funnel_request *r, bas
     return status;
 }
 
+static forage_status check_text(const char *key, slice text, size_t most, base_error *error) {
+    size_t bad;
+    if (text.size > most)
+        return error_set(error, FORAGE_E_INVALID, "\"%s\": %zu bytes are more than the %zu allowed", key, text.size, most);
+    if (!text_valid_utf8(text, &bad))
+        return error_set(error, FORAGE_E_INVALID, "\"%s\": byte %zu is not valid UTF-8", key, bad);
+    return FORAGE_OK;
+}
+
+forage_status funnel_request_check(const funnel_request *r, base_error *error) {
+    forage_status status = check_text("query", r->query, MAX_QUERY, error);
+    if (!status) status = check_text("user", r->user, MAX_ID, error);
+    if (!status) status = check_text("session", r->session, MAX_ID, error);
+    if (!status && r->limit > FUNNEL_MAX_LIMIT)
+        status = error_set(error, FORAGE_E_INVALID, "\"limit\": at most %d", FUNNEL_MAX_LIMIT);
+    if (!status && (r->offset > FUNNEL_MAX_WINDOW || r->limit + r->offset > FUNNEL_MAX_WINDOW))
+        status = error_set(error, FORAGE_E_INVALID, "\"offset\" + \"limit\": at most %d", FUNNEL_MAX_WINDOW);
+    return status;
+}
+
 forage_status funnel_request_read(const json_value *json, funnel_request *out, base_error *error) {
     static const char *const members[] = {"query", "limit", "offset", "filter", "facets", "user", "session", "context",
                                           "explain", "policy", "ranker", "log", "query_id", "timeout_ms", "fields", "seed",

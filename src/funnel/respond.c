@@ -227,9 +227,7 @@ static void write_memory(const funnel_answer *a, uint32_t document, json_writer 
 }
 
 static void write_features(const funnel_answer *a, uint32_t candidate, json_writer *w) {
-    float weights[F_COUNT] = {0};
     bool linear = strcmp(a->ranker_name, "linear") == 0;
-    if (linear) ranker_weights(a->funnel->ranker, weights, NULL);
     json_key(w, "features");
     json_begin_array(w);
     for (uint32_t i = 0; i < F_COUNT; i++) {
@@ -242,9 +240,9 @@ static void write_features(const funnel_answer *a, uint32_t candidate, json_writ
         json_float(w, (double)value);
         if (linear) {
             json_key(w, "weight");
-            json_float(w, (double)weights[i]);
+            json_float(w, (double)a->weights[i]);
             json_key(w, "contribution");
-            json_float(w, (double)(weights[i] * value));
+            json_float(w, (double)(a->weights[i] * value));
         }
         json_end_object(w);
     }

@@ -8,8 +8,14 @@ static void run_slot(void *argument) {
     funnel_answer *a = slot->answer;
     const os_clock *clock = a->asked.clock;
     int64_t start = clock_monotonic(clock);
-    bool late = false;
-    size_t n = a->funnel->strategies[slot->strategy]->run(&a->asked, slot->depth, &slot->memory, slot->hits, &late);
+    pthread_mutex_lock(&a->mutex);
+    bool wanted = slot->state == SLOT_RUNNING;
+    pthread_mutex_unlock(&a->mutex);
+    bool late = start > a->asked.deadline; /* it waited too long for a thread */
+    size_t n = 0;
+    if (wanted && !late)
+        n = a->funnel->strategies[slot->strategy]->run(&a->asked, slot->depth, &slot->memory, slot->hits,
+                                                   &late);
     pthread_mutex_lock(&a->mutex);
     if (slot->state == SLOT_RUNNING) { /* else the request has gone on without it, and reads the slot */
         slot->took_us = (uint32_t)(clock_monotonic(clock) - start);

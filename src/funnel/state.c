@@ -47,7 +47,6 @@ forage_status funnel_save_state(funnel *f, store_txn *t, base_error *error) {
     put_string(&state, (slice){part.data, part.size});
     write_counters(&f->counters, &state);
     forage_status status = store_put(t, STORE_MODELS, SLICE("learned"), (slice){state.data, state.size}, error);
-    if (!status) f->saved_sequence = f->learned_sequence;
     buffer_release(&state);
     buffer_release(&part);
     return status;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define KEY_SIZE 20
-#define VALUE_SIZE 16
+#define VALUE_SIZE 24
 
 hash128 memory_key(slice normalized_query) { return hash128_of(normalized_query.data, normalized_query.size); }
 
@@ -33,6 +33,7 @@ static bool decode(slice value, memory_row *row) {
     row->impressions = sane(read_f32(&in));
     row->rewards = sane(read_f32(&in));
     row->time = (int64_t)read_u64(&in);
+    row->born = read_u64(&in);
     memory_posterior(row->impressions, row->rewards, &row->mean, &row->deviation);
     return true;
 }
@@ -42,6 +43,7 @@ static forage_status put(store_txn *t, const uint8_t key[KEY_SIZE], const memory
     memcpy(value, &row->impressions, 4);
     memcpy(value + 4, &row->rewards, 4);
     store_le64(value + 8, (uint64_t)row->time);
+    store_le64(value + 16, row->born);
     return store_put(t, STORE_MEMORY, (slice){(const char *)key, KEY_SIZE}, (slice){(const char *)value, VALUE_SIZE},
                      error);
 }
@@ -96,12 +98,12 @@ forage_status memory_shown(store_txn *t, hash128 key, const uint32_t *documents,
     return FORAGE_OK;
 }
 
-forage_status memory_earned(store_txn *t, hash128 key, uint32_t document, float credit, int64_t time,
-                            base_error *error) {
+forage_status memory_earned(store_txn *t, hash128 key, uint32_t document, float credit, bool first, uint64_t impression,
+                            int64_t time, base_error *error) {
     uint8_t bytes[KEY_SIZE];
-    memory_row row = {.document = document, .impressions = 1};
+    memory_row row = {.document = document, .impressions = 1, .born = impression};
     make_key(key, document, bytes);
-    get(t, bytes, &row);
+    if (get(t, bytes, &row) && first && impression < row.born) row.impressions += 1;
     row.rewards += sane(credit);
     row.time = time;
     return put(t, bytes, &row, error);

@@ -9,6 +9,7 @@
 
 #define SEEDS 8        /* lexical hits to start from */
 #define WAYS_OF_ONE 32 /* documents taken along one reference */
+#define REFERENCES 32  /* of one field that are followed */
 
 #define WEIGHT_REFERRED 1.0f
 #define WEIGHT_REFERRING 0.8f
@@ -53,7 +54,7 @@ static void walk_from(walk *w, store_txn *t, uint32_t document, float score) {
         if (field->kind != SCHEMA_REFERENCE) continue;
         slice *values;
         size_t n = sparse_keywords_of(r->snapshot, document, (uint32_t)field->sparse, w->a, &values);
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n && i < REFERENCES; i++) {
             uint32_t number;
             if (collection_number_of(t, values[i], &number)) reach(w, number, score * WEIGHT_REFERRED);
             reach_all_with(w, (uint32_t)field->sparse, values[i], document, score * WEIGHT_SIBLING);
@@ -77,7 +78,10 @@ static bool available(const retrieve_request *r) {
 static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hit *hits, bool *late) {
     walk w = {.r = r, .a = a, .slots = 4096, .found = arena_zalloc(a, 4096, sizeof *w.found)};
     store_txn *t;
-    if (store_read_begin(collection_store(r->collection), &t, NULL)) return 0;
+    if (store_read_begin(collection_store(r->collection), &t, NULL)) {
+        *late = true; /* nothing could be read: that is to be said */
+        return 0;
+    }
     for (size_t i = 0; i < r->n_lexical && i < SEEDS; i++) {
         if (clock_monotonic(r->clock) > r->deadline) {
             *late = true;

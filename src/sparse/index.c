@@ -149,10 +149,11 @@ forage_status sparse_index_extend(sparse_index *index, const sparse_config *conf
     forage_status status = FORAGE_OK;
     pthread_mutex_lock(&index->mutex);
     const sparse_config *old = index->config;
-    if (config->n_fields < old->n_fields || config->n_fields > SPARSE_MAX_FIELDS ||
-        !same_fields(old, config, old->n_fields, false)) {
+    bool never_filled = index->current->visible.n_parts == 0;
+    if (config->n_fields > SPARSE_MAX_FIELDS ||
+        (!never_filled && (config->n_fields < old->n_fields || !same_fields(old, config, old->n_fields, false)))) {
         status = error_set(error, FORAGE_E_SCHEMA, "index %s: fields can only be added at the end", index->folder);
-    } else if (config->n_fields > old->n_fields || !same_fields(old, config, old->n_fields, true) ||
+    } else if (config->n_fields != old->n_fields || !same_fields(old, config, old->n_fields, true) ||
                config->k1 != old->k1 || config->b != old->b || config->popularity != old->popularity ||
                config->type != old->type) {
         sparse_config *copy = arena_alloc(&index->configs, sizeof *copy);

@@ -73,7 +73,7 @@ void sparse_index_release(sparse_index *index, const sparse_snapshot *snapshot);
 void sparse_index_statistics(sparse_index *index, const sparse_statistics *batch, sparse_statistics *out);
 
 /* Adds fields at the end of the config (schema growth), or changes weights: those hold for segments written from now
- * on. FORAGE_E_SCHEMA when an existing field would change its kind. */
+ * on. FORAGE_E_SCHEMA when an existing field would change its kind; an index without segments takes any fields. */
 forage_status sparse_index_extend(sparse_index *index, const sparse_config *config, base_error *error);
 
 /* For long-lived read-only openers: picks up files the writer has published since; *changed tells. Documents applied

@@ -395,7 +395,7 @@ def fill_disk(client, ledger, start, size):
 def test_full_disk():
     """No room: writes say disk_full, searches go on; with room again, so do writes. Nothing acknowledged is lost."""
     rng = random.Random(3)
-    for size, room in ((500, 24), (7, 12)):
+    for size, room in ((500, 24), (40, 12)):
         with small_disk(f"{room}m") as disk:
             data, ballast, ledger = os.path.join(disk, "data"), os.path.join(disk, "ballast"), Ledger()
             with open(ballast, "wb") as file:

@@ -435,7 +435,7 @@ def main():
     browser_path = find_browser()
     tests = [function for name, function in globals().items() if name.startswith("test_")]
     if not browser_path:
-        print("no Chromium (apt-get install chromium): the page is not tested")
+        print("SKIPPED: no Chromium (tools/deps.sh --browser installs it): the page is not tested")
         print(f"0 passed, 0 failed, {len(tests)} skipped")
         return 0
     passed = failed = 0

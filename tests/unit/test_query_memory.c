@@ -35,6 +35,8 @@ typedef struct change {
     size_t n_shown;
     uint32_t document;
     float credit;
+    bool first;
+    uint64_t impression;
     int64_t time;
 } change;
 
@@ -42,14 +44,16 @@ static forage_status apply(store_txn *t, void *self, base_error *error) {
     const change *c = self;
     hash128 key = memory_key(slice_of(c->query));
     if (c->shown) return memory_shown(t, key, c->shown, c->n_shown, c->time, error);
-    return memory_earned(t, key, c->document, c->credit, c->time, error);
+    return memory_earned(t, key, c->document, c->credit, c->first, c->impression, c->time, error);
 }
 
-static void earn(const char *query, uint32_t document, float credit) {
-    change c = {.query = query, .document = document, .credit = credit, .time = 1000};
+static void earn_from(const char *query, uint64_t impression, uint32_t document, float credit, bool first) {
+    change c = {.query = query, .document = document, .credit = credit, .first = first, .impression = impression, .time = 1000};
     store_job job = {.apply = apply, .self = &c};
     assert_ok(store_write(s, &job, NULL));
 }
+
+static void earn(const char *query, uint32_t document, float credit) { earn_from(query, 10, document, credit, true); }
 
 static void show(const char *query, const uint32_t *documents, size_t n) {
     change c = {.query = query, .shown = documents, .n_shown = n, .time = 2000};
@@ -121,6 +125,24 @@ static void an_engagement_makes_a_row_and_showings_count_against_it(void **state
     assert_float_equal(rows[0].impressions, 4, 0);
 }
 
+/* Events may come in another order than the searches: a showing from before the row was made is counted when it pays. */
+static void earlier_showings_count_once_they_pay(void **state) {
+    (void)state;
+    memory_row *rows;
+    earn_from("q", 20, 8, 0.5f, true);
+    earn_from("q", 20, 8, 0.5f, false); /* more from the same showing */
+    assert_int_equal(remembered("q", &rows), 1);
+    assert_float_equal(rows[0].impressions, 1, 0);
+    earn_from("q", 12, 8, 0.5f, true); /* shown before that, chosen after it */
+    earn_from("q", 12, 8, 0.25f, false);
+    assert_int_equal(remembered("q", &rows), 1);
+    assert_float_equal(rows[0].impressions, 2, 0);
+    assert_float_equal(rows[0].rewards, 1.75, 0);
+    earn_from("q", 30, 8, 0.5f, true); /* a later showing was counted when it was shown */
+    assert_int_equal(remembered("q", &rows), 1);
+    assert_float_equal(rows[0].impressions, 2, 0);
+}
+
 static void the_best_belief_comes_first(void **state) {
     (void)state;
     memory_row *rows;
@@ -178,6 +200,7 @@ static void damaged_rows_do_no_harm(void **state) {
     put_f32(&value, NAN);
     put_f32(&value, -INFINITY);
     put_u64(&value, 5);
+    put_u64(&value, 6);
     assert_ok(store_write(s, &job, NULL));
     put_u8(&value, 1); /* a byte too long */
     assert_ok(store_write(s, &job, NULL));
@@ -191,10 +214,25 @@ static void damaged_rows_do_no_harm(void **state) {
 static forage_status put_many(store_txn *t, void *self, base_error *error) {
     (void)self;
     for (uint32_t i = 0; i < MEMORY_MAX_ROWS + 100; i++) {
-        forage_status status = memory_earned(t, memory_key(SLICE("popular query")), i, (float)(i % 97) / 97, 1, error);
+        forage_status status = memory_earned(t, memory_key(SLICE("popular query")), i, (float)(i % 97) / 97, true, 1, 1, error);
         if (status) return status;
     }
     return FORAGE_OK;
+}
+
+/* Clicks that are sent the next day belong to impressions that nobody counted when they were shown. */
+static void a_late_credit_counts_its_own_impression(void **state) {
+    (void)state;
+    memory_row *rows;
+    earn("late", 4, 0.5f);
+    for (uint64_t impression = 1; impression < 10; impression++) {
+        change c = {.query = "late", .document = 4, .credit = 0.5f, .first = true, .impression = impression, .time = 2000};
+        store_job job = {.apply = apply, .self = &c};
+        assert_ok(store_write(s, &job, NULL));
+    }
+    assert_int_equal(remembered("late", &rows), 1);
+    assert_float_equal(rows[0].impressions, 10, 1e-6);
+    assert_float_equal(rows[0].rewards, 5, 1e-6);
 }
 
 static void rows_beyond_the_limit_are_not_read(void **state) {
@@ -212,8 +250,10 @@ static void rows_beyond_the_limit_are_not_read(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_belief_is_a_beta_posterior),
+        ISOLATED(a_late_credit_counts_its_own_impression),
         cmocka_unit_test(belief_rises_with_reward_and_sinks_with_showing),
         ISOLATED(an_engagement_makes_a_row_and_showings_count_against_it),
+        ISOLATED(earlier_showings_count_once_they_pay),
         ISOLATED(the_best_belief_comes_first),
         ISOLATED(queries_have_memories_of_their_own),
         ISOLATED(what_is_no_credit_changes_nothing),

@@ -121,7 +121,7 @@ static const char *const wrong_schemas[][2] = {
     {"{\"fields\":{\"\":{\"type\":\"text\"}}}",
      "schema, field \"\": a name has 1 to 128 bytes and no control characters"},
     {"{\"fields\":{\"a\\nb\":{\"type\":\"text\"}}}",
-     "schema, field \"a\nb\": a name has 1 to 128 bytes and no control characters"},
+     "schema, field \"a b\": a name has 1 to 128 bytes and no control characters"},
     {"{\"type\":\"kind\",\"fields\":{\"kind\":{\"type\":\"number\"}}}",
      "schema: \"kind\" must be a keyword field, it is declared as number"},
     {"{\"popularity\":\"title\",\"fields\":{\"title\":{\"type\":\"text\"}}}",
