@@ -6,12 +6,14 @@
 
 #include <microhttpd.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,19 +25,17 @@
 #define MAX_FORGOTTEN ((size_t)256 << 20) /* of a refused body; beyond, the connection is cut */
 #define BODIES_AT_ONCE 8 /* times the body limit: what all requests together may hold */
 #define IDLE_S 30        /* without a byte */
-#define HEADERS_US 60000000
-#define BODY_US 30000000
-#define REPLY_US 60000000
 #define SLOWEST_BYTES_PER_S 16384 /* a client slower than this, after the time above, is cut off */
+
+typedef enum phase { HEADERS, BODY, WORK, REPLY } phase;
 
 /* An open connection, so that http_sweep can cut it. */
 typedef struct open_connection {
     struct open_connection *next, *previous;
     int fd;
+    phase phase;
     int64_t deadline_us; /* monotonic; 0: none, the server is at work */
 } open_connection;
-
-typedef enum phase { HEADERS, BODY, WORK, REPLY } phase;
 
 /* A request and its reply, from the request line to the last byte. Owned by the network thread, and by one worker while
  * the connection is suspended. */
@@ -66,13 +66,17 @@ struct http_server {
 
 static int64_t now_us(void) { return clock_monotonic(&os_clock_system); }
 
-static void set_deadline(struct MHD_Connection *connection, http_server *s, int64_t allowance_us, size_t bytes) {
+static const int64_t allowance_us[] = {[HEADERS] = 60000000, [BODY] = 30000000, [WORK] = 0, [REPLY] = 60000000};
+
+/* The phase that begins, and the bytes that are to be sent or received in it. */
+static void set_deadline(struct MHD_Connection *connection, http_server *s, phase phase, size_t bytes) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     open_connection *c = info ? info->socket_context : NULL;
     if (!c) return;
     int64_t slowest = (int64_t)(bytes / SLOWEST_BYTES_PER_S) * 1000000;
     pthread_mutex_lock(&s->mutex);
-    c->deadline_us = allowance_us ? now_us() + allowance_us + slowest : 0;
+    c->phase = phase;
+    c->deadline_us = allowance_us[phase] ? now_us() + allowance_us[phase] + slowest : 0;
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -173,7 +177,7 @@ static enum MHD_Result send_reply(exchange *e) {
     for (size_t i = 0; i < reply->n_headers; i++)
         MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
     e->phase = REPLY;
-    set_deadline(e->request.connection, s, REPLY_US, reply->body.size);
+    set_deadline(e->request.connection, s, REPLY, reply->body.size);
     enum MHD_Result queued = MHD_queue_response(e->request.connection, (unsigned)reply->status, response);
     MHD_destroy_response(response);
     return queued;
@@ -193,7 +197,7 @@ static enum MHD_Result begin(exchange *e, const char *method) {
     bool refuse_now = e->decided && (expect || size > s->limits.body + MAX_FORGOTTEN);
     if (refuse_now && size) e->reply.close = true;
     if (refuse_now) return send_reply(e);
-    set_deadline(e->request.connection, s, BODY_US, size ? (size_t)size : s->limits.body);
+    set_deadline(e->request.connection, s, BODY, size ? (size_t)size : s->limits.body);
     return MHD_YES;
 }
 
@@ -222,7 +226,7 @@ static void work(void *argument) {
 
 static enum MHD_Result hand_to_worker(exchange *e) {
     http_server *s = e->server;
-    set_deadline(e->request.connection, s, 0, 0);
+    set_deadline(e->request.connection, s, WORK, 0);
     e->request.body = (slice){e->body.data ? buffer_text(&e->body) : "", e->body.size};
     /* Only this thread adds to the queue, so there is still room when the request is submitted. */
     if (atomic_load(&s->queued) >= s->limits.queue) {
@@ -256,7 +260,7 @@ static void on_completed(void *self, struct MHD_Connection *connection, void **c
     if (!e) return;
     http_server *s = self;
     s->handler.end(s->handler.self, &e->request, &e->reply);
-    set_deadline(connection, s, HEADERS_US, 0);
+    set_deadline(connection, s, HEADERS, 0);
     if (e->reply.release) e->reply.release(e->reply.owner);
     s->bodies -= e->reserved;
     buffer_release(&e->body);
@@ -275,7 +279,7 @@ static void on_connection(void *self, struct MHD_Connection *connection, void **
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         open_connection *c = mem_zalloc(1, sizeof *c);
         c->fd = info ? info->connect_fd : -1;
-        c->deadline_us = now_us() + HEADERS_US;
+        c->deadline_us = now_us() + allowance_us[HEADERS];
         pthread_mutex_lock(&s->mutex);
         c->next = s->connections;
         if (c->next) c->next->previous = c;
@@ -295,11 +299,20 @@ static void on_connection(void *self, struct MHD_Connection *connection, void **
     free(c);
 }
 
+/* libmicrohttpd sometimes does not notice that a client left in the middle of a body, which then counts until it times
+ * out. */
+static bool has_left(const open_connection *c) {
+    struct pollfd peer = {.fd = c->fd, .events = POLLRDHUP};
+    int unread = 0;
+    if (c->phase != BODY || poll(&peer, 1, 0) != 1 || !(peer.revents & POLLRDHUP)) return false;
+    return ioctl(c->fd, FIONREAD, &unread) == 0 && unread == 0;
+}
+
 void http_sweep(http_server *s) {
     int64_t now = now_us();
     pthread_mutex_lock(&s->mutex);
     for (open_connection *c = s->connections; c; c = c->next)
-        if (c->deadline_us && c->deadline_us < now) shutdown(c->fd, SHUT_RDWR);
+        if ((c->deadline_us && c->deadline_us < now) || has_left(c)) shutdown(c->fd, SHUT_RDWR);
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -355,6 +368,7 @@ bool http_drain(http_server *s, int64_t limit_us) {
     while (atomic_load(&s->in_flight) && now_us() < end) {
         struct timespec pause = {.tv_nsec = 5000000};
         nanosleep(&pause, NULL);
+        http_sweep(s);
     }
     return atomic_load(&s->in_flight) == 0 || atomic_load(&s->working) == 0;
 }
