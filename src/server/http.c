@@ -69,14 +69,14 @@ static int64_t now_us(void) { return clock_monotonic(&os_clock_system); }
 static const int64_t allowance_us[] = {[HEADERS] = 60000000, [BODY] = 30000000, [WORK] = 0, [REPLY] = 60000000};
 
 /* The phase that begins, and the bytes that are to be sent or received in it. */
-static void set_deadline(struct MHD_Connection *connection, http_server *s, phase phase, size_t bytes) {
+static void set_deadline(struct MHD_Connection *connection, http_server *s, phase next, size_t bytes) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     open_connection *c = info ? info->socket_context : NULL;
     if (!c) return;
     int64_t slowest = (int64_t)(bytes / SLOWEST_BYTES_PER_S) * 1000000;
     pthread_mutex_lock(&s->mutex);
-    c->phase = phase;
-    c->deadline_us = allowance_us[phase] ? now_us() + allowance_us[phase] + slowest : 0;
+    c->phase = next;
+    c->deadline_us = allowance_us[next] ? now_us() + allowance_us[next] + slowest : 0;
     pthread_mutex_unlock(&s->mutex);
 }
 

@@ -8,6 +8,8 @@ import http.client
 import json
 import os
 import random
+import re
+import socket
 import struct
 import sys
 import threading
@@ -16,7 +18,7 @@ import urllib.parse
 import zlib
 
 from ordeal import (NOT_ANSWERED, SANITIZERS, Client, Folder, Server, check_error, cli_error, environment, forage, ndjson,
-                    run_tests, sanitized)
+                    run_tests, sanitized, wait_until)
 
 BOOKS = "/collections/books"
 NDJSON = "application/x-ndjson"
@@ -766,18 +768,20 @@ def test_same_ids_from_four():
 
 
 def test_clients_that_leave():
-    """Requests that are cut off in the middle, and answers that nobody reads."""
+    """Requests that are cut off in the middle, and answers that nobody reads: nothing of them stays behind."""
     with House() as house:
         body = ndjson(CATALOGUE).encode()
         head = f"POST {BOOKS}/documents HTTP/1.1\r\nHost: localhost\r\nContent-Type: {NDJSON}\r\nContent-Length: "
-        import socket
-        for size, sent in ((len(body), len(body) // 2), (10 ** 18, 100), (len(body), 0), (5, len(body)), (-1, 10)):
+        for size, sent in ((len(body), len(body) // 2), (10 ** 18, 100), (len(body), 0), (5, len(body)), (-1, 10), (64 * MIB, 0)):
             for _ in range(20):
                 with socket.create_connection(("127.0.0.1", house.server.port)) as s:
                     s.sendall(head.encode() + str(size).encode() + b"\r\n\r\n" + body[:sent])
         for _ in range(100):
             with socket.create_connection(("127.0.0.1", house.server.port)) as s:
                 s.sendall(f"GET {BOOKS}/documents?limit=100000 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        in_flight = re.compile(rb"^forage_http_in_flight (\d+)", re.M)
+        wait_until(lambda: in_flight.search(house.server.raw(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")).group(1) == b"1",
+                   "the requests of clients that left to end", seconds=20)
 
 
 # ---- The command
