@@ -44,7 +44,7 @@ deps:
 
 build: deps | build/
 	$(call configure,release,-Dbuildtype=release)
-	@ninja -C build/release -n | grep -q 'no work to do' || echo 'Building Forage, a minute at most …'
+	@ninja -C build/release -n | grep -q 'no work to do' || echo 'Building Forage, a minute or two …'
 	@ninja -C build/release >build/release.out 2>&1 || { cat build/release.out; exit 1; }
 
 demo: build

@@ -73,20 +73,28 @@ typedef struct event_list {
     size_t n, capacity, results_capacity;
 } event_list;
 
-static void add_event(event_list *list, const json_value *json) {
+/* Room for one more; its result. */
+static funnel_event_result *next_event(event_list *list) {
     list->events = mem_grow(list->events, &list->capacity, list->n + 1, sizeof *list->events);
     list->results = mem_grow(list->results, &list->results_capacity, list->n + 1, sizeof *list->results);
-    funnel_event_result *result = &list->results[list->n];
-    base_error why;
-    *result = (funnel_event_result){0};
     list->events[list->n] = (feedback_event){0};
-    result->status = feedback_event_read(json, &list->events[list->n++], &why);
-    result->malformed = result->status != FORAGE_OK;
-    if (!result->status) return;
-    size_t size = strnlen(why.message, sizeof result->message - 1);
-    while (size && size == sizeof result->message - 1 && ((unsigned char)why.message[size] & 0xC0) == 0x80) size--;
-    memcpy(result->message, why.message, size);
+    list->results[list->n] = (funnel_event_result){0};
+    return &list->results[list->n++];
+}
+
+static void refuse(funnel_event_result *result, const base_error *why) {
+    size_t size = strnlen(why->message, sizeof result->message - 1);
+    while (size && size == sizeof result->message - 1 && ((unsigned char)why->message[size] & 0xC0) == 0x80) size--;
+    memcpy(result->message, why->message, size);
     result->message[size] = '\0';
+    result->status = why->status;
+    result->malformed = true;
+}
+
+static void add_event(event_list *list, const json_value *json) {
+    funnel_event_result *result = next_event(list);
+    base_error why;
+    if (feedback_event_read(json, &list->events[list->n - 1], &why)) refuse(result, &why);
 }
 
 /* The text of a line is forgotten with the next one. */
@@ -95,10 +103,13 @@ static void keep_event(arena *a, feedback_event *e) {
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) *texts[i] = arena_slice(a, *texts[i]);
 }
 
+/* A line that is no JSON is refused by itself, unless none is. */
 static forage_status read_lines(api_call *c, slice body, event_list *list, base_error *error) {
     arena memory;
     arena_init(&memory, 0);
     forage_status status = FORAGE_OK;
+    base_error why;
+    size_t broken = 0;
     for (uint64_t line = 1; !status && body.size; line++) {
         const char *end = memchr(body.data, '\n', body.size);
         size_t size = end ? (size_t)(end - body.data) : body.size;
@@ -108,13 +119,21 @@ static forage_status read_lines(api_call *c, slice body, event_list *list, base_
         if (!text.size) continue;
         json_value *json;
         arena_reset(&memory);
-        status = list->n == MAX_EVENTS ? too_many_events(error) : json_read(&memory, text, &json, error);
-        if (status == FORAGE_E_JSON) error_prefix(error, "events, line %llu", (unsigned long long)line);
-        if (status) break;
-        add_event(list, json);
-        keep_event(&c->memory, &list->events[list->n - 1]);
+        if (list->n == MAX_EVENTS) {
+            status = too_many_events(error);
+            break;
+        }
+        if (json_read(&memory, text, &json, &why)) {
+            error_prefix(&why, "line %llu", (unsigned long long)line);
+            refuse(next_event(list), &why);
+            broken++;
+        } else {
+            add_event(list, json);
+            keep_event(&c->memory, &list->events[list->n - 1]);
+        }
     }
     arena_release(&memory);
+    if (!status && broken && broken == list->n) status = error_set(error, FORAGE_E_JSON, "events, %s", why.message);
     return status;
 }
 

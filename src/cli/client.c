@@ -13,6 +13,8 @@
 #define DEFAULT_FOLDER "forage-data"
 #define DEFAULT_TIMEOUT_S 600
 #define OVERLOADED_TRIES 8
+#define LOCKED_TRIES 20
+#define LOCKED_PAUSE_US 100000
 
 struct client {
     http_client *http; /* one of the two */
@@ -81,10 +83,14 @@ static int open_folder(const cli_arguments *a, const char *folder, client_purpos
         cli_error("there is no data folder %s; `forage import FILE` makes one, --data FOLDER names another", folder);
         return CLI_FAILED;
     }
-    forage_options options = {.no_sync = throw_away};
+    forage_options options = {.no_sync = throw_away, .read_only = purpose == CLIENT_LOOKS};
     forage *db = NULL;
     base_error error = {0};
     forage_status status = forage_open(folder, &options, &db, &error);
+    for (int tries = 0; status == FORAGE_E_LOCKED && purpose != CLIENT_READS && tries < LOCKED_TRIES; tries++) {
+        usleep(LOCKED_PAUSE_US);
+        status = forage_open(folder, &options, &db, &error);
+    }
     bool locked = status == FORAGE_E_LOCKED;
     if ((locked || status == FORAGE_E_READ_ONLY) && purpose == CLIENT_READS) {
         options.read_only = true;

@@ -8,9 +8,10 @@
 
 typedef struct client client;
 
-/* What the command does to the data folder. A reading command opens a folder that a server has locked for reading only,
- * with a note; only a creating one makes a folder that is not there. */
-typedef enum client_purpose { CLIENT_READS, CLIENT_WRITES, CLIENT_CREATES } client_purpose;
+/* What the command does to the data folder. A looking one never locks it; a reading one would rather write (a search logs),
+ * and opens a folder that a server has locked for reading only, with a note; the others wait a moment for a short command
+ * to let go of it; only a creating one makes a folder that is not there. */
+typedef enum client_purpose { CLIENT_LOOKS, CLIENT_READS, CLIENT_WRITES, CLIENT_CREATES } client_purpose;
 
 int client_open(const cli_arguments *a, client_purpose purpose, client **out);
 int client_open_folder(const cli_arguments *a, const char *folder, client **out); /* a throw-away folder */

@@ -112,7 +112,7 @@ static int run_stats(const cli_arguments *a) {
     arena memory;
     arena_init(&memory, 0);
     json_value *answer;
-    int status = ask(a, CLIENT_READS, "GET", "/stats", &memory, print_stats, &answer);
+    int status = ask(a, CLIENT_LOOKS, "GET", "/stats", &memory, print_stats, &answer);
     arena_release(&memory);
     return status;
 }

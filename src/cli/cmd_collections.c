@@ -120,7 +120,7 @@ static int run_verb(const cli_arguments *a, arena *memory) {
     static const char *const verbs[] = {"list", "create", "show", "drop", NULL};
     bool list = strcmp(verb, "list") == 0;
     if (list && a->n_words <= 1)
-        return ask(a, CLIENT_READS, "GET", "/collections", (slice){0}, memory, print_list);
+        return ask(a, CLIENT_LOOKS, "GET", "/collections", (slice){0}, memory, print_list);
     bool known = false;
     for (size_t i = 0; verbs[i]; i++) known |= strcmp(verb, verbs[i]) == 0;
     const char *near = known ? NULL : nearest_word(verb, verbs);
@@ -130,7 +130,7 @@ static int run_verb(const cli_arguments *a, arena *memory) {
     if (a->n_words != 2) return cli_usage_error(a->command, "which collection? forage collections %s NAME", verb);
     const char *name = a->words[1], *target = collection_target(memory, name, "");
     if (strcmp(verb, "create") == 0) return create(a, target, memory);
-    if (strcmp(verb, "show") == 0) return ask(a, CLIENT_READS, "GET", target, (slice){0}, memory, print_collection);
+    if (strcmp(verb, "show") == 0) return ask(a, CLIENT_LOOKS, "GET", target, (slice){0}, memory, print_collection);
     return drop(a, name, target, memory);
 }
 

@@ -126,7 +126,7 @@ static int open_place(eval_run *r) {
         if (status) return status;
         return import ? import_corpus(r) : make_temporary_collection(r, "{}");
     }
-    int status = client_open(a, CLIENT_READS, &r->client);
+    int status = client_open(a, CLIENT_LOOKS, &r->client);
     return status ? status : client_collection(r->client, a, &r->memory, NULL, &r->collection);
 }
 

@@ -42,7 +42,7 @@ static int write_pages(client *c, const char *collection, const char *what, FILE
         status = client_send(c, "GET", page_target(&memory, collection, what, after), NULL, (slice){0}, &reply);
         if (!status) status = client_check(c, &reply);
         if (!status && fwrite(reply.body.data, 1, reply.body.size, out) != reply.body.size) {
-            cli_error("writing: %s", strerror(errno));
+            if (errno != EPIPE) cli_error("writing: %s", strerror(errno)); /* `| head` has seen enough */
             status = CLI_FAILED;
         }
         if (!status) *count += count_lines(reply.body);
@@ -99,7 +99,7 @@ static int run(const cli_arguments *a) {
     uint64_t count = 0;
     bool quiet = arg_flag(a, "quiet") || !path;
     progress p = progress_start(strcmp(what, "log") == 0 ? "lines" : "documents", 0, quiet);
-    int status = client_open(a, CLIENT_READS, &c);
+    int status = client_open(a, CLIENT_LOOKS, &c);
     if (!status) status = client_collection(c, a, &memory, NULL, &collection);
     if (!status && path) status = export_to_file(c, collection, what, path, &p, &count);
     else if (!status) status = write_pages(c, collection, what, stdout, &p, &count);

@@ -125,7 +125,7 @@ const cli_command command_search = {
     "which result was good; the next search has learned from it.",
     options, CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
     "forage search hunger games\n"
-    "forage search --where type=book --where 'year>=2000' --facet genre dystopia\n"
+    "forage search --where type=film --where 'year>=2000' --facet genre love\n"
     "forage search --explain -n 3 the hobbit\n"
     "forage search --json --filter '{\"any\": [{\"year\": {\"lt\": 1900}}, {\"genre\": \"Drama\"}]}' love",
     run};

@@ -138,7 +138,7 @@ static void print_story(arena *memory, const json_value *hit) {
 static void print_hits(const json_value *answer, arena *memory, size_t first) {
     static const table_column columns[] = {
         {"#", true, false, STYLE_DIM},  {"title", false, true, STYLE_BOLD},   {"type", false, false, STYLE_CYAN},
-        {"id", false, true, STYLE_DIM}, {"score", true, false, STYLE_NONE}, {"found by", false, true, STYLE_GREEN}};
+        {"id", false, false, STYLE_DIM}, {"score", true, false, STYLE_NONE}, {"found by", false, true, STYLE_GREEN}};
     table *t = table_create(columns, sizeof columns / sizeof *columns);
     size_t rank = first;
     for (const json_value *hit = children(answer, "hits"); hit; hit = hit->next) add_row(t, rank++, hit);
@@ -211,8 +211,11 @@ const char *shell_word(arena *memory, slice text) {
 static void print_footer(const json_value *answer, arena *memory, const char *place) {
     const json_value *total = json_get(answer, "total"), *hits = json_get(answer, "hits");
     bool exact = slice_is(member_text(total, "relation"), "exact");
-    printf("\n%s%zu of %s%s · %.1f ms", paint(STYLE_DIM), hits ? hits->count : 0, exact ? "" : "at least ",
-           text_count(memory, (uint64_t)member_number(total, "value")), member_number(answer, "took_ms"));
+    size_t shown = hits ? hits->count : 0;
+    uint64_t matching = (uint64_t)member_number(total, "value");
+    bool more = (double)shown > member_number(total, "value"); /* some came by other ways than the words */
+    printf("\n%s%zu %s %s%s · %.1f ms", paint(STYLE_DIM), shown, more ? "shown, with the words:" : "of",
+           exact ? "" : "at least ", text_count(memory, matching), member_number(answer, "took_ms"));
     print_decision(answer, memory);
     printf("%s\n", paint(STYLE_NONE));
     slice query_id = member_text(answer, "query_id");

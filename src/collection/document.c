@@ -90,7 +90,8 @@ static forage_status check_id(const schema *s, const json_value *document, slice
     if (!value && slice_is(SLICE("id"), s->id)) value = json_get(document, "_id");
     if (!value || value->type == JSON_NULL) {
         p->field = slice_of(s->id);
-        return error_set(&p->error, FORAGE_E_DOCUMENT, "field \"%s\": the document has no id", s->id);
+        return error_set(&p->error, FORAGE_E_DOCUMENT, "field \"%s\": the document has no id; if another member holds it, "
+                         "name that one (the schema's \"id\", or --id on the command line)", s->id);
     }
     if (value->type != JSON_STRING && !(value->type == JSON_NUMBER && value->integral))
         return wrong(p, value, "an id (a string or a whole number)", value, a);

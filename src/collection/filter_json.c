@@ -30,6 +30,7 @@ static forage_status read_list(filter_reader *r, const json_value *json, sparse_
                          SLICE_ARG(json->key), json_type_name(json->type));
     sparse_filter *node = NULL;
     forage_status status = make(r, kind, &node);
+    if (status) return status;
     const sparse_filter **tail = &node->first;
     for (const json_value *item = json->first; !status && item; item = item->next) {
         sparse_filter *child = NULL;
@@ -111,6 +112,7 @@ static forage_status read_numbers(filter_reader *r, const schema_field *f, const
     if (json->type != JSON_ARRAY) return read_equal(r, f, json, out);
     sparse_filter *node = NULL;
     forage_status status = make(r, SPARSE_FILTER_OR, &node);
+    if (status) return status;
     const sparse_filter **tail = &node->first;
     for (const json_value *item = json->first; !status && item; item = item->next) {
         sparse_filter *child = NULL;
@@ -197,6 +199,7 @@ static forage_status read_object(filter_reader *r, const json_value *json, spars
                          json_type_name(json->type));
     sparse_filter *node = NULL;
     forage_status status = make(r, SPARSE_FILTER_AND, &node);
+    if (status) return status;
     const sparse_filter **tail = &node->first;
     for (const json_value *member = json->first; !status && member; member = member->next) {
         sparse_filter *child = NULL;

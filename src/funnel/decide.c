@@ -105,12 +105,16 @@ static uint32_t allowed_levels(const funnel_answer *a, uint32_t s) {
     return is_main(a, s) ? all & ~1u : all;
 }
 
-/* A page needs at least as many candidates as it shows, whatever was drawn. The level and its probability stay what they
+#define DEEPER 4 /* times as deep, for pages beyond the deepest level */
+
+/* A page needs at least as many candidates as it shows, whatever was drawn: the next level that has them, so that the pages
+ * of a search are cut from the same candidates but for a few steps. The level drawn and its probability stay what they
  * were. */
 static uint32_t depth_for(const funnel_answer *a, uint32_t s) {
-    uint32_t depth = funnel_depths[a->decision.level[s]];
-    uint32_t window = a->request->offset + a->request->limit;
-    return depth && is_main(a, s) && depth < window ? window : depth;
+    uint32_t level = a->decision.level[s], depth = funnel_depths[level], window = a->request->offset + a->request->limit;
+    if (!depth || !is_main(a, s)) return depth;
+    while (depth < window) depth = ++level < FUNNEL_LEVELS ? funnel_depths[level] : depth * DEEPER;
+    return depth < FUNNEL_MAX_WINDOW ? depth : FUNNEL_MAX_WINDOW;
 }
 
 forage_status funnel_decide(funnel_answer *a, base_error *error) {

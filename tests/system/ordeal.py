@@ -18,7 +18,7 @@ from forage_process import SOURCE, Folder, environment, forage, ndjson
 
 # A sanitized process ends with this status when it finds something, so that it is not taken for an ordinary failure.
 FOUND = 99
-SANITIZERS = {name: f"{os.environ.get(name, '')}:exitcode={FOUND}:abort_on_error=0".lstrip(":")
+SANITIZERS = {name: f"{os.environ.get(name, '')}:exitcode={FOUND}:halt_on_error=1:abort_on_error=0".lstrip(":")
               for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")}
 NOT_ANSWERED = (OSError, http.client.HTTPException, json.JSONDecodeError)
 
@@ -110,10 +110,11 @@ class Server(forage_process.Server):
         assert status == 0, f"the server ended with {status}: {self.log()[-3000:]}"
 
     def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
+        """Ends it, if it did not end before in peace."""
+        self.process.kill()
+        status = self.process.wait()
         self.process.stdout.close()
+        assert status in (0, -signal.SIGKILL), f"the server had ended with {status}: {self.log()[-3000:]}"
 
     def alive(self):
         assert self.process.poll() is None, f"the server ended with {self.process.returncode}: {self.log()[-3000:]}"

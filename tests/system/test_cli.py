@@ -362,10 +362,11 @@ def test_locked_folder():
     with Folder() as folder, Server(folder.data) as server:
         server.load()
         data = ["--data", folder.data]
-        for arguments in [["search", "--policy", "all", "hunger"], ["stats"], ["export"], ["collections"]]:
+        note = forage("search", "--policy", "all", "hunger", *data, expect=0)
+        assert "reads only" in note.err and note.out, note
+        for arguments in [["stats"], ["export"], ["collections"]]:
             done = forage(*arguments, *data, expect=0)
-            assert "reads only" in done.err and done.out, (arguments, done)
-        assert forage("export", *data, "--quiet", expect=0).err == ""
+            assert done.err == "" and done.out, (arguments, done)
         judgments, queries = folder.file("j", "q1 0 b3 1\n"), folder.file("q", "q1\thobbit\n")
         assert "mrr" in forage("eval", "--queries", queries, "--judgments", judgments, *data, expect=0).out
         books = folder.file("books.ndjson", ndjson(BOOKS))
@@ -415,7 +416,7 @@ def test_closed_output():
         assert os.system(f"{export} | head -1 >/dev/null") == 0
         with open(os.path.join(place.folder.path, "err"), encoding="utf-8") as file:
             text = file.read()
-        assert "forage: writing" in text and "Sanitizer" not in text, text
+        assert text == "", text  # whoever closes the pipe has seen enough
 
 
 # ---- On a terminal

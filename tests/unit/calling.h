@@ -36,10 +36,12 @@ static inline void caller_end(caller *c) {
     assert_ok(os_remove_tree(c->folder, NULL));
 }
 
-static inline answer call_bytes(forage *db, const char *method, const char *target, const char *type, const void *body, size_t size) {
+static inline answer call_bytes(forage *db, const char *method, const char *target, const char *type, const void *body,
+                                size_t size) {
     answer a = {0};
     json_value *json = NULL;
-    forage_request request = {.method = method, .target = target, .content_type = type, .body = body, .body_size = size};
+    forage_request request = {
+        .method = method, .target = target, .content_type = type, .body = body, .body_size = size};
     forage_call(db, &request, &a.response);
     arena_init(&a.memory, 0);
     if (json_read(&a.memory, (slice){a.response.body, a.response.body_size}, &json, NULL) == FORAGE_OK) a.json = json;
@@ -70,7 +72,8 @@ static inline void call_ok(forage *db, const char *method, const char *target, c
     answer_release(&a);
 }
 
-static inline void assert_fails(forage *db, const char *method, const char *target, const char *body, int status, const char *code) {
+static inline void assert_fails(forage *db, const char *method, const char *target, const char *body, int status,
+                                const char *code) {
     answer a = call(db, method, target, body);
     if (a.status != status || strcmp(text_at(a.json, "error.code"), code) != 0)
         fail_msg("%s %s: %d %s", method, target, a.status, a.response.body);

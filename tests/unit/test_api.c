@@ -21,12 +21,14 @@ static int tear_down(void **state) {
 #define FAILS(method, target, body, status, code) assert_fails(c.db, method, target, body, status, code)
 #define OK(method, target, body) call_ok(c.db, method, target, body)
 
-static const char *const books = "{\"id\":\"b1\",\"type\":\"book\",\"title\":\"The Hunger Games\",\"year\":2008,\"genre\":[\"Drama\"]}\n"
-                                 "{\"id\":\"b2\",\"type\":\"book\",\"title\":\"Catching Fire\",\"year\":2009}\n"
-                                 "{\"id\":\"b3\",\"type\":\"book\",\"title\":\"Goblet of Fire\",\"year\":2000}\n";
+static const char *const books =
+    "{\"id\":\"b1\",\"type\":\"book\",\"title\":\"The Hunger Games\",\"year\":2008,\"genre\":[\"Drama\"]}\n"
+    "{\"id\":\"b2\",\"type\":\"book\",\"title\":\"Catching Fire\",\"year\":2009}\n"
+    "{\"id\":\"b3\",\"type\":\"book\",\"title\":\"Goblet of Fire\",\"year\":2000}\n";
 
 static void add_books(void) {
-    OK("PUT", "/collections/books", "{\"fields\":{\"title\":{\"type\":\"text\"},\"year\":{\"type\":\"number\"},\"genre\":{\"type\":\"keyword\"}}}");
+    OK("PUT", "/collections/books",
+       "{\"fields\":{\"title\":{\"type\":\"text\"},\"year\":{\"type\":\"number\"},\"genre\":{\"type\":\"keyword\"}}}");
     OK("POST", "/collections/books/documents", books);
 }
 
@@ -36,8 +38,10 @@ static const char *const bodies[][2] = {
     {"PUT /collections/{collection}", "{}"},
     {"POST /collections/{collection}/documents", "{\"id\":\"b1\",\"title\":\"x\"}"},
     {"POST /collections/{collection}/search", "{\"query\":\"fire\"}"},
-    {"POST /collections/{collection}/events", "[{\"query_id\":\"q\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{\"object_id\":\"b2\"}}}]"},
-    {"POST /collections/{collection}/evaluate", "{\"queries\":[{\"id\":1,\"query\":\"fire\"}],\"judgments\":[{\"query\":1,\"document\":\"b2\"}]}"},
+    {"POST /collections/{collection}/events",
+     "[{\"query_id\":\"q\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{\"object_id\":\"b2\"}}}]"},
+    {"POST /collections/{collection}/evaluate",
+     "{\"queries\":[{\"id\":1,\"query\":\"fire\"}],\"judgments\":[{\"query\":1,\"document\":\"b2\"}]}"},
 };
 
 /* "GET /collections/{collection}/documents/{id}" with names filled in. */
@@ -63,7 +67,8 @@ static void every_route_answers(void **state) {
         char method[16], target[200];
         const char *body = NULL;
         add_books(); /* some routes remove them */
-        OK("POST", "/collections/books/search", "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"all\",\"timeout_ms\":60000}");
+        OK("POST", "/collections/books/search",
+           "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"all\",\"timeout_ms\":60000}");
         for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
             if (strcmp(bodies[i][0], *route) == 0) body = bodies[i][1];
         fill_route(*route, method, target);
@@ -134,7 +139,16 @@ static void what_is_not_there_is_told_apart(void **state) {
 
 static void names_of_collections_are_plain(void **state) {
     (void)state;
-    static const char *const bad[] = {"-a", "_a", "A", "a.b", "..", "%2e%2e", "a%2Fb", "a%00b", "\xC3\xA4", "a%20b",
+    static const char *const bad[] = {"-a",
+                                      "_a",
+                                      "A",
+                                      "a.b",
+                                      "..",
+                                      "%2e%2e",
+                                      "a%2Fb",
+                                      "a%00b",
+                                      "\xC3\xA4",
+                                      "a%20b",
                                       "a2345678901234567890123456789012345678901234567890123456789012345"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char target[200];
@@ -154,8 +168,10 @@ static void names_of_collections_are_plain(void **state) {
 
 static void a_collection_is_created_once_and_then_extended(void **state) {
     (void)state;
-    assert_int_equal(call_status(c.db, "PUT", "/collections/books", "{\"fields\":{\"title\":{\"type\":\"text\"}}}"), 201);
-    assert_int_equal(call_status(c.db, "PUT", "/collections/books", "{\"fields\":{\"year\":{\"type\":\"number\"}}}"), 200);
+    assert_int_equal(call_status(c.db, "PUT", "/collections/books", "{\"fields\":{\"title\":{\"type\":\"text\"}}}"),
+                     201);
+    assert_int_equal(call_status(c.db, "PUT", "/collections/books", "{\"fields\":{\"year\":{\"type\":\"number\"}}}"),
+                     200);
     answer a = CALL("GET", "/collections/books", NULL);
     assert_string_equal(text_at(a.json, "name"), "books");
     assert_string_equal(text_at(a.json, "schema.fields.title.type"), "text");
@@ -186,7 +202,8 @@ static void documents_come_in_by_type_or_name_of_format(void **state) {
         {"", "text/tab-separated-values", "id\ttitle\n1\tfox\n2\then\n"},
         {"", "application/x-ndjson", "{\"id\":1}\n{\"id\":2}\n"},
         {"", "application/json", "[{\"id\":1},{\"id\":2}]"},
-        {"", "application/x-www-form-urlencoded", "[{\"id\":1},{\"id\":2}]"}, /* what curl says when nobody says anything */
+        {"", "application/x-www-form-urlencoded",
+         "[{\"id\":1},{\"id\":2}]"}, /* what curl says when nobody says anything */
         {"", NULL, "{\"id\":1}\n{\"id\":2}\n"},
         {"?format=tsv", "application/json", "id\ttitle\n1\tfox\n2\then\n"},
         {"?format=json", NULL, "{\"id\":1} {\"id\":2}"},
@@ -215,10 +232,12 @@ static void refused_documents_are_reported_by_line(void **state) {
     assert_float_equal(number_at(a.json, "errors.0.line"), 17, 0);
     assert_string_equal(text_at(a.json, "errors.0.id"), "b17");
     assert_string_equal(text_at(a.json, "errors.0.field"), "year");
-    assert_string_equal(text_at(a.json, "errors.0.message"), "line 17, field \"year\": expected a number, got \"nineteen\"");
+    assert_string_equal(text_at(a.json, "errors.0.message"),
+                        "line 17, field \"year\": expected a number, got \"nineteen\"");
     answer_release(&a);
     a = CALL("POST", "/collections/books/documents?first_line=1001", buffer_text(&body));
-    assert_string_equal(text_at(a.json, "errors.0.message"), "line 1017, field \"year\": expected a number, got \"nineteen\"");
+    assert_string_equal(text_at(a.json, "errors.0.message"),
+                        "line 1017, field \"year\": expected a number, got \"nineteen\"");
     answer_release(&a);
     a = CALL("GET", "/collections/books", NULL);
     assert_float_equal(number_at(a.json, "documents"), 19, 0);
@@ -229,9 +248,11 @@ static void refused_documents_are_reported_by_line(void **state) {
 
 static void ids_are_decoded_from_the_path(void **state) {
     (void)state;
-    OK("POST", "/collections/books/documents", "[{\"id\":\"a/b\"},{\"id\":\"a b+c\"},{\"id\":\"\xC3\xBC\"},{\"id\":\"50%\"},{\"id\":\"%2F\"},{\"id\":7}]");
-    static const char *const ways[][2] = {{"a%2Fb", "a/b"}, {"a%2fb", "a/b"}, {"a%20b+c", "a b+c"}, {"%C3%BC", "\xC3\xBC"},
-                                          {"\xC3\xBC", "\xC3\xBC"}, {"50%", "50%"}, {"50%25", "50%"}, {"%252F", "%2F"}, {"7", "7"}};
+    OK("POST", "/collections/books/documents",
+       "[{\"id\":\"a/b\"},{\"id\":\"a b+c\"},{\"id\":\"\xC3\xBC\"},{\"id\":\"50%\"},{\"id\":\"%2F\"},{\"id\":7}]");
+    static const char *const ways[][2] = {{"a%2Fb", "a/b"},       {"a%2fb", "a/b"},         {"a%20b+c", "a b+c"},
+                                          {"%C3%BC", "\xC3\xBC"}, {"\xC3\xBC", "\xC3\xBC"}, {"50%", "50%"},
+                                          {"50%25", "50%"},       {"%252F", "%2F"},         {"7", "7"}};
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         char target[100];
         snprintf(target, sizeof target, "/collections/books/documents/%s?pretty", ways[i][0]);
@@ -259,7 +280,8 @@ static void pages_hold_everything_once_in_order(void **state) {
         char after[256] = "", target[400];
         int pages = 0, last = -1, n = 0;
         do {
-            snprintf(target, sizeof target, "/collections/books/documents?limit=%d%s%s", limits[i], after[0] ? "&after=" : "", after);
+            snprintf(target, sizeof target, "/collections/books/documents?limit=%d%s%s", limits[i],
+                     after[0] ? "&after=" : "", after);
             answer a = CALL("GET", target, NULL);
             assert_string_equal(a.response.content_type, "application/x-ndjson");
             for (const char *line = a.response.body; *line; line = strchr(line, '\n') + 1) {
@@ -289,8 +311,10 @@ static void pages_hold_everything_once_in_order(void **state) {
 static void the_log_is_a_list_of_what_happened(void **state) {
     (void)state;
     add_books();
-    OK("POST", "/collections/books/search", "{\"query\":\"fire\",\"query_id\":\"q1\",\"policy\":\"all\",\"timeout_ms\":60000,\"user\":\"u\"}");
-    OK("POST", "/collections/books/events", "{\"query_id\":\"q1\",\"action_name\":\"like\",\"event_attributes\":{\"object\":{\"object_id\":\"b2\"}}}");
+    OK("POST", "/collections/books/search",
+       "{\"query\":\"fire\",\"query_id\":\"q1\",\"policy\":\"all\",\"timeout_ms\":60000,\"user\":\"u\"}");
+    OK("POST", "/collections/books/events",
+       "{\"query_id\":\"q1\",\"action_name\":\"like\",\"event_attributes\":{\"object\":{\"object_id\":\"b2\"}}}");
     answer a = CALL("GET", "/collections/books/log?limit=1", NULL);
     assert_string_equal(text_at(a.json, "kind"), "impression");
     assert_string_equal(text_at(a.json, "query_id"), "q1");
@@ -315,8 +339,10 @@ static void the_log_is_a_list_of_what_happened(void **state) {
 static void a_search_may_be_an_address(void **state) {
     (void)state;
     add_books();
-    answer a = CALL("GET", "/collections/books/search?q=goblet+of%20fire&limit=1&policy=all&facets=genre&explain=true"
-                           "&filter=%7B%22year%22%3A%7B%22lt%22%3A2005%7D%7D&seed=3&timeout_ms=60000", NULL);
+    answer a = CALL("GET",
+                    "/collections/books/search?q=goblet+of%20fire&limit=1&policy=all&facets=genre&explain=true"
+                    "&filter=%7B%22year%22%3A%7B%22lt%22%3A2005%7D%7D&seed=3&timeout_ms=60000",
+                    NULL);
     assert_int_equal(a.status, 200);
     assert_string_equal(text_at(a.json, "query"), "goblet of fire");
     assert_string_equal(text_at(a.json, "hits.0.id"), "b3");
@@ -340,12 +366,14 @@ static void a_search_may_be_an_address(void **state) {
     FAILS("POST", "/collections/books/search", "{\"query\":\"\xC3\x28\"}", 400, "invalid_json");
 }
 
-#define EVENT(query, action, document) "{\"query_id\":\"" query "\",\"action_name\":\"" action "\",\"event_attributes\":{\"object\":{\"object_id\":\"" document "\"}}}"
+#define EVENT(query, action, document)                                                                                 \
+    "{\"query_id\":\"" query "\",\"action_name\":\"" action                                                            \
+    "\",\"event_attributes\":{\"object\":{\"object_id\":\"" document "\"}}}"
 
 static void assert_events(const char *body, int status, int accepted, int duplicates, size_t rejected) {
     answer a = CALL("POST", "/collections/books/events", body);
-    if (a.status != status || number_at(a.json, "accepted") != accepted || number_at(a.json, "duplicates") != duplicates ||
-        count_at(a.json, "rejected") != rejected)
+    if (a.status != status || number_at(a.json, "accepted") != accepted ||
+        number_at(a.json, "duplicates") != duplicates || count_at(a.json, "rejected") != rejected)
         fail_msg("%s: %d %s", body, a.status, a.response.body);
     answer_release(&a);
 }
@@ -353,17 +381,25 @@ static void assert_events(const char *body, int status, int accepted, int duplic
 static void events_come_alone_in_arrays_or_as_lines(void **state) {
     (void)state;
     add_books();
-    OK("POST", "/collections/books/search", "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"all\",\"timeout_ms\":60000}");
+    OK("POST", "/collections/books/search",
+       "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"all\",\"timeout_ms\":60000}");
     assert_events(EVENT("q", "click", "b2"), 200, 1, 0, 0);
     assert_events("[" EVENT("q", "click", "b2") "," EVENT("q", "like", "b3") "]", 200, 2, 0, 0);
     assert_events(EVENT("q", "click", "b2") "\n\r\n" EVENT("q", "click", "b3") "\r\n", 200, 2, 0, 0);
-    assert_events("[{\"event_id\":\"e1\"," "\"query_id\":\"q\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{\"object_id\":\"b2\"}}}]", 200, 1, 0, 0);
-    assert_events("[{\"event_id\":\"e1\"," "\"query_id\":\"q\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{\"object_id\":\"b2\"}}}]", 200, 0, 1, 0);
+    assert_events(
+        "[{\"event_id\":\"e1\","
+        "\"query_id\":\"q\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{\"object_id\":\"b2\"}}}]",
+        200, 1, 0, 0);
+    assert_events(
+        "[{\"event_id\":\"e1\","
+        "\"query_id\":\"q\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{\"object_id\":\"b2\"}}}]",
+        200, 0, 1, 0);
     assert_events("[" EVENT("q", "click", "b2") "," EVENT("x", "click", "b2") ",7]", 200, 1, 0, 2);
     assert_events(EVENT("x", "click", "b2"), 404, 0, 0, 1);
     assert_events(EVENT("q", "sneeze", "b2"), 400, 0, 0, 1);
     assert_events(EVENT("q", "click", "b1"), 400, 0, 0, 1); /* not shown */
-    answer a = CALL("POST", "/collections/books/events", "[" EVENT("q", "click", "b2") "," EVENT("x", "click", "b2") ",{}]");
+    answer a = CALL("POST", "/collections/books/events",
+                    "[" EVENT("q", "click", "b2") "," EVENT("x", "click", "b2") ",{}]");
     assert_float_equal(number_at(a.json, "rejected.0.index"), 1, 0);
     assert_string_equal(text_at(a.json, "rejected.0.code"), "query_not_found");
     assert_string_equal(text_at(a.json, "rejected.1.code"), "invalid_event");
@@ -379,9 +415,11 @@ static void events_come_alone_in_arrays_or_as_lines(void **state) {
 static void evaluation_measures_a_run_or_the_engine(void **state) {
     (void)state;
     add_books();
-    answer a = CALL("POST", "/collections/books/evaluate",
-                    "{\"run\":[{\"query\":\"q\",\"document\":\"x\",\"score\":2},{\"query\":\"q\",\"document\":\"y\",\"score\":1}],"
-                    "\"judgments\":[{\"query\":\"q\",\"document\":\"y\",\"grade\":2}],\"metrics\":[\"ndcg@10\",\"recall@1\",\"mrr\"],\"per_query\":true}");
+    answer a = CALL(
+        "POST", "/collections/books/evaluate",
+        "{\"run\":[{\"query\":\"q\",\"document\":\"x\",\"score\":2},{\"query\":\"q\",\"document\":\"y\",\"score\":1}],"
+        "\"judgments\":[{\"query\":\"q\",\"document\":\"y\",\"grade\":2}],\"metrics\":[\"ndcg@10\",\"recall@1\","
+        "\"mrr\"],\"per_query\":true}");
     assert_int_equal(a.status, 200);
     assert_string_equal(text_at(a.json, "metrics.0.name"), "ndcg@10");
     assert_float_equal(number_at(a.json, "metrics.0.mean"), 0.63093, 1e-5);
@@ -389,8 +427,9 @@ static void evaluation_measures_a_run_or_the_engine(void **state) {
     assert_float_equal(number_at(a.json, "metrics.1.mean"), 0, 0);
     assert_float_equal(number_at(a.json, "metrics.2.mean"), 0.5, 0);
     answer_release(&a);
-    a = CALL("POST", "/collections/books/evaluate", "{\"queries\":[{\"id\":\"q1\",\"query\":\"hunger\"},{\"id\":\"q2\",\"query\":\"unjudged\"}],"
-                                                    "\"judgments\":[{\"query\":\"q1\",\"document\":\"b1\"}]}");
+    a = CALL("POST", "/collections/books/evaluate",
+             "{\"queries\":[{\"id\":\"q1\",\"query\":\"hunger\"},{\"id\":\"q2\",\"query\":\"unjudged\"}],"
+             "\"judgments\":[{\"query\":\"q1\",\"document\":\"b1\"}]}");
     assert_float_equal(number_at(a.json, "queries"), 1, 0);
     assert_float_equal(number_at(named(at(a.json, "metrics"), "name", "ndcg@10"), "mean"), 1, 0);
     assert_int_equal(count_at(a.json, "metrics"), 4);
@@ -399,11 +438,15 @@ static void evaluation_measures_a_run_or_the_engine(void **state) {
     assert_float_equal(number_at(a.json, "impressions"), 0, 0);
     answer_release(&a);
     FAILS("POST", "/collections/books/evaluate", "{}", 400, "invalid_request");
-    FAILS("POST", "/collections/books/evaluate", "{\"run\":[],\"judgments\":[],\"metrics\":[\"beauty@3\"]}", 400, "invalid_request");
-    FAILS("POST", "/collections/books/evaluate", "{\"run\":[{\"query\":\"q\"}],\"judgments\":[]}", 400, "invalid_request");
-    FAILS("POST", "/collections/books/evaluate", "{\"queries\":[{\"id\":1,\"query\":\"x\"}],\"judgments\":[7]}", 400, "invalid_request");
+    FAILS("POST", "/collections/books/evaluate", "{\"run\":[],\"judgments\":[],\"metrics\":[\"beauty@3\"]}", 400,
+          "invalid_request");
+    FAILS("POST", "/collections/books/evaluate", "{\"run\":[{\"query\":\"q\"}],\"judgments\":[]}", 400,
+          "invalid_request");
+    FAILS("POST", "/collections/books/evaluate", "{\"queries\":[{\"id\":1,\"query\":\"x\"}],\"judgments\":[7]}", 400,
+          "invalid_request");
     FAILS("POST", "/collections/books/evaluate",
-          "{\"queries\":[{\"id\":1,\"query\":\"x\"}],\"judgments\":[{\"query\":1,\"document\":2}],\"policy\":\"best\"}", 400, "invalid_request");
+          "{\"queries\":[{\"id\":1,\"query\":\"x\"}],\"judgments\":[{\"query\":1,\"document\":2}],\"policy\":\"best\"}",
+          400, "invalid_request");
 }
 
 /* ---- Upkeep ---- */
@@ -436,7 +479,8 @@ static void check_reports_what_is_wrong(void **state) {
 static void stats_and_metrics_count(void **state) {
     (void)state;
     add_books();
-    OK("POST", "/collections/books/search", "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"all\",\"timeout_ms\":60000}");
+    OK("POST", "/collections/books/search",
+       "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"all\",\"timeout_ms\":60000}");
     OK("POST", "/collections/books/events", EVENT("q", "click", "b2"));
     OK("POST", "/collections/books/optimize", NULL);
     answer a = CALL("GET", "/collections/books/stats", NULL);

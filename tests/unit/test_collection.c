@@ -1,4 +1,5 @@
-/* Documents: in by every format, replaced, removed, refused with a reason, found again after reopening and after damage. */
+/* Documents: in by every format, replaced, removed, refused with a reason, found again after reopening and after
+ * damage. */
 #include "world.h"
 
 #include <locale.h>
@@ -48,7 +49,8 @@ static const char *stored(const char *id) {
 static void a_newer_document_replaces_the_older(void **state) {
     (void)state;
     world_schema(w, plain_schema);
-    world_import(w, "{\"id\":\"a\",\"title\":\"red fox\",\"genre\":\"Drama\",\"year\":1990}\n{\"id\":\"b\",\"title\":\"grey wolf\"}\n");
+    world_import(w, "{\"id\":\"a\",\"title\":\"red "
+                    "fox\",\"genre\":\"Drama\",\"year\":1990}\n{\"id\":\"b\",\"title\":\"grey wolf\"}\n");
     assert_string_equal(found("fox"), "a");
     world_import(w, "{\"id\":\"a\",\"title\":\"blue whale\"}\n");
     assert_string_equal(found("fox"), "");
@@ -78,7 +80,8 @@ static void a_removed_document_is_gone_until_it_comes_again(void **state) {
 static void of_one_id_in_one_import_the_last_wins(void **state) {
     (void)state;
     assert_int_equal(world_import(w, "{\"id\":\"a\",\"title\":\"first\"}\n{\"id\":\"b\",\"title\":\"between\"}\n"
-                                     "{\"id\":\"a\",\"title\":\"second\"}\n{\"id\":\"a\",\"title\":\"third\"}\n"), 4);
+                                     "{\"id\":\"a\",\"title\":\"second\"}\n{\"id\":\"a\",\"title\":\"third\"}\n"),
+                     4);
     assert_string_equal(found("first"), "");
     assert_string_equal(found("second"), "");
     assert_string_equal(found("third"), "a");
@@ -88,7 +91,8 @@ static void of_one_id_in_one_import_the_last_wins(void **state) {
 
 static void reopening_gives_the_same(void **state) {
     (void)state;
-    world_import(w, "{\"id\":\"a\",\"title\":\"red fox\",\"year\":1,\"tags\":[\"x\",\"y\"]}\n{\"id\":\"b\",\"title\":\"red wolf\",\"year\":2}\n");
+    world_import(w, "{\"id\":\"a\",\"title\":\"red "
+                    "fox\",\"year\":1,\"tags\":[\"x\",\"y\"]}\n{\"id\":\"b\",\"title\":\"red wolf\",\"year\":2}\n");
     world_import(w, "{\"id\":\"a\",\"title\":\"red kite\",\"year\":3}\n");
     assert_ok(collection_delete(w->collection, SLICE("b"), NULL));
     world_import(w, "{\"id\":\"c\",\"title\":\"red hen\",\"year\":4}\n");
@@ -113,14 +117,25 @@ static void ids_are_what_they_say(void **state) {
     char longest[501], line[1200];
     memset(longest, 'x', 500);
     longest[500] = '\0';
-    const char *const good[] = {"a", "0", "a/b?c=d&e", "two words", "quote\\\"s", "Ünïcödé", "e\xCC\x81", "\xD7\xA9\xD7\x9C", "\xF0\x9F\xA6\x8A",
-                                "\xE2\x80\xAE" "rtl", longest};
+    const char *const good[] = {"a",
+                                "0",
+                                "a/b?c=d&e",
+                                "two words",
+                                "quote\\\"s",
+                                "Ünïcödé",
+                                "e\xCC\x81",
+                                "\xD7\xA9\xD7\x9C",
+                                "\xF0\x9F\xA6\x8A",
+                                "\xE2\x80\xAE"
+                                "rtl",
+                                longest};
     size_t n = sizeof good / sizeof good[0];
     for (size_t i = 0; i < n; i++) {
         snprintf(line, sizeof line, "{\"id\":\"%s\",\"title\":\"same word\"}", good[i]);
         assert_int_equal(world_import(w, line), 1);
     }
-    world_import(w, "{\"id\":-5,\"title\":\"same\"}\n{\"id\":9007199254740993,\"title\":\"same\"}\n{\"_id\":\"under\",\"title\":\"same\"}\n");
+    world_import(w, "{\"id\":-5,\"title\":\"same\"}\n{\"id\":9007199254740993,\"title\":\"same\"}\n{\"_id\":\"under\","
+                    "\"title\":\"same\"}\n");
     assert_int_equal(world_total(w, "same"), n + 3);
     assert_string_not_equal(stored("9007199254740993"), "(none)");
     assert_string_not_equal(stored("under"), "(none)");
@@ -153,8 +168,10 @@ static void documents_without_a_good_id_are_refused(void **state) {
     char too_long[600];
     snprintf(too_long, sizeof too_long, "{\"id\":\"%0501d\"}", 7);
     const refusal rows[] = {
-        {"{\"title\":\"x\"}", "line 1, field \"id\": the document has no id"},
-        {"{\"id\":null}", "line 1, field \"id\": the document has no id"},
+        {"{\"title\":\"x\"}", "line 1, field \"id\": the document has no id; if another member holds it, name that one (the "
+                               "schema's \"id\", or --id on the command line)"},
+        {"{\"id\":null}", "line 1, field \"id\": the document has no id; if another member holds it, name that one (the schema's "
+                       "\"id\", or --id on the command line)"},
         {"{\"id\":\"\"}", "line 1, field \"id\": an id has 1 to 500 bytes, this one has 0"},
         {too_long, "line 1, field \"id\": an id has 1 to 500 bytes, this one has 501"},
         {"{\"id\":\"a\\nb\"}", "line 1, field \"id\": an id has no control characters"},
@@ -180,11 +197,13 @@ static void values_that_do_not_fit_are_refused(void **state) {
         {"{\"id\":1,\"year\":\"0x10\"}", "line 1, field \"year\": expected a number, got \"0x10\""},
         {"{\"id\":1,\"year\":\" 7\"}", "line 1, field \"year\": expected a number, got \" 7\""},
         {"{\"id\":1,\"year\":\"\"}", "line 1, field \"year\": expected a number, got \"\""},
-        {"{\"id\":1,\"released\":\"June\"}", "line 1, field \"released\": expected a date such as \"2008-06-12\", got \"June\""},
+        {"{\"id\":1,\"released\":\"June\"}",
+         "line 1, field \"released\": expected a date such as \"2008-06-12\", got \"June\""},
         {"{\"id\":1,\"released\":\"2009-02-29\"}",
          "line 1, field \"released\": expected a date such as \"2008-06-12\", got \"2009-02-29\""},
         {"{\"id\":1,\"title\":{}}", "line 1, field \"title\": expected text or an array of texts, got an object"},
-        {"{\"id\":1,\"genre\":[[]]}", "line 1, field \"genre\": expected a string or an array of strings, got an array"},
+        {"{\"id\":1,\"genre\":[[]]}",
+         "line 1, field \"genre\": expected a string or an array of strings, got an array"},
         {"{\"id\":1,\"author\":{\"id\":2}}",
          "line 1, field \"author\": expected a document's id or an array of ids, got an object"},
         {"{\"id\":1,\"v\":7}", "line 1, field \"v\": expected an array of 2 numbers, got 7"},
@@ -200,7 +219,9 @@ static void a_number_string_with_more_behind_it_is_no_number(void **state) {
     (void)state;
     import_report report;
     world_schema(w, plain_schema);
-    world_import_report(w, SLICE("{\"id\":1,\"year\":\"12\\u0000ab\"}\n{\"id\":2,\"year\":\"\\t12\"}\n{\"id\":3,\"year\":\"12\"}"), &report);
+    world_import_report(
+        w, SLICE("{\"id\":1,\"year\":\"12\\u0000ab\"}\n{\"id\":2,\"year\":\"\\t12\"}\n{\"id\":3,\"year\":\"12\"}"),
+        &report);
     assert_int_equal(report.failed, 2);
     assert_int_equal(report.indexed, 1);
     arena_release(&report.memory);
@@ -210,7 +231,8 @@ static void numbers_do_not_depend_on_the_locale(void **state) {
     (void)state;
     static const char *const with_comma[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "de_DE", "fr_FR"};
     bool set = false;
-    for (size_t i = 0; i < sizeof with_comma / sizeof with_comma[0] && !set; i++) set = setlocale(LC_ALL, with_comma[i]) != NULL;
+    for (size_t i = 0; i < sizeof with_comma / sizeof with_comma[0] && !set; i++)
+        set = setlocale(LC_ALL, with_comma[i]) != NULL;
     if (!set) {
         printf("SKIPPED: no locale with a decimal comma is installed\n");
         skip();
@@ -235,8 +257,10 @@ static void what_the_schema_does_not_name_is_kept(void **state) {
 static void each_text_is_stemmed_by_its_own_language(void **state) {
     (void)state;
     world_schema(w, "{\"fields\":{\"title\":{\"type\":\"text\",\"language\":\"detect\"}}}");
-    world_import(w, "{\"id\":\"de\",\"title\":\"Die schönsten Häuser und Gärten in den Städten des Landes waren gestern geöffnet\"}\n"
-                    "{\"id\":\"en\",\"title\":\"The most beautiful houses and gardens in the cities of the country were open yesterday\"}\n");
+    world_import(w, "{\"id\":\"de\",\"title\":\"Die schönsten Häuser und Gärten in den Städten des Landes waren "
+                    "gestern geöffnet\"}\n"
+                    "{\"id\":\"en\",\"title\":\"The most beautiful houses and gardens in the cities of the country "
+                    "were open yesterday\"}\n");
     assert_string_equal(found("welche Häuser und welcher Garten"), "de");
     assert_string_equal(found("which house and which garden"), "en");
 }
@@ -251,7 +275,8 @@ static void the_last_of_sixty_four_fields_works(void **state) {
     buffer_clear(&json);
     for (int d = 0; d < 50; d++) {
         buffer_printf(&json, "{\"id\":%d,\"type\":\"t\",\"popularity\":%d", d, d);
-        for (int i = 0; i < 62; i++) buffer_printf(&json, i % 2 ? ",\"f%d\":\"word%dx%d\"" : ",\"f%d\":1%d%02d", i, i, d);
+        for (int i = 0; i < 62; i++)
+            buffer_printf(&json, i % 2 ? ",\"f%d\":\"word%dx%d\"" : ",\"f%d\":1%d%02d", i, i, d);
         buffer_puts(&json, "}\n");
     }
     assert_int_equal(world_import(w, buffer_text(&json)), 50);
@@ -298,7 +323,8 @@ static void assert_all_but_one(slice bytes, uint64_t line) {
     assert_int_equal(report.failed, 1);
     assert_int_equal(report.n_problems, 1);
     assert_int_equal(report.problems[0].line, line);
-    snprintf(message, sizeof message, "line %llu, field \"year\": expected a number, got \"nineteen\"", (unsigned long long)line);
+    snprintf(message, sizeof message, "line %llu, field \"year\": expected a number, got \"nineteen\"",
+             (unsigned long long)line);
     assert_string_equal(report.problems[0].message.data, message);
     assert_string_equal(report.problems[0].field.data, "year");
     assert_string_equal(report.problems[0].id.data, "d15");
@@ -320,7 +346,8 @@ static void every_format_tells_the_line_and_takes_the_rest(void **state) {
         snprintf(year, sizeof year, i == 15 ? "nineteen" : "%d", 1900 + i);
         const char *quote = i == 15 ? "\"" : "";
         buffer_printf(&lines, "{\"id\":\"d%d\",\"title\":\"red fox\",\"year\":%s%s%s}\n", i, quote, year, quote);
-        buffer_printf(&array, "%s\n{\"id\":\"d%d\",\"title\":\"red fox\",\"year\":%s%s%s}", i ? "," : "", i, quote, year, quote);
+        buffer_printf(&array, "%s\n{\"id\":\"d%d\",\"title\":\"red fox\",\"year\":%s%s%s}", i ? "," : "", i, quote,
+                      year, quote);
         buffer_printf(&csv, "d%d,\"red, \"\"old\"\" fox\",%s\n", i, year);
         buffer_printf(&tsv, "d%d\tred fox\t%s\n", i, year);
     }
@@ -343,7 +370,10 @@ static void every_format_tells_the_line_and_takes_the_rest(void **state) {
 static void broken_lines_are_counted_and_passed_over(void **state) {
     (void)state;
     import_report report;
-    world_import_report(w, SLICE("{\"id\":1,\"title\":\"fox\"}\n{\"id\":2,\"title\":}\n\n{\"id\":3,\"id\":4}\n{\"id\":5,\"title\":\"fox\"}\n"), &report);
+    world_import_report(w,
+                        SLICE("{\"id\":1,\"title\":\"fox\"}\n{\"id\":2,\"title\":}\n\n{\"id\":3,\"id\":4}\n{\"id\":5,"
+                              "\"title\":\"fox\"}\n"),
+                        &report);
     assert_int_equal(report.received, 4);
     assert_int_equal(report.indexed, 2);
     assert_int_equal(report.failed, 2);
@@ -354,7 +384,8 @@ static void broken_lines_are_counted_and_passed_over(void **state) {
     arena_release(&report.memory);
 }
 
-static forage_status import_from_line(const char *records, uint64_t first_line, import_report *report, base_error *error) {
+static forage_status import_from_line(const char *records, uint64_t first_line, import_report *report,
+                                      base_error *error) {
     *report = (import_report){0};
     arena_init(&report->memory, 0);
     records_reader *reader = records_open_memory(slice_of(records), NULL);
@@ -455,7 +486,8 @@ static void check_finds_what_does_not_agree(void **state) {
     (void)state;
     buffer problems = {0};
     base_error error = {0};
-    world_import(w, "{\"id\":\"a\",\"title\":\"fox\"}\n{\"id\":\"b\",\"title\":\"wolf\"}\n{\"id\":\"c\",\"title\":\"hen\"}\n");
+    world_import(
+        w, "{\"id\":\"a\",\"title\":\"fox\"}\n{\"id\":\"b\",\"title\":\"wolf\"}\n{\"id\":\"c\",\"title\":\"hen\"}\n");
     assert_sound(w);
     store_job job = {.apply = forget_document};
     assert_ok(store_write(collection_store(w->collection), &job, NULL));
@@ -494,7 +526,8 @@ static void damaged_index_files_are_rebuilt(void **state) {
         store *s;
         sparse_index *index;
         bool damaged;
-        sparse_config config = {.n_fields = 1, .fields = {{"title", SPARSE_TEXT, 3}}, .popularity = -1, .type = -1, .k1 = .9f, .b = .4f};
+        sparse_config config = {
+            .n_fields = 1, .fields = {{"title", SPARSE_TEXT, 3}}, .popularity = -1, .type = -1, .k1 = .9f, .b = .4f};
         assert_ok(store_open(w->folder, NULL, &s, NULL));
         assert_ok(sparse_index_open(path_join(&w->memory, w->folder, "segments"), s, &config, &index, &damaged, NULL));
         assert_false(damaged);
@@ -537,7 +570,8 @@ static void *import_many(void *argument) {
     buffer lines = {0};
     for (int round = 0; round < 5; round++) {
         buffer_clear(&lines);
-        for (int i = 0; i < 200; i++) buffer_printf(&lines, "{\"id\":%d,\"title\":\"%s\",\"round\":%d}\n", i, word, round);
+        for (int i = 0; i < 200; i++)
+            buffer_printf(&lines, "{\"id\":%d,\"title\":\"%s\",\"round\":%d}\n", i, word, round);
         world_import(w, buffer_text(&lines));
     }
     buffer_release(&lines);

@@ -1,5 +1,5 @@
-/* A data folder: opened, locked, refused; the typed calls; collections removed while in use; many threads at once; and the
- * ranking before anybody has clicked. */
+/* A data folder: opened, locked, refused; the typed calls; collections removed while in use; many threads at once; and
+ * the ranking before anybody has clicked. */
 #include "calling.h"
 
 #include <pthread.h>
@@ -42,8 +42,12 @@ static void folders_that_cannot_be_opened_say_why(void **state) {
     static const struct {
         const char *text;
         forage_status status;
-    } rows[] = {{"{\"format\": 99}", FORAGE_E_VERSION}, {"", FORAGE_E_CORRUPT}, {"{}", FORAGE_E_CORRUPT}, {"[1]", FORAGE_E_CORRUPT},
-                {"{\"format\": \"1\"}", FORAGE_E_CORRUPT}, {"{\"format\": 0}", FORAGE_E_CORRUPT}};
+    } rows[] = {{"{\"format\": 99}", FORAGE_E_VERSION},
+                {"", FORAGE_E_CORRUPT},
+                {"{}", FORAGE_E_CORRUPT},
+                {"[1]", FORAGE_E_CORRUPT},
+                {"{\"format\": \"1\"}", FORAGE_E_CORRUPT},
+                {"{\"format\": 0}", FORAGE_E_CORRUPT}};
     forage_error error = {0};
     forage *other = NULL;
     arena a;
@@ -70,7 +74,8 @@ static void a_read_only_folder_answers_and_takes_nothing(void **state) {
     call_ok(c.db, "POST", "/collections/books/documents", books);
     forage_close(c.db);
     caller_open(&c, true);
-    answer a = call(c.db, "POST", "/collections/books/search", "{\"query\":\"fire\",\"policy\":\"all\",\"timeout_ms\":60000}");
+    answer a = call(c.db, "POST", "/collections/books/search",
+                    "{\"query\":\"fire\",\"policy\":\"all\",\"timeout_ms\":60000}");
     assert_int_equal(count_at(a.json, "hits"), 2);
     assert_int_equal(at(a.json, "query_id")->type, JSON_NULL);
     answer_release(&a);
@@ -83,8 +88,10 @@ static void a_read_only_folder_answers_and_takes_nothing(void **state) {
     assert_fails(c.db, "DELETE", "/collections/books/documents/b1", NULL, 403, "read_only");
     assert_fails(c.db, "DELETE", "/collections/books", NULL, 403, "read_only");
     assert_fails(c.db, "POST", "/collections/books/optimize", NULL, 403, "read_only");
-    assert_fails(c.db, "POST", "/collections/books/events",
-                 "{\"query_id\":\"q\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{\"object_id\":\"b1\"}}}", 403, "read_only");
+    assert_fails(
+        c.db, "POST", "/collections/books/events",
+        "{\"query_id\":\"q\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{\"object_id\":\"b1\"}}}", 403,
+        "read_only");
     assert_fails(c.db, "GET", "/collections/films", NULL, 404, "collection_not_found");
 }
 
@@ -102,33 +109,56 @@ static void what_a_crashed_removal_left_is_cleared_away(void **state) {
 
 /* ---- The typed calls ---- */
 
-static void typed_calls_do_what_json_does(void **state) {
+static forage_collection *typed_books(void) {
+    static const char declared[] = "{\"fields\":{\"title\":{\"type\":\"text\"},\"year\":{\"type\":\"number\"}}}";
+    forage_collection *handle;
+    forage_import_report report;
+    assert_ok(forage_collection_open(c.db, "books", FORAGE_CREATE, &handle, NULL));
+    assert_ok(forage_collection_set_schema(handle, declared, sizeof declared - 1, NULL));
+    assert_ok(forage_import(handle, books, strlen(books), NULL, &report, NULL));
+    assert_int_equal(report.indexed, 3);
+    assert_string_equal(report.first_error, "");
+    return handle;
+}
+
+static void typed_collections_and_documents(void **state) {
     (void)state;
+    static const char lines[] = "id,title,year\nx,bad,nineteen\n";
     forage_collection *handle, *same;
     forage_error error = {0};
     forage_import_report report;
-    forage_results *results;
-    bool duplicate = true;
     char *json = NULL;
-    static const char schema_json[] = "{\"fields\":{\"title\":{\"type\":\"text\"},\"year\":{\"type\":\"number\"}}}";
-    assert_int_equal(forage_collection_open(c.db, "books", FORAGE_EXISTING, &handle, &error), FORAGE_E_NO_COLLECTION);
-    assert_int_equal(forage_collection_open(c.db, NULL, FORAGE_CREATE, &handle, &error), FORAGE_E_INVALID);
-    assert_ok(forage_collection_open(c.db, "books", FORAGE_CREATE, &handle, &error));
+    assert_int_equal(forage_collection_open(c.db, "books", FORAGE_EXISTING, &same, &error), FORAGE_E_NO_COLLECTION);
+    assert_int_equal(forage_collection_open(c.db, NULL, FORAGE_CREATE, &same, &error), FORAGE_E_INVALID);
+    handle = typed_books();
     assert_ok(forage_collection_open(c.db, "books", FORAGE_EXISTING, &same, &error));
     assert_ptr_equal(handle, same);
-    assert_ok(forage_collection_set_schema(handle, schema_json, sizeof schema_json - 1, &error));
     assert_int_equal(forage_collection_set_schema(handle, "{", 1, &error), FORAGE_E_JSON);
-    assert_ok(forage_import(handle, books, strlen(books), NULL, &report, &error));
-    assert_int_equal(report.indexed, 3);
-    assert_string_equal(report.first_error, "");
-    static const char lines[] = "id,title,year\nx,bad,nineteen\n";
     assert_ok(forage_import(handle, lines, sizeof lines - 1, "csv", &report, &error));
     assert_int_equal(report.failed, 1);
     assert_string_equal(report.first_error, "line 2, field \"year\": expected a number, got \"nineteen\"");
     assert_int_equal(forage_import(handle, lines, 1, "xml", &report, &error), FORAGE_E_INVALID);
     assert_int_equal(forage_import_file(handle, "/nowhere/at/all", NULL, &report, &error), FORAGE_E_NOT_FOUND);
+    assert_ok(forage_document_get(handle, "b1", &json, &error));
+    assert_string_equal(json, "{\"id\":\"b1\",\"type\":\"book\",\"title\":\"The Hunger Games\",\"year\":2008}");
+    forage_free(json);
+    assert_ok(forage_document_delete(handle, "b1", &error));
+    assert_int_equal(forage_document_get(handle, "b1", &json, &error), FORAGE_E_NO_DOCUMENT);
+    assert_int_equal(forage_document_delete(handle, "b1", NULL), FORAGE_E_NO_DOCUMENT);
+    assert_ok(forage_collection_drop(c.db, "books", &error));
+    assert_int_equal(forage_collection_drop(c.db, "books", &error), FORAGE_E_NO_COLLECTION);
+}
 
-    forage_search_request request = {.query = "fire", .limit = 5, .filter = "{\"year\":{\"gte\":2009}}", .user = "u",
+static void typed_searches_and_events(void **state) {
+    (void)state;
+    forage_collection *handle = typed_books();
+    forage_error error = {0};
+    forage_results *results;
+    bool duplicate = true;
+    forage_search_request request = {.query = "fire",
+                                     .limit = 5,
+                                     .filter = "{\"year\":{\"gte\":2009}}",
+                                     .user = "u",
                                      .options = "{\"policy\":\"all\",\"facets\":[\"type\"],\"timeout_ms\":60000}"};
     assert_ok(forage_search(handle, &request, &results, &error));
     assert_int_equal(forage_results_count(results), 1);
@@ -139,8 +169,8 @@ static void typed_calls_do_what_json_does(void **state) {
     assert_non_null(strstr(hit.document, "Catching Fire"));
     assert_non_null(strstr(forage_results_json(results), "\"facets\""));
     assert_null(forage_results_hit(results, 1).id);
-
-    forage_event event = {.query_id = forage_results_query_id(results), .action = "click", .document = hit.id, .event_id = "e"};
+    forage_event event = {
+        .query_id = forage_results_query_id(results), .action = "click", .document = hit.id, .event_id = "e"};
     assert_ok(forage_record_event(handle, &event, &duplicate, &error));
     assert_false(duplicate);
     assert_ok(forage_record_event(handle, &event, &duplicate, &error));
@@ -150,24 +180,23 @@ static void typed_calls_do_what_json_does(void **state) {
     assert_int_equal(forage_record_event(handle, &event, NULL, &error), FORAGE_E_NO_QUERY);
     event.action = NULL;
     assert_int_equal(forage_record_event(handle, &event, NULL, &error), FORAGE_E_EVENT);
-    assert_ok(forage_document_get(handle, "b1", &json, &error));
-    assert_string_equal(json, "{\"id\":\"b1\",\"type\":\"book\",\"title\":\"The Hunger Games\",\"year\":2008}");
-    forage_free(json);
-    assert_ok(forage_document_delete(handle, "b1", &error));
-    assert_int_equal(forage_document_get(handle, "b1", &json, &error), FORAGE_E_NO_DOCUMENT);
-    assert_int_equal(forage_document_delete(handle, "b1", NULL), FORAGE_E_NO_DOCUMENT);
     assert_ok(forage_collection_drop(c.db, "books", &error));
     assert_string_equal(hit.id, "b2"); /* results need nobody */
     forage_results_free(results);
     forage_results_free(NULL);
-    assert_int_equal(forage_collection_drop(c.db, "books", &error), FORAGE_E_NO_COLLECTION);
 }
 
 static void typed_searches_have_the_same_limits(void **state) {
     (void)state;
-    static const forage_search_request wrong[] = {
-        {.limit = 1001}, {.offset = 10001}, {.offset = 9999, .limit = 2}, {.limit = UINT32_MAX, .offset = UINT32_MAX}, {.filter = "{"},
-        {.filter = "{\"nothing\":1}"}, {.options = "[]"}, {.options = "{\"limt\":1}"}, {.query = "\xC3\x28"}};
+    static const forage_search_request wrong[] = {{.limit = 1001},
+                                                  {.offset = 10001},
+                                                  {.offset = 9999, .limit = 2},
+                                                  {.limit = UINT32_MAX, .offset = UINT32_MAX},
+                                                  {.filter = "{"},
+                                                  {.filter = "{\"nothing\":1}"},
+                                                  {.options = "[]"},
+                                                  {.options = "{\"limt\":1}"},
+                                                  {.query = "\xC3\x28"}};
     forage_collection *handle;
     forage_results *results = NULL;
     assert_ok(forage_collection_open(c.db, "books", FORAGE_CREATE, &handle, NULL));
@@ -238,10 +267,13 @@ static void removing_waits_for_those_who_use_it(void **state) {
 static atomic_int accepted;
 
 static void *search_many(void *argument) {
-    static const char *const requests[] = {
-        "{\"query\":\"fire word3\",\"explain\":true}", "{\"query\":\"word7 word8\",\"facets\":[\"genre\",\"year\"]}", "{\"query\":\"\"}",
-        "{\"query\":\"hunger\",\"filter\":{\"year\":{\"gte\":1950}}}", "{\"query\":\"wo\",\"prefix\":true,\"ranker\":\"rrf\"}",
-        "{\"query\":\"fire\",\"policy\":\"all\",\"limit\":100}", "{\"query\":\"word1\",\"timeout_ms\":1}"};
+    static const char *const requests[] = {"{\"query\":\"fire word3\",\"explain\":true}",
+                                           "{\"query\":\"word7 word8\",\"facets\":[\"genre\",\"year\"]}",
+                                           "{\"query\":\"\"}",
+                                           "{\"query\":\"hunger\",\"filter\":{\"year\":{\"gte\":1950}}}",
+                                           "{\"query\":\"wo\",\"prefix\":true,\"ranker\":\"rrf\"}",
+                                           "{\"query\":\"fire\",\"policy\":\"all\",\"limit\":100}",
+                                           "{\"query\":\"word1\",\"timeout_ms\":1}"};
     const int *seed = argument;
     for (int i = 0; i < 120; i++) {
         answer a = call(c.db, "POST", "/collections/books/search", requests[(i + *seed) % 7]);
@@ -256,8 +288,10 @@ static void *import_many(void *argument) {
     for (int round = 0; round < 25; round++) {
         buffer lines = {0};
         for (int i = 0; i < 40; i++)
-            buffer_printf(&lines, "{\"id\":\"d%d\",\"title\":\"fire word%d word%d\",\"year\":%d,\"genre\":\"g%d\",\"popularity\":%d}\n",
-                          (round * 17 + i) % 500, i % 9, round % 9, 1900 + i, i % 3, i);
+            buffer_printf(
+                &lines,
+                "{\"id\":\"d%d\",\"title\":\"fire word%d word%d\",\"year\":%d,\"genre\":\"g%d\",\"popularity\":%d}\n",
+                (round * 17 + i) % 500, i % 9, round % 9, 1900 + i, i % 3, i);
         answer a = call(c.db, "POST", "/collections/books/documents", buffer_text(&lines));
         if (a.status != 200 || number_at(a.json, "failed") > 0) surprises++;
         answer_release(&a);
@@ -269,11 +303,15 @@ static void *import_many(void *argument) {
 static void *click_many(void *argument) {
     (void)argument;
     for (int i = 0; i < 60; i++) {
-        answer a = call(c.db, "POST", "/collections/books/search", "{\"query\":\"fire\",\"policy\":\"fixed\",\"timeout_ms\":60000}");
+        answer a = call(c.db, "POST", "/collections/books/search",
+                        "{\"query\":\"fire\",\"policy\":\"fixed\",\"timeout_ms\":60000}");
         arena memory;
         arena_init(&memory, 0);
-        const char *event = arena_printf(&memory, "{\"query_id\":\"%s\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{"
-                                         "\"object_id\":\"%s\"}}}", text_at(a.json, "query_id"), text_at(a.json, "hits.0.id"));
+        const char *event = arena_printf(
+            &memory,
+            "{\"query_id\":\"%s\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{"
+            "\"object_id\":\"%s\"}}}",
+            text_at(a.json, "query_id"), text_at(a.json, "hits.0.id"));
         answer b = call(c.db, "POST", "/collections/books/events", event);
         accepted += (int)number_at(b.json, "accepted");
         if (b.status != 200) surprises++;
@@ -290,7 +328,8 @@ static void searches_imports_and_events_go_side_by_side(void **state) {
     pthread_t threads[6];
     stop = false;
     surprises = accepted = 0;
-    call_ok(c.db, "POST", "/collections/books/documents", "{\"id\":\"d0\",\"type\":\"book\",\"title\":\"fire\",\"year\":1999,\"genre\":\"g\",\"popularity\":3}");
+    call_ok(c.db, "POST", "/collections/books/documents",
+            "{\"id\":\"d0\",\"type\":\"book\",\"title\":\"fire\",\"year\":1999,\"genre\":\"g\",\"popularity\":3}");
     for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, search_many, &seeds[i]), 0);
     assert_int_equal(pthread_create(&threads[4], NULL, import_many, NULL), 0);
     assert_int_equal(pthread_create(&threads[5], NULL, click_many, NULL), 0);
@@ -437,7 +476,8 @@ int main(void) {
         ISOLATED(folders_that_cannot_be_opened_say_why),
         ISOLATED(a_read_only_folder_answers_and_takes_nothing),
         ISOLATED(what_a_crashed_removal_left_is_cleared_away),
-        ISOLATED(typed_calls_do_what_json_does),
+        ISOLATED(typed_collections_and_documents),
+        ISOLATED(typed_searches_and_events),
         ISOLATED(typed_searches_have_the_same_limits),
         ISOLATED(removing_waits_for_those_who_use_it),
         ISOLATED(searches_imports_and_events_go_side_by_side),

@@ -45,8 +45,13 @@ static float *random_floats(uint32_t n) {
 static void random_strategies(record_impression *r) {
     for (uint32_t s = 0; s < r->n_strategies; s++) {
         record_strategy *out = &r->strategies[s];
-        *out = (record_strategy){.name = slice_of(arena_printf(&memory, "s%u", s)), .level = below(r->n_levels), .depth = below(500), .candidates = below(500),
-                                 .took_us = (uint32_t)random_u64(&dice), .late = below(2), .x = random_floats(r->n_policy_features)};
+        *out = (record_strategy){.name = slice_of(arena_printf(&memory, "s%u", s)),
+                                 .level = below(r->n_levels),
+                                 .depth = below(500),
+                                 .candidates = below(500),
+                                 .took_us = (uint32_t)random_u64(&dice),
+                                 .late = below(2),
+                                 .x = random_floats(r->n_policy_features)};
         for (uint32_t l = 0; l < r->n_levels; l++) out->probability[l] = (float)random_double(&dice);
     }
 }
@@ -56,18 +61,30 @@ static void random_hits(record_impression *r) {
     for (uint32_t i = 0; i < r->n_hits; i++) {
         uint32_t *ranks = arena_zalloc(&memory, r->n_strategies + 1, sizeof *ranks);
         for (uint32_t s = 0; s < r->n_strategies; s++) ranks[s] = below(3) ? below(300) : (uint32_t)random_u64(&dice);
-        hits[i] = (record_hit){(uint32_t)random_u64(&dice), (float)random_normal(&dice), ranks, random_floats(r->n_features)};
+        hits[i] = (record_hit){(uint32_t)random_u64(&dice), (float)random_normal(&dice), ranks,
+                               random_floats(r->n_features)};
     }
     r->hits = hits;
 }
 
 static record_impression random_impression(void) {
-    record_impression r = {.time = (int64_t)(random_u64(&dice) >> 12), .query_id = random_text(40), .query = random_text(300),
-                           .language = random_text(3), .user = random_text(20), .session = random_text(20), .offset = below(10000),
-                           .policy = random_text(12), .policy_version = random_u64(&dice), .propensity = random_double(&dice),
-                           .n_levels = 1 + below(RECORD_MAX_LEVELS), .n_policy_features = below(20),
-                           .n_strategies = below(RECORD_MAX_STRATEGIES + 1), .ranker = random_text(12),
-                           .ranker_version = random_u64(&dice), .feature_set = below(9), .n_features = below(30),
+    record_impression r = {.time = (int64_t)(random_u64(&dice) >> 12),
+                           .query_id = random_text(40),
+                           .query = random_text(300),
+                           .language = random_text(3),
+                           .user = random_text(20),
+                           .session = random_text(20),
+                           .offset = below(10000),
+                           .policy = random_text(12),
+                           .policy_version = random_u64(&dice),
+                           .propensity = random_double(&dice),
+                           .n_levels = 1 + below(RECORD_MAX_LEVELS),
+                           .n_policy_features = below(20),
+                           .n_strategies = below(RECORD_MAX_STRATEGIES + 1),
+                           .ranker = random_text(12),
+                           .ranker_version = random_u64(&dice),
+                           .feature_set = below(9),
+                           .n_features = below(30),
                            .n_hits = below(20)};
     for (size_t i = 0; i < sizeof r.memory_key.bytes; i++) r.memory_key.bytes[i] = (uint8_t)below(256);
     for (uint32_t l = 0; l < r.n_levels; l++) r.depths[l] = below(1000);
@@ -78,27 +95,37 @@ static record_impression random_impression(void) {
 }
 
 static record_event random_event(void) {
-    return (record_event){.time = (int64_t)random_u64(&dice), .event_id = random_text(30), .query_id = random_text(40),
-                          .action = random_text(20), .user = random_text(9), .session = random_text(9),
-                          .document_id = random_text(60), .document = (uint32_t)random_u64(&dice),
-                          .impression = random_u64(&dice), .hit = below(1000), .reward = (float)random_double(&dice),
-                          .credit = (float)random_double(&dice), .engaged = random_u64(&dice)};
+    return (record_event){.time = (int64_t)random_u64(&dice),
+                          .event_id = random_text(30),
+                          .query_id = random_text(40),
+                          .action = random_text(20),
+                          .user = random_text(9),
+                          .session = random_text(9),
+                          .document_id = random_text(60),
+                          .document = (uint32_t)random_u64(&dice),
+                          .impression = random_u64(&dice),
+                          .hit = below(1000),
+                          .reward = (float)random_double(&dice),
+                          .credit = (float)random_double(&dice),
+                          .engaged = random_u64(&dice)};
 }
 
 static void assert_same_impression(const record_impression *a, const record_impression *b) {
     assert_true(a->time == b->time && a->offset == b->offset && a->policy_version == b->policy_version &&
-                a->propensity == b->propensity && a->ranker_version == b->ranker_version && a->feature_set == b->feature_set);
-    assert_true(slice_equal(a->query_id, b->query_id) && slice_equal(a->query, b->query) && slice_equal(a->language, b->language) &&
-                slice_equal(a->user, b->user) && slice_equal(a->session, b->session) && slice_equal(a->context, b->context) &&
+                a->propensity == b->propensity && a->ranker_version == b->ranker_version &&
+                a->feature_set == b->feature_set);
+    assert_true(slice_equal(a->query_id, b->query_id) && slice_equal(a->query, b->query) &&
+                slice_equal(a->language, b->language) && slice_equal(a->user, b->user) &&
+                slice_equal(a->session, b->session) && slice_equal(a->context, b->context) &&
                 slice_equal(a->policy, b->policy) && slice_equal(a->ranker, b->ranker));
     assert_memory_equal(&a->memory_key, &b->memory_key, sizeof a->memory_key);
-    assert_true(a->n_levels == b->n_levels && a->n_policy_features == b->n_policy_features && a->n_strategies == b->n_strategies &&
-                a->n_features == b->n_features && a->n_hits == b->n_hits);
+    assert_true(a->n_levels == b->n_levels && a->n_policy_features == b->n_policy_features &&
+                a->n_strategies == b->n_strategies && a->n_features == b->n_features && a->n_hits == b->n_hits);
     assert_memory_equal(a->depths, b->depths, a->n_levels * sizeof a->depths[0]);
     for (uint32_t s = 0; s < a->n_strategies; s++) {
         const record_strategy *p = &a->strategies[s], *q = &b->strategies[s];
-        assert_true(slice_equal(p->name, q->name) && p->level == q->level && p->depth == q->depth && p->late == q->late &&
-                    p->candidates == q->candidates && p->took_us == q->took_us);
+        assert_true(slice_equal(p->name, q->name) && p->level == q->level && p->depth == q->depth &&
+                    p->late == q->late && p->candidates == q->candidates && p->took_us == q->took_us);
         assert_memory_equal(p->probability, q->probability, a->n_levels * sizeof(float));
         assert_memory_equal(p->x, q->x, a->n_policy_features * sizeof(float));
     }
@@ -162,12 +189,14 @@ static void events_come_back_as_they_were(void **state) {
         record_write_event(&e, &bytes);
         assert_ok(record_read_event((slice){bytes.data, bytes.size}, &back));
         assert_true(slice_equal(e.event_id, back.event_id) && slice_equal(e.document_id, back.document_id));
-        assert_true(e.time == back.time && e.impression == back.impression && e.hit == back.hit && e.credit == back.credit);
+        assert_true(e.time == back.time && e.impression == back.impression && e.hit == back.hit &&
+                    e.credit == back.credit);
         record_write_event(&back, &again);
         assert_int_equal(again.size, bytes.size);
         assert_memory_equal(again.data, bytes.data, bytes.size);
         record_impression impression;
-        assert_int_equal(record_read_impression((slice){bytes.data, bytes.size}, &memory, &impression), FORAGE_E_CORRUPT);
+        assert_int_equal(record_read_impression((slice){bytes.data, bytes.size}, &memory, &impression),
+                         FORAGE_E_CORRUPT);
         buffer_release(&bytes);
         buffer_release(&again);
     }
@@ -199,7 +228,8 @@ static void cut_records_are_corrupt(void **state) {
         buffer bytes = {0};
         if (round % 2) record_write_impression(&r, &bytes);
         else record_write_event(&e, &bytes);
-        for (size_t size = 0; size < bytes.size; size++) assert_int_equal(read_exactly(bytes.data, size), FORAGE_E_CORRUPT);
+        for (size_t size = 0; size < bytes.size; size++)
+            assert_int_equal(read_exactly(bytes.data, size), FORAGE_E_CORRUPT);
         assert_ok(read_exactly(bytes.data, bytes.size));
         buffer_putc(&bytes, 0);
         assert_int_equal(read_exactly(bytes.data, bytes.size), FORAGE_E_CORRUPT);
@@ -258,8 +288,16 @@ static void exports_are_json_with_names(void **state) {
 
 static void exported_events_are_in_ubis_form(void **state) {
     (void)state;
-    record_event e = {.time = 1213258800000000, .event_id = SLICE("e1"), .query_id = SLICE("q1"), .action = SLICE("click"),
-                      .user = SLICE("u1"), .document_id = SLICE("b\"1"), .document = 3, .hit = 4, .reward = 0.5f, .credit = 0.25f};
+    record_event e = {.time = 1213258800000000,
+                      .event_id = SLICE("e1"),
+                      .query_id = SLICE("q1"),
+                      .action = SLICE("click"),
+                      .user = SLICE("u1"),
+                      .document_id = SLICE("b\"1"),
+                      .document = 3,
+                      .hit = 4,
+                      .reward = 0.5f,
+                      .credit = 0.25f};
     buffer bytes = {0};
     record_write_event(&e, &bytes);
     const json_value *json = exported((slice){bytes.data, bytes.size});
@@ -295,23 +333,73 @@ static const struct {
     const char *text;
     int64_t us;
 } good_times[] = {
-    {"1970", 0}, {"1970-01", 0}, {"1970-01-01", 0}, {"1970-01-01T00:00:00Z", 0}, {"1970-01-01 00:00", 0},
-    {"1969-12-31T23:59:59.999999Z", -1}, {"2000-02-29", INT64_C(951782400) * S}, {"2024-02-29T12:34:56.789Z", INT64_C(1709210096789000)},
-    {"1900-03-01", INT64_C(-2203891200) * S}, {"0001-01-01", INT64_C(-62135596800) * S}, {"9999-12-31T23:59:59Z", INT64_C(253402300799) * S},
-    {"2008-06-12T10:00:00+02:00", INT64_C(1213257600) * S}, {"2008-06-12T10:00:00+0200", INT64_C(1213257600) * S},
-    {"2008-06-12T10:00:00+02", INT64_C(1213257600) * S}, {"2008-06-12T03:30:00-04:30", INT64_C(1213257600) * S},
-    {"2008-06-12t08:00:00z", INT64_C(1213257600) * S}, {"2008-06-12T08:00:00.5", INT64_C(1213257600) * S + S / 2},
-    {"2008-06-12T08:00:00,000001Z", INT64_C(1213257600) * S + 1}, {"2008-06-12T08:00:00.0000019999Z", INT64_C(1213257600) * S + 1},
+    {"1970", 0},
+    {"1970-01", 0},
+    {"1970-01-01", 0},
+    {"1970-01-01T00:00:00Z", 0},
+    {"1970-01-01 00:00", 0},
+    {"1969-12-31T23:59:59.999999Z", -1},
+    {"2000-02-29", INT64_C(951782400) * S},
+    {"2024-02-29T12:34:56.789Z", INT64_C(1709210096789000)},
+    {"1900-03-01", INT64_C(-2203891200) * S},
+    {"0001-01-01", INT64_C(-62135596800) * S},
+    {"9999-12-31T23:59:59Z", INT64_C(253402300799) * S},
+    {"2008-06-12T10:00:00+02:00", INT64_C(1213257600) * S},
+    {"2008-06-12T10:00:00+0200", INT64_C(1213257600) * S},
+    {"2008-06-12T10:00:00+02", INT64_C(1213257600) * S},
+    {"2008-06-12T03:30:00-04:30", INT64_C(1213257600) * S},
+    {"2008-06-12t08:00:00z", INT64_C(1213257600) * S},
+    {"2008-06-12T08:00:00.5", INT64_C(1213257600) * S + S / 2},
+    {"2008-06-12T08:00:00,000001Z", INT64_C(1213257600) * S + 1},
+    {"2008-06-12T08:00:00.0000019999Z", INT64_C(1213257600) * S + 1},
     {"2016-12-31T23:59:60Z", INT64_C(1483228800) * S}, /* a leap second is the next minute's first */
-    {"0000-01-01", INT64_C(-62167219200) * S}, {"-0001-12-31", INT64_C(-62167305600) * S}, {"-0044-03-15", INT64_C(-63549360000) * S},
+    {"0000-01-01", INT64_C(-62167219200) * S},
+    {"-0001-12-31", INT64_C(-62167305600) * S},
+    {"-0044-03-15", INT64_C(-63549360000) * S},
 };
 
 static const char *const bad_times[] = {
-    "", "x", "19", "199", "1970-", "1970-1", "1970-13", "1970-00", "1970-01-", "1970-01-00", "1970-01-32", "1970-02-29", "1900-02-29",
-    "2100-02-29", "2023-04-31", "1970-01-01T", "1970-01-01T24:00", "1970-01-01T10", "1970-01-01T10:60", "1970-01-01T10:00:61",
-    "1970-01-01T10:00:00.", "1970-01-01T10:00:00+", "1970-01-01T10:00:00+2", "1970-01-01T10:00:00+02:", "1970-01-01T10:00:00+02:0",
-    "1970-01-01T10:00:00+24:00", "1970-01-01T10:00:00+02:60", "1970-01-01T10:00:00 Z", "1970-01-01Z", " 1970", "1970 ", "+1970",
-    "1970T10:00", "1970-01T10:00", "10000", "999999", "-999999-01-01", "12345-01-01", "1970/01/01", "01-01-1970", "1234567",
+    "",
+    "x",
+    "19",
+    "199",
+    "1970-",
+    "1970-1",
+    "1970-13",
+    "1970-00",
+    "1970-01-",
+    "1970-01-00",
+    "1970-01-32",
+    "1970-02-29",
+    "1900-02-29",
+    "2100-02-29",
+    "2023-04-31",
+    "1970-01-01T",
+    "1970-01-01T24:00",
+    "1970-01-01T10",
+    "1970-01-01T10:60",
+    "1970-01-01T10:00:61",
+    "1970-01-01T10:00:00.",
+    "1970-01-01T10:00:00+",
+    "1970-01-01T10:00:00+2",
+    "1970-01-01T10:00:00+02:",
+    "1970-01-01T10:00:00+02:0",
+    "1970-01-01T10:00:00+24:00",
+    "1970-01-01T10:00:00+02:60",
+    "1970-01-01T10:00:00 Z",
+    "1970-01-01Z",
+    " 1970",
+    "1970 ",
+    "+1970",
+    "1970T10:00",
+    "1970-01T10:00",
+    "10000",
+    "999999",
+    "-999999-01-01",
+    "12345-01-01",
+    "1970/01/01",
+    "01-01-1970",
+    "1234567",
     "2008-06-12T10:00:00.123456789012345678901234567890123456789012345678901Z",
 };
 
@@ -324,7 +412,8 @@ static void times_are_read_as_people_write_them(void **state) {
     }
     for (size_t i = 0; i < sizeof bad_times / sizeof bad_times[0]; i++) {
         int64_t us;
-        if (timestamp_read(slice_of(bad_times[i]), &us)) fail_msg("\"%s\" is read as %lld", bad_times[i], (long long)us);
+        if (timestamp_read(slice_of(bad_times[i]), &us))
+            fail_msg("\"%s\" is read as %lld", bad_times[i], (long long)us);
     }
     int64_t us;
     assert_false(timestamp_read((slice){0}, &us));
@@ -339,11 +428,16 @@ static void times_are_written_as_they_are_read(void **state) {
     assert_string_equal(text, "1969-12-31T23:59:59.999999Z");
     timestamp_write(INT64_C(-63549360000) * S, text);
     assert_string_equal(text, "-0044-03-15T00:00:00.000000Z");
-    const int64_t first = INT64_C(-377705116800) * S, last = INT64_C(253402300800) * S - 1; /* the years -9999 to 9999 */
+    const int64_t first = INT64_C(-377705116800) * S,
+                  last = INT64_C(253402300800) * S - 1; /* the years -9999 to 9999 */
     for (int round = 0; round < 100000; round++) {
-        int64_t us = round == 0 ? first : round == 1 ? last : first + (int64_t)random_below(&dice, (uint64_t)(last - first)), back;
+        int64_t us = round == 0   ? first
+                     : round == 1 ? last
+                                  : first + (int64_t)random_below(&dice, (uint64_t)(last - first)),
+                back;
         timestamp_write(us, text);
-        if (!timestamp_read(slice_of(text), &back) || back != us) fail_msg("%lld is written as %s", (long long)us, text);
+        if (!timestamp_read(slice_of(text), &back) || back != us)
+            fail_msg("%lld is written as %s", (long long)us, text);
     }
     const int64_t beyond[] = {INT64_MIN, first - 1, last + 1, INT64_MAX};
     for (size_t i = 0; i < 4; i++) timestamp_write(beyond[i], text); /* written all the same, and within its room */
@@ -360,16 +454,24 @@ static forage_status read_event(const char *text, feedback_event *out, base_erro
 static void events_are_read_from_ubi(void **state) {
     (void)state;
     feedback_event e;
-    assert_ok(read_event("{\"application\":\"shop\",\"query_id\":\"q1\",\"action_name\":\"click\",\"client_id\":\"u1\",\"session_id\":\"s1\","
-                         "\"timestamp\":\"2008-06-12T08:00:00Z\",\"message_type\":\"CLICK\",\"event_attributes\":{\"event_id\":\"e1\","
-                         "\"object\":{\"object_id\":\"book:1\",\"name\":\"x\"},\"position\":{\"ordinal\":1}}}", &e, NULL));
-    assert_true(slice_is(e.query_id, "q1") && slice_is(e.action, "click") && slice_is(e.user, "u1") && slice_is(e.session, "s1"));
+    assert_ok(read_event(
+        "{\"application\":\"shop\",\"query_id\":\"q1\",\"action_name\":\"click\",\"client_id\":\"u1\",\"session_id\":"
+        "\"s1\","
+        "\"timestamp\":\"2008-06-12T08:00:00Z\",\"message_type\":\"CLICK\",\"event_attributes\":{\"event_id\":\"e1\","
+        "\"object\":{\"object_id\":\"book:1\",\"name\":\"x\"},\"position\":{\"ordinal\":1}}}",
+        &e, NULL));
+    assert_true(slice_is(e.query_id, "q1") && slice_is(e.action, "click") && slice_is(e.user, "u1") &&
+                slice_is(e.session, "s1"));
     assert_true(slice_is(e.event_id, "e1") && slice_is(e.document, "book:1") && e.time == INT64_C(1213257600) * S);
-    assert_ok(read_event("{\"query_id\":\"q\",\"action_name\":\"a\",\"user_id\":\"u2\",\"event_id\":77,\"timestamp\":1213257600000,"
-                         "\"client_id\":null,\"event_attributes\":{\"object\":{\"object_id\":12345678901234567890}}}", &e, NULL));
+    assert_ok(read_event(
+        "{\"query_id\":\"q\",\"action_name\":\"a\",\"user_id\":\"u2\",\"event_id\":77,\"timestamp\":1213257600000,"
+        "\"client_id\":null,\"event_attributes\":{\"object\":{\"object_id\":12345678901234567890}}}",
+        &e, NULL));
     assert_true(slice_is(e.user, "u2") && slice_is(e.event_id, "77") && e.time == INT64_C(1213257600) * S);
     assert_true(slice_is(e.document, "12345678901234567890")); /* as written */
-    assert_ok(read_event("{\"query_id\":\"q\",\"action_name\":\"a\",\"event_attributes\":{\"object\":{\"object_id\":\"d\"}}}", &e, NULL));
+    assert_ok(
+        read_event("{\"query_id\":\"q\",\"action_name\":\"a\",\"event_attributes\":{\"object\":{\"object_id\":\"d\"}}}",
+                   &e, NULL));
     assert_true(e.time == INT64_MIN && e.user.size == 0 && e.event_id.size == 0);
 }
 
@@ -389,7 +491,8 @@ static void wrong_events_are_refused_by_name(void **state) {
          "event: \"event_attributes.object.object_id\" is missing"},
         {"{\"query_id\":\"q\",\"action_name\":\"a\",\"event_attributes\":{\"object\":{\"object_id\":[1]}}}",
          "event, \"event_attributes.object.object_id\": expected a string, got an array"},
-        {"{\"query_id\":true,\"action_name\":\"a\"," OBJECT "}", "event, \"query_id\": expected a string, got true or false"},
+        {"{\"query_id\":true,\"action_name\":\"a\"," OBJECT "}",
+         "event, \"query_id\": expected a string, got true or false"},
         {long_id, "event, \"query_id\": 129 bytes are more than the 128 allowed"},
         {"{\"query_id\":\"q\",\"action_name\":\"a\",\"timestamp\":\"soon\"," OBJECT "}",
          "event, \"timestamp\": expected a time such as \"2026-01-31T12:00:00Z\" or milliseconds since 1970"},

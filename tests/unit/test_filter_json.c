@@ -12,8 +12,10 @@ static int set_up(void **state) {
     w = world_begin();
     analyzer = text_analyzer_create();
     random_seed(&dice, 5);
-    world_schema(w, "{\"fields\":{\"title\":{\"type\":\"text\"},\"genre\":{\"type\":\"keyword\"},\"year\":{\"type\":\"number\"},"
-                    "\"released\":{\"type\":\"date\"},\"author\":{\"type\":\"reference\"},\"v\":{\"type\":\"vector\",\"dimensions\":2}}}");
+    world_schema(
+        w, "{\"fields\":{\"title\":{\"type\":\"text\"},\"genre\":{\"type\":\"keyword\"},\"year\":{\"type\":\"number\"},"
+           "\"released\":{\"type\":\"date\"},\"author\":{\"type\":\"reference\"},\"v\":{\"type\":\"vector\","
+           "\"dimensions\":2}}}");
     return 0;
 }
 
@@ -52,10 +54,13 @@ static const char *passing(const char *filter, int n) {
 
 /* ---- Forms ---- */
 
-static const char *const few = "{\"id\":0,\"title\":\"red fox\",\"genre\":[\"Drama\",\"Comedy\"],\"year\":1999,\"released\":\"1999-03-31\",\"author\":\"A\"}\n"
-                               "{\"id\":1,\"title\":\"grey wolf\",\"genre\":\"COMEDY\",\"year\":2001,\"released\":\"2001-07-01T12:00:00Z\",\"author\":[\"a\",\"B\"]}\n"
-                               "{\"id\":2,\"genre\":\"Été\",\"year\":-3.5,\"released\":0}\n"
-                               "{\"id\":3,\"title\":\"hen\",\"genre\":true}\n";
+static const char *const few =
+    "{\"id\":0,\"title\":\"red "
+    "fox\",\"genre\":[\"Drama\",\"Comedy\"],\"year\":1999,\"released\":\"1999-03-31\",\"author\":\"A\"}\n"
+    "{\"id\":1,\"title\":\"grey "
+    "wolf\",\"genre\":\"COMEDY\",\"year\":2001,\"released\":\"2001-07-01T12:00:00Z\",\"author\":[\"a\",\"B\"]}\n"
+    "{\"id\":2,\"genre\":\"Été\",\"year\":-3.5,\"released\":0}\n"
+    "{\"id\":3,\"title\":\"hen\",\"genre\":true}\n";
 
 static const char *const forms[][2] = {
     {"{}", "0 1 2 3"},
@@ -76,7 +81,7 @@ static const char *const forms[][2] = {
     {"{\"year\":{\"gt\":1999}}", "1"},
     {"{\"year\":{\"lt\":1999}}", "2"},
     {"{\"year\":{\"lte\":1999,\"gt\":-4}}", "0 2"},
-    {"{\"year\":{\"gt\":0,\"gte\":2000}}", "1"},  /* all bounds hold, whatever their order */
+    {"{\"year\":{\"gt\":0,\"gte\":2000}}", "1"}, /* all bounds hold, whatever their order */
     {"{\"year\":{\"gte\":2000,\"gt\":0}}", "1"},
     {"{\"year\":{\"gt\":1999,\"gte\":1999}}", "1"},
     {"{\"year\":{\"gte\":1999,\"gt\":1999}}", "1"},
@@ -104,7 +109,9 @@ static const char *const forms[][2] = {
     {"{\"not\":{\"year\":{\"gt\":0}}}", "2 3"}, /* also those without a year */
     {"{\"not\":{\"not\":{\"year\":1999}}}", "0"},
     {"{\"not\":{}}", ""},
-    {"{\"any\":[{\"all\":[{\"year\":1999},{\"genre\":\"drama\"}]},{\"not\":{\"year\":{\"exists\":true}}}],\"genre\":{\"exists\":true}}", "0 3"},
+    {"{\"any\":[{\"all\":[{\"year\":1999},{\"genre\":\"drama\"}]},{\"not\":{\"year\":{\"exists\":true}}}],\"genre\":{"
+     "\"exists\":true}}",
+     "0 3"},
 };
 
 static void every_form_means_what_it_says(void **state) {
@@ -122,13 +129,16 @@ static const char *const errors[][2] = {
     {"[]", "filter: expected an object such as {\"type\": \"book\"}, got an array"},
     {"7", "filter: expected an object such as {\"type\": \"book\"}, got a number"},
     {"{\"gerne\":\"drama\"}", "filter: there is no field \"gerne\""},
-    {"{\"title\":\"fox\"}", "filter, field \"title\": text fields can be searched, not filtered; declare it as keyword to filter by it"},
+    {"{\"title\":\"fox\"}",
+     "filter, field \"title\": text fields can be searched, not filtered; declare it as keyword to filter by it"},
     {"{\"v\":[1,2]}", "filter, field \"v\": vector fields cannot be filtered"},
     {"{\"v\":{\"exists\":true}}", "filter, field \"v\": vector fields cannot be filtered"},
     {"{\"genre\":null}", "filter, field \"genre\": expected a string or an array of strings, got null"},
     {"{\"genre\":[\"a\",[]]}", "filter, field \"genre\": expected a string or an array of strings, got an array"},
-    {"{\"genre\":{\"gte\":\"a\"}}", "filter, field \"genre\": a range needs a number or date field, this is a keyword field"},
-    {"{\"author\":{\"lt\":\"a\"}}", "filter, field \"author\": a range needs a number or date field, this is a reference field"},
+    {"{\"genre\":{\"gte\":\"a\"}}",
+     "filter, field \"genre\": a range needs a number or date field, this is a keyword field"},
+    {"{\"author\":{\"lt\":\"a\"}}",
+     "filter, field \"author\": a range needs a number or date field, this is a reference field"},
     {"{\"year\":\"1999\"}", "filter, field \"year\": expected a number, got \"1999\""},
     {"{\"year\":{\"gte\":\"x\"}}", "filter, field \"year\": expected a number, got \"x\""},
     {"{\"year\":[1,null]}", "filter, field \"year\": expected a number, got null"},
@@ -136,7 +146,8 @@ static const char *const errors[][2] = {
     {"{\"year\":{\"above\":1}}", NULL},
     {"{\"year\":{\"exists\":1}}", "filter, field \"year\": expected true or false for \"exists\", got 1"},
     {"{\"released\":\"June\"}", "filter, field \"released\": expected a date such as \"2008-06-12\", got \"June\""},
-    {"{\"released\":{\"lt\":\"2009-02-29\"}}", "filter, field \"released\": expected a date such as \"2008-06-12\", got \"2009-02-29\""},
+    {"{\"released\":{\"lt\":\"2009-02-29\"}}",
+     "filter, field \"released\": expected a date such as \"2008-06-12\", got \"2009-02-29\""},
     {"{\"all\":{}}", "filter, \"all\": expected an array of filters, got an object"},
     {"{\"any\":\"x\"}", "filter, \"any\": expected an array of filters, got a string"},
     {"{\"any\":[7]}", "filter: expected an object such as {\"type\": \"book\"}, got a number"},
@@ -149,12 +160,14 @@ static void errors_name_the_field(void **state) {
         const sparse_filter *read = NULL;
         base_error error = {0};
         const json_value *json = parse(&w->memory, errors[i][0]);
-        assert_int_equal(filter_read(collection_schema(w->collection), json, analyzer, &w->memory, &read, &error), FORAGE_E_FILTER);
+        assert_int_equal(filter_read(collection_schema(w->collection), json, analyzer, &w->memory, &read, &error),
+                         FORAGE_E_FILTER);
         assert_null(read);
         assert_int_equal(error.status, FORAGE_E_FILTER);
         if (errors[i][1]) assert_string_equal(error.message, errors[i][1]);
         else assert_int_equal(strncmp(error.message, "filter, field \"year\": ", 22), 0);
-        assert_int_equal(filter_read(collection_schema(w->collection), json, analyzer, &w->memory, &read, NULL), FORAGE_E_FILTER);
+        assert_int_equal(filter_read(collection_schema(w->collection), json, analyzer, &w->memory, &read, NULL),
+                         FORAGE_E_FILTER);
     }
 }
 
@@ -166,8 +179,9 @@ static void a_filter_has_at_most_a_thousand_conditions(void **state) {
     buffer_puts(&json, "{\"any\":[{}");
     for (int i = 0; i < FILTER_MAX_NODES; i++) buffer_puts(&json, ",{\"year\":1}");
     buffer_puts(&json, "]}");
-    assert_int_equal(filter_read(collection_schema(w->collection), parse(&w->memory, buffer_text(&json)), analyzer, &w->memory, &read,
-                                 &error), FORAGE_E_FILTER);
+    assert_int_equal(filter_read(collection_schema(w->collection), parse(&w->memory, buffer_text(&json)), analyzer,
+                                 &w->memory, &read, &error),
+                     FORAGE_E_FILTER);
     assert_string_equal(error.message, "filter: more than 1000 conditions");
     buffer_release(&json);
 }
@@ -187,7 +201,9 @@ static void put_word(buffer *out, const char *word) {
     buffer_putc(out, '"');
 }
 
-static void put_date(buffer *out) { buffer_printf(out, "\"20%02u-%02u-%02u\"", below(20), 1 + below(12), 1 + below(28)); }
+static void put_date(buffer *out) {
+    buffer_printf(out, "\"20%02u-%02u-%02u\"", below(20), 1 + below(12), 1 + below(28));
+}
 
 static void random_document(buffer *out, int id) {
     buffer_printf(out, "{\"id\":%d", id);
@@ -227,7 +243,9 @@ static void random_condition(buffer *out) {
         return;
     case 2: buffer_printf(out, "\"author\":\"%s\"", authors[below(COUNT(authors))]); return;
     case 3: buffer_printf(out, "\"year\":[%d,%d]", (int)below(12) - 4, (int)below(12) - 4); return;
-    case 4: buffer_printf(out, "\"%s\":{\"exists\":%s}", fields[below(COUNT(fields))], below(2) ? "true" : "false"); return;
+    case 4:
+        buffer_printf(out, "\"%s\":{\"exists\":%s}", fields[below(COUNT(fields))], below(2) ? "true" : "false");
+        return;
     default:
         buffer_printf(out, "\"%s\":{", date ? "released" : "year");
         for (uint32_t i = below(4), n = 0; i < 4; i += 1 + below(3)) {
@@ -262,8 +280,9 @@ static bool plain(const json_value *filter, const json_value *document);
 
 static bool same(const json_value *value, const json_value *wanted, bool case_counts) {
     if (value->type == JSON_NUMBER) return value->number == wanted->number;
-    return value->text.size == wanted->text.size && (case_counts ? memcmp(value->text.data, wanted->text.data, value->text.size)
-                                                                 : strncasecmp(value->text.data, wanted->text.data, value->text.size)) == 0;
+    return value->text.size == wanted->text.size &&
+           (case_counts ? memcmp(value->text.data, wanted->text.data, value->text.size)
+                        : strncasecmp(value->text.data, wanted->text.data, value->text.size)) == 0;
 }
 
 static bool has(const json_value *member, const json_value *wanted, bool case_counts) {
@@ -282,8 +301,9 @@ static bool has(const json_value *member, const json_value *wanted, bool case_co
 static bool within(const json_value *member, const json_value *bounds) {
     if (!member) return false;
     for (const json_value *b = bounds->first; b; b = b->next) {
-        int order = b->type == JSON_NUMBER ? (member->number > b->number) - (member->number < b->number)
-                                           : slice_compare(member->text, b->text); /* dates of one form: their order is the text's */
+        int order = b->type == JSON_NUMBER
+                        ? (member->number > b->number) - (member->number < b->number)
+                        : slice_compare(member->text, b->text); /* dates of one form: their order is the text's */
         bool equal_is_fine = b->key.size == 3;
         if (order == 0 ? !equal_is_fine : (b->key.data[0] == 'g') != (order > 0)) return false;
     }
@@ -321,7 +341,8 @@ static void random_filters_agree_with_a_plain_evaluation(void **state) {
         random_document(&text, i);
         documents[i] = parse(&w->memory, buffer_text(&text));
         world_import(w, buffer_text(&text));
-        if (i == N / 2) assert_ok(sparse_index_flush(collection_index(w->collection), NULL)); /* some in files, some in memory */
+        if (i == N / 2)
+            assert_ok(sparse_index_flush(collection_index(w->collection), NULL)); /* some in files, some in memory */
     }
     for (int round = 0; round < 1500; round++) {
         buffer_clear(&text);
@@ -331,7 +352,8 @@ static void random_filters_agree_with_a_plain_evaluation(void **state) {
         for (int i = 0; i < N; i++)
             if (plain(filter, documents[i])) buffer_printf(&expected, expected.size ? " %d" : "%d", i);
         const char *got = passing(buffer_text(&text), N);
-        if (strcmp(got, buffer_text(&expected)) != 0) fail_msg("%s passes\n%s, not\n%s", buffer_text(&text), got, buffer_text(&expected));
+        if (strcmp(got, buffer_text(&expected)) != 0)
+            fail_msg("%s passes\n%s, not\n%s", buffer_text(&text), got, buffer_text(&expected));
         buffer_release(&expected);
     }
     buffer_release(&text);

@@ -5,10 +5,11 @@
 
 static world *w;
 
-static const char *const catalogue = "{\"id\":\"goblet\",\"title\":\"Goblet of Fire\",\"popularity\":990}\n"
-                                     "{\"id\":\"catching\",\"title\":\"Catching Fire\",\"popularity\":500}\n"
-                                     "{\"id\":\"manual\",\"title\":\"Fire safety for large and small buildings\",\"popularity\":1}\n"
-                                     "{\"id\":\"hen\",\"title\":\"A hen\",\"popularity\":3}\n";
+static const char *const catalogue =
+    "{\"id\":\"goblet\",\"title\":\"Goblet of Fire\",\"popularity\":990}\n"
+    "{\"id\":\"catching\",\"title\":\"Catching Fire\",\"popularity\":500}\n"
+    "{\"id\":\"manual\",\"title\":\"Fire safety for large and small buildings\",\"popularity\":1}\n"
+    "{\"id\":\"hen\",\"title\":\"A hen\",\"popularity\":3}\n";
 
 static void begin(void) {
     w = world_begin();
@@ -28,12 +29,15 @@ static int tear_down(void **state) {
     return 0;
 }
 
-#define FIRE "{\"query\":\"fire\",\"policy\":\"all\",\"explain\":true,\"user\":\"u1\",\"session\":\"s1\",\"timeout_ms\":60000}"
+#define FIRE "{\"query\":\"fire\",\"policy\":\"all\",\"explain\":true,\"user\":\"u1\",\"session\":\"s1\"}"
 
-static const char *query_id_of(const json_value *answer) { return arena_strndup(&w->memory, text_at(answer, "query_id"), 36); }
+static const char *query_id_of(const json_value *answer) {
+    return arena_strndup(&w->memory, text_at(answer, "query_id"), 36);
+}
 
 static feedback_event event_of(const char *query_id, const char *action, const char *document) {
-    return (feedback_event){.query_id = slice_of(query_id), .action = slice_of(action), .document = slice_of(document), .time = INT64_MIN};
+    return (feedback_event){
+        .query_id = slice_of(query_id), .action = slice_of(action), .document = slice_of(document), .time = INT64_MIN};
 }
 
 static funnel_event_result send(const char *query_id, const char *action, const char *document) {
@@ -80,14 +84,14 @@ static void a_click_moves_a_document_up_and_the_memory_says_why(void **state) {
 /* A document without any of the words, once chosen, is found by the memory alone. */
 static void the_memory_is_of_the_query_however_it_is_typed(void **state) {
     (void)state;
-    const json_value *a = world_search(w, "{\"query\":\"\",\"policy\":\"all\",\"timeout_ms\":60000}");
+    const json_value *a = world_search(w, "{\"query\":\"\",\"policy\":\"all\"}");
     assert_ok(send(query_id_of(a), "purchase", "hen").status);
-    assert_string_equal(text_at(world_search(w, "{\"query\":\" ?! \",\"policy\":\"all\",\"timeout_ms\":60000}"), "hits.0.id"), "hen");
-    a = world_search(w, "{\"query\":\"Catching  FIRE!\",\"policy\":\"all\",\"timeout_ms\":60000}");
+    assert_string_equal(text_at(world_search(w, "{\"query\":\" ?! \",\"policy\":\"all\"}"), "hits.0.id"), "hen");
+    a = world_search(w, "{\"query\":\"Catching  FIRE!\",\"policy\":\"all\"}");
     assert_ok(send(query_id_of(a), "purchase", "manual").status);
-    a = world_search(w, "{\"query\":\"cátching-fire\",\"policy\":\"all\",\"explain\":true,\"timeout_ms\":60000}");
+    a = world_search(w, "{\"query\":\"cátching-fire\",\"policy\":\"all\",\"explain\":true}");
     assert_float_equal(number_at(named(at(a, "hits"), "id", "manual"), "explain.memory.rewards"), 1, 0);
-    a = world_search(w, "{\"query\":\"fire catching\",\"policy\":\"all\",\"explain\":true,\"timeout_ms\":60000}");
+    a = world_search(w, "{\"query\":\"fire catching\",\"policy\":\"all\",\"explain\":true}");
     assert_null(at(named(at(a, "hits"), "id", "manual"), "explain.memory")); /* another query */
 }
 
@@ -136,7 +140,8 @@ static record_event last_event(void) {
 static void the_same_event_counts_once(void **state) {
     (void)state;
     const char *id = query_id_of(world_search(w, FIRE));
-    feedback_event e[3] = {event_of(id, "click", "manual"), event_of(id, "click", "manual"), event_of(id, "like", "goblet")};
+    feedback_event e[3] = {event_of(id, "click", "manual"), event_of(id, "click", "manual"),
+                           event_of(id, "like", "goblet")};
     funnel_event_result results[3] = {{0}};
     e[0].event_id = e[1].event_id = e[2].event_id = SLICE("e-1");
     e[2].event_id = SLICE("e-2");
@@ -168,7 +173,8 @@ static void of_one_hit_only_the_best_counts(void **state) {
     }
     const json_value *a = world_search(w, FIRE);
     assert_float_equal(number_at(named(at(a, "hits"), "id", "manual"), "explain.memory.rewards"), 1, 0);
-    assert_ok(send(first, "click", "goblet").status); /* another hit, and another impression, have credit of their own */
+    assert_ok(
+        send(first, "click", "goblet").status); /* another hit, and another impression, have credit of their own */
     assert_float_equal(last_event().credit, 0.5, 0);
     assert_ok(send(query_id_of(a), "click", "manual").status);
     assert_float_equal(last_event().credit, 0.5, 0);
@@ -198,7 +204,8 @@ static void events_that_cannot_be_are_refused_with_a_reason(void **state) {
     e = event_of(id, "click", "nothing");
     assert_refused(&e, FORAGE_E_EVENT, "event: \"nothing\" was not among the hits of that search");
     e = event_of(id, "sneeze", "manual");
-    assert_refused(&e, FORAGE_E_EVENT, "event, \"action_name\": \"sneeze\" has no reward; declare one in the schema's \"rewards\"");
+    assert_refused(&e, FORAGE_E_EVENT,
+                   "event, \"action_name\": \"sneeze\" has no reward; declare one in the schema's \"rewards\"");
     e = event_of(id, "click", "manual");
     e.time = now + 2 * DAY;
     assert_refused(&e, FORAGE_E_EVENT, "event, \"timestamp\": it lies more than a day in the future");
@@ -218,7 +225,8 @@ static void events_that_cannot_be_are_refused_with_a_reason(void **state) {
 static void one_bad_event_does_not_spoil_the_others(void **state) {
     (void)state;
     const char *id = query_id_of(world_search(w, FIRE));
-    feedback_event e[3] = {event_of(id, "click", "manual"), event_of("nobody", "click", "manual"), event_of(id, "like", "goblet")};
+    feedback_event e[3] = {event_of(id, "click", "manual"), event_of("nobody", "click", "manual"),
+                           event_of(id, "like", "goblet")};
     funnel_event_result results[3] = {{0}};
     assert_ok(funnel_record(w->funnel, e, 3, results, NULL));
     assert_true(!results[0].status && results[1].status == FORAGE_E_NO_QUERY && !results[2].status);
@@ -231,7 +239,7 @@ static void a_search_without_a_log_is_nobodys(void **state) {
     assert_int_equal(at(a, "query_id")->type, JSON_NULL);
     assert_int_equal(send("mine", "click", "manual").status, FORAGE_E_NO_QUERY);
     assert_float_equal(number_at(stats(), "impressions"), 0, 0);
-    a = world_search(w, "{\"query\":\"fire\",\"query_id\":\"mine\",\"policy\":\"all\",\"timeout_ms\":60000}");
+    a = world_search(w, "{\"query\":\"fire\",\"query_id\":\"mine\",\"policy\":\"all\"}");
     assert_string_equal(text_at(a, "query_id"), "mine");
     assert_ok(send("mine", "click", "manual").status);
 }
@@ -264,8 +272,9 @@ static void play(world *it, int first, int rounds, int events_every) {
     world *before = w;
     w = it;
     for (int i = first; i < first + rounds; i++) {
-        const json_value *a = world_search(w, arena_printf(&w->memory, "{\"query\":\"%s\",\"seed\":%d,\"query_id\":\"q%d\",\"timeout_ms\":60000}",
-                                                           queries[i % 5], i + 1, i));
+        const json_value *a = world_search(
+            w,
+            arena_printf(&w->memory, "{\"query\":\"%s\",\"seed\":%d,\"query_id\":\"q%d\"}", queries[i % 5], i + 1, i));
         size_t hits = count_at(a, "hits");
         if (events_every && i % events_every == 0 && hits) {
             const char *hit = arena_printf(&w->memory, "hits.%zu.id", (size_t)i % hits);
@@ -302,7 +311,8 @@ static void what_was_learned_is_there_after_reopening(void **state) {
     world_end(again);
 }
 
-/* The state is saved from time to time; what comes after is learned from the log, also when it is about older searches. */
+/* The state is saved from time to time; what comes after is learned from the log, also when it is about older
+ * searches. */
 static void a_saved_state_and_the_log_since_make_the_whole(void **state) {
     (void)state;
     play(w, 0, FUNNEL_SAVE_EVERY + 100, 9);
@@ -353,7 +363,9 @@ static void learning_prefers_what_people_choose(void **state) {
 
 /* ---- Beside a writing process ---- */
 
-static void tell(int to, const char *text) { assert_int_equal(write(to, text, strlen(text) + 1), (ssize_t)strlen(text) + 1); }
+static void tell(int to, const char *text) {
+    assert_int_equal(write(to, text, strlen(text) + 1), (ssize_t)strlen(text) + 1);
+}
 
 static const char *hear(int from) {
     static char text[2000];
@@ -383,8 +395,10 @@ static int read_beside(int from, int to) {
         char copy[2000];
         snprintf(copy, sizeof copy, "%.1999s", request);
         if (world_try(&reader, copy, &answer, &error)) tell(to, error.message);
-        else tell(to, arena_printf(&reader.memory, "%s|%g|%s", world_ids(&reader, answer), number_at(answer, "total.value"),
-                                   at(answer, "query_id")->type == JSON_NULL ? "not logged" : "logged"));
+        else
+            tell(to,
+                 arena_printf(&reader.memory, "%s|%g|%s", world_ids(&reader, answer), number_at(answer, "total.value"),
+                              at(answer, "query_id")->type == JSON_NULL ? "not logged" : "logged"));
     }
     funnel_close(reader.funnel);
     collection_close(reader.collection);
@@ -393,7 +407,7 @@ static int read_beside(int from, int to) {
     return status ? 1 : 0;
 }
 
-#define BESIDE(query) "{\"query\":\"" query "\",\"policy\":\"all\",\"timeout_ms\":60000}"
+#define BESIDE(query) "{\"query\":\"" query "\",\"policy\":\"all\"}"
 
 static void a_reader_follows_the_writing_process(void **state) {
     (void)state;
@@ -417,11 +431,11 @@ static void a_reader_follows_the_writing_process(void **state) {
     world_schema(w, "{\"fields\":{\"year\":{\"type\":\"number\"}}}"); /* a new field, in files before anybody looks */
     world_import(w, "{\"id\":\"owl\",\"title\":\"white owl\",\"year\":1999}\n");
     assert_ok(sparse_index_optimize(collection_index(w->collection), NULL));
-    tell(there[1], "{\"query\":\"owl\",\"filter\":{\"year\":1999},\"policy\":\"all\",\"timeout_ms\":60000}");
+    tell(there[1], "{\"query\":\"owl\",\"filter\":{\"year\":1999},\"policy\":\"all\"}");
     assert_string_equal(hear(back[0]), "owl|1|not logged");
     const json_value *a = world_search(w, BESIDE("fire"));
     assert_ok(send(query_id_of(a), "purchase", "manual").status); /* and the memory is everybody's */
-    tell(there[1], "{\"query\":\"fire\",\"policy\":\"all\",\"limit\":1,\"timeout_ms\":60000}");
+    tell(there[1], "{\"query\":\"fire\",\"policy\":\"all\",\"limit\":1}");
     assert_string_equal(hear(back[0]), "manual|3|not logged");
     tell(there[1], "end");
     assert_int_equal(waitpid(child, &code, 0), child);

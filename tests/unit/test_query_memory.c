@@ -48,7 +48,8 @@ static forage_status apply(store_txn *t, void *self, base_error *error) {
 }
 
 static void earn_from(const char *query, uint64_t impression, uint32_t document, float credit, bool first) {
-    change c = {.query = query, .document = document, .credit = credit, .first = first, .impression = impression, .time = 1000};
+    change c = {
+        .query = query, .document = document, .credit = credit, .first = first, .impression = impression, .time = 1000};
     store_job job = {.apply = apply, .self = &c};
     assert_ok(store_write(s, &job, NULL));
 }
@@ -74,11 +75,11 @@ static void the_belief_is_a_beta_posterior(void **state) {
     static const struct {
         float impressions, rewards, mean, deviation;
     } rows[] = {
-        {0, 0, 0.1f, 0.173205f},       /* Beta(0.2, 1.8) */
-        {1, 1, 0.4f, 0.244949f},       /* Beta(1.2, 1.8) */
-        {4, 2, 0.366667f, 0.182139f},  /* Beta(2.2, 3.8) */
+        {0, 0, 0.1f, 0.173205f},        /* Beta(0.2, 1.8) */
+        {1, 1, 0.4f, 0.244949f},        /* Beta(1.2, 1.8) */
+        {4, 2, 0.366667f, 0.182139f},   /* Beta(2.2, 3.8) */
         {100, 0, 0.001961f, 0.004360f}, /* Beta(0.2, 101.8) */
-        {1, 3, 0.64f, 0.195959f},      /* Beta(3.2, 1.8): more reward than showings is no negative miss */
+        {1, 3, 0.64f, 0.195959f},       /* Beta(3.2, 1.8): more reward than showings is no negative miss */
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         float mean, deviation;
@@ -93,7 +94,8 @@ static void belief_rises_with_reward_and_sinks_with_showing(void **state) {
     random_source dice;
     random_seed(&dice, 3);
     for (int i = 0; i < 10000; i++) {
-        float shown = (float)random_below(&dice, 1000), earned = (float)(random_double(&dice) * shown), mean, more, less, deviation;
+        float shown = (float)random_below(&dice, 1000), earned = (float)(random_double(&dice) * shown), mean, more,
+              less, deviation;
         memory_posterior(shown, earned, &mean, &deviation);
         memory_posterior(shown + 1, earned + 1, &more, &deviation);
         memory_posterior(shown + 1, earned, &less, &deviation);
@@ -125,7 +127,7 @@ static void an_engagement_makes_a_row_and_showings_count_against_it(void **state
     assert_float_equal(rows[0].impressions, 4, 0);
 }
 
-/* Events may come in another order than the searches: a showing from before the row was made is counted when it pays. */
+/* Events may come in another order than the searches: a showing before the row was made is counted when it pays. */
 static void earlier_showings_count_once_they_pay(void **state) {
     (void)state;
     memory_row *rows;
@@ -214,7 +216,8 @@ static void damaged_rows_do_no_harm(void **state) {
 static forage_status put_many(store_txn *t, void *self, base_error *error) {
     (void)self;
     for (uint32_t i = 0; i < MEMORY_MAX_ROWS + 100; i++) {
-        forage_status status = memory_earned(t, memory_key(SLICE("popular query")), i, (float)(i % 97) / 97, true, 1, 1, error);
+        forage_status status = memory_earned(t, memory_key(SLICE("popular query")), i, (float)(i % 97) / 97, true, 1, 1,
+                                             error);
         if (status) return status;
     }
     return FORAGE_OK;
@@ -226,7 +229,8 @@ static void a_late_credit_counts_its_own_impression(void **state) {
     memory_row *rows;
     earn("late", 4, 0.5f);
     for (uint64_t impression = 1; impression < 10; impression++) {
-        change c = {.query = "late", .document = 4, .credit = 0.5f, .first = true, .impression = impression, .time = 2000};
+        change c = {
+            .query = "late", .document = 4, .credit = 0.5f, .first = true, .impression = impression, .time = 2000};
         store_job job = {.apply = apply, .self = &c};
         assert_ok(store_write(s, &job, NULL));
     }
@@ -242,7 +246,8 @@ static void rows_beyond_the_limit_are_not_read(void **state) {
     assert_ok(store_write(s, &job, NULL));
     assert_int_equal(remembered("popular query", &rows), MEMORY_MAX_ROWS);
     for (size_t i = 1; i < MEMORY_MAX_ROWS; i++)
-        assert_true(rows[i - 1].mean > rows[i].mean || (rows[i - 1].mean == rows[i].mean && rows[i - 1].document < rows[i].document));
+        assert_true(rows[i - 1].mean > rows[i].mean ||
+                    (rows[i - 1].mean == rows[i].mean && rows[i - 1].document < rows[i].document));
 }
 
 #define ISOLATED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

@@ -62,10 +62,11 @@ static void an_undeclared_schema_infers(void **state) {
 
 static void fields_are_declared(void **state) {
     (void)state;
-    schema *s = declare("{\"language\":\"de\",\"fields\":{\"title\":{\"type\":\"text\"},\"body\":{\"type\":\"text\",\"weight\":0.5,"
-                        "\"language\":\"fr\"},\"notes\":{\"type\":\"text\",\"language\":\"detect\"},\"genre\":{\"type\":\"keyword\"},"
-                        "\"year\":{\"type\":\"number\"},\"released\":{\"type\":\"date\"},\"author\":{\"type\":\"reference\"},"
-                        "\"v\":{\"type\":\"vector\",\"dimensions\":3}},\"rewards\":{\"click\":0.2,\"share\":1}}");
+    schema *s = declare(
+        "{\"language\":\"de\",\"fields\":{\"title\":{\"type\":\"text\"},\"body\":{\"type\":\"text\",\"weight\":0.5,"
+        "\"language\":\"fr\"},\"notes\":{\"type\":\"text\",\"language\":\"detect\"},\"genre\":{\"type\":\"keyword\"},"
+        "\"year\":{\"type\":\"number\"},\"released\":{\"type\":\"date\"},\"author\":{\"type\":\"reference\"},"
+        "\"v\":{\"type\":\"vector\",\"dimensions\":3}},\"rewards\":{\"click\":0.2,\"share\":1}}");
     assert_false(s->inferred);
     const schema_field *title = schema_find(s, SLICE("title")), *body = schema_find(s, SLICE("body"));
     assert_float_equal(title->weight, 3, 0); /* a title counts more unless somebody says otherwise */
@@ -90,7 +91,8 @@ static void fields_are_declared(void **state) {
 
 static void roles_may_have_other_names(void **state) {
     (void)state;
-    schema *s = declare("{\"id\":\"sku\",\"type\":\"kind\",\"popularity\":\"sold\",\"fields\":{\"sold\":{\"type\":\"number\"}}}");
+    schema *s = declare(
+        "{\"id\":\"sku\",\"type\":\"kind\",\"popularity\":\"sold\",\"fields\":{\"sold\":{\"type\":\"number\"}}}");
     sparse_config config;
     schema_sparse_config(s, &config);
     assert_string_equal(config.fields[config.popularity].name, "sold");
@@ -155,7 +157,8 @@ static void wrong_schemas_are_refused_by_name(void **state) {
 static void extension_appends_and_never_reorders(void **state) {
     (void)state;
     schema *first = declare("{\"fields\":{\"title\":{\"type\":\"text\"},\"year\":{\"type\":\"number\"}}}");
-    schema *second = declare_on(first, "{\"fields\":{\"pages\":{\"type\":\"number\"},\"title\":{\"type\":\"text\",\"weight\":7}}}", false);
+    schema *second = declare_on(
+        first, "{\"fields\":{\"pages\":{\"type\":\"number\"},\"title\":{\"type\":\"text\",\"weight\":7}}}", false);
     assert_int_equal(second->n_fields, first->n_fields + 1);
     for (uint32_t i = 0; i < first->n_fields; i++) {
         assert_string_equal(second->fields[i].name, first->fields[i].name);
@@ -173,8 +176,9 @@ static void kinds_hold_once_there_are_documents(void **state) {
     base_error error = {0};
     json_value *change = parse(&memory, "{\"fields\":{\"year\":{\"type\":\"number\"}}}");
     assert_int_equal(schema_extend(base, change, false, &out, &error), FORAGE_E_SCHEMA);
-    assert_string_equal(error.message, "schema, field \"year\": it is a text field already and the collection has documents; "
-                                       "make a new collection to change that");
+    assert_string_equal(error.message,
+                        "schema, field \"year\": it is a text field already and the collection has documents; "
+                        "make a new collection to change that");
     assert_ok(schema_extend(base, change, true, &out, &error));
     assert_int_equal(kind_of(out, "year"), SCHEMA_NUMBER);
     schema_destroy(out);
@@ -193,7 +197,8 @@ static void assert_round_trip(const schema *s) {
     for (uint32_t i = 0; i < s->n_fields; i++) {
         const schema_field *a = &s->fields[i], *b = &back->fields[i];
         assert_string_equal(a->name, b->name);
-        assert_true(a->kind == b->kind && a->weight == b->weight && a->dimensions == b->dimensions && a->sparse == b->sparse);
+        assert_true(a->kind == b->kind && a->weight == b->weight && a->dimensions == b->dimensions &&
+                    a->sparse == b->sparse);
         if (a->kind == SCHEMA_TEXT) assert_true(a->language == b->language && a->detect == b->detect);
     }
     schema_destroy(back);
@@ -205,9 +210,11 @@ static void json_gives_the_schema_back(void **state) {
         {"{}", "{}"},
         {"{\"language\":\"de\"}", "{\"language\":\"detect\"}"},
         {"{\"language\":\"detect\",\"fields\":{\"a\":{\"type\":\"text\"}}}", "{\"language\":\"fr\"}"},
-        {"{\"language\":\"any\",\"fields\":{\"a\":{\"type\":\"text\",\"language\":\"detect\"}}}", "{\"language\":\"sv\"}"},
+        {"{\"language\":\"any\",\"fields\":{\"a\":{\"type\":\"text\",\"language\":\"detect\"}}}",
+         "{\"language\":\"sv\"}"},
         {"{\"id\":\"sku\",\"type\":\"kind\",\"popularity\":\"sold\",\"policy\":\"all\",\"ranker\":\"rrf\"}", "{}"},
-        {"{\"rewards\":{\"click\":0.25,\"wave\":0.125},\"inferred\":true,\"fields\":{\"v\":{\"type\":\"vector\",\"dimensions\":7},"
+        {"{\"rewards\":{\"click\":0.25,\"wave\":0.125},\"inferred\":true,\"fields\":{\"v\":{\"type\":\"vector\","
+         "\"dimensions\":7},"
          "\"k\":{\"type\":\"keyword\"},\"r\":{\"type\":\"reference\"},\"d\":{\"type\":\"date\"}}}",
          "{\"fields\":{\"t \\\"quoted\\\" ü\":{\"type\":\"text\",\"weight\":0.1}}}"},
     };
@@ -265,19 +272,21 @@ static schema *infer(const char *format) {
 
 static void kinds_are_inferred_from_values(void **state) {
     (void)state;
-    schema *s = infer("{\"id\":\"b#\",\"type\":\"book\",\"title\":\"Book#\",\"summary\":\"A long story number # about several things\","
-                      "\"year\":19#,\"price\":#.5,\"released\":\"2008-06-12\",\"updated\":\"2020-01-01T10:00:#0Z\","
-                      "\"vector\":[1,2,3,4,5,6,7,#],\"scores\":[1,#],\"tags\":[\"one word\",\"another\"],\"isbn\":\"978-#\","
-                      "\"site\":\"https://example.org/some page/#\",\"sequel\":\"b1\",\"mates\":[\"b2\",\"b#\"],\"in_print\":true,"
-                      "\"nested\":{\"a\":#},\"nothing\":null,\"empty\":[],\"text_year\":\"19\"}");
+    schema *s = infer(
+        "{\"id\":\"b#\",\"type\":\"book\",\"title\":\"Book#\",\"summary\":\"A long story number # about several "
+        "things\","
+        "\"year\":19#,\"price\":#.5,\"released\":\"2008-06-12\",\"updated\":\"2020-01-01T10:00:#0Z\","
+        "\"vector\":[1,2,3,4,5,6,7,#],\"scores\":[1,#],\"tags\":[\"one word\",\"another\"],\"isbn\":\"978-#\","
+        "\"site\":\"https://example.org/some page/#\",\"sequel\":\"b1\",\"mates\":[\"b2\",\"b#\"],\"in_print\":true,"
+        "\"nested\":{\"a\":#},\"nothing\":null,\"empty\":[],\"text_year\":\"19\"}");
     static const struct {
         const char *name;
         schema_kind kind;
-    } expected[] = {
-        {"type", SCHEMA_KEYWORD}, {"title", SCHEMA_TEXT}, {"summary", SCHEMA_TEXT}, {"year", SCHEMA_NUMBER},
-        {"price", SCHEMA_NUMBER}, {"released", SCHEMA_DATE}, {"vector", SCHEMA_VECTOR}, {"scores", SCHEMA_KEYWORD},
-        {"tags", SCHEMA_KEYWORD}, {"isbn", SCHEMA_KEYWORD}, {"site", SCHEMA_KEYWORD}, {"sequel", SCHEMA_REFERENCE},
-        {"mates", SCHEMA_REFERENCE}, {"in_print", SCHEMA_KEYWORD}};
+    } expected[] = {{"type", SCHEMA_KEYWORD},    {"title", SCHEMA_TEXT},      {"summary", SCHEMA_TEXT},
+                    {"year", SCHEMA_NUMBER},     {"price", SCHEMA_NUMBER},    {"released", SCHEMA_DATE},
+                    {"vector", SCHEMA_VECTOR},   {"scores", SCHEMA_KEYWORD},  {"tags", SCHEMA_KEYWORD},
+                    {"isbn", SCHEMA_KEYWORD},    {"site", SCHEMA_KEYWORD},    {"sequel", SCHEMA_REFERENCE},
+                    {"mates", SCHEMA_REFERENCE}, {"in_print", SCHEMA_KEYWORD}};
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
         if (kind_of(s, expected[i].name) != expected[i].kind)
             fail_msg("%s is inferred as %s", expected[i].name, schema_kind_name(kind_of(s, expected[i].name)));
@@ -307,7 +316,8 @@ static void references_to_underscore_ids_are_seen(void **state) {
 
 static void the_type_is_a_keyword_whatever_it_looks_like(void **state) {
     (void)state;
-    static const char *const samples[] = {"{\"id\":#,\"type\":#}", "{\"id\":#,\"type\":\"2008-01-#\"}", "{\"id\":#,\"type\":\"#\"}",
+    static const char *const samples[] = {"{\"id\":#,\"type\":#}", "{\"id\":#,\"type\":\"2008-01-#\"}",
+                                          "{\"id\":#,\"type\":\"#\"}",
                                           "{\"id\":#,\"type\":\"a fairly long description of kind #\"}"};
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         schema *s = infer(samples[i]);
@@ -371,10 +381,12 @@ static void later_documents_add_fields_while_inferring(void **state) {
     (void)state;
     world *w = world_begin();
     world_import(w, "{\"id\":1,\"title\":\"red fox\"}\n");
-    world_import(w, "{\"id\":2,\"title\":\"grey wolf\",\"body\":\"lives in the northern forests of many countries\"}\n");
+    world_import(w,
+                 "{\"id\":2,\"title\":\"grey wolf\",\"body\":\"lives in the northern forests of many countries\"}\n");
     assert_string_equal(world_ids(w, world_find(w, "forests")), "2");
     world_schema(w, "{\"fields\":{\"year\":{\"type\":\"number\"}}}"); /* from here on people decide */
-    world_import(w, "{\"id\":3,\"title\":\"owl\",\"year\":3,\"habitat\":\"barns and church towers of old villages\"}\n");
+    world_import(w,
+                 "{\"id\":3,\"title\":\"owl\",\"year\":3,\"habitat\":\"barns and church towers of old villages\"}\n");
     assert_string_equal(world_ids(w, world_find(w, "barns")), "");
     world_end(w);
 }
@@ -396,7 +408,9 @@ static void kinds_hold_in_a_collection_with_documents(void **state) {
 static void kinds_may_change_while_empty(void **state) {
     (void)state;
     world *w = world_begin();
-    world_schema(w, "{\"fields\":{\"title\":{\"type\":\"text\"},\"year\":{\"type\":\"text\"},\"genre\":{\"type\":\"keyword\"}}}");
+    world_schema(
+        w,
+        "{\"fields\":{\"title\":{\"type\":\"text\"},\"year\":{\"type\":\"text\"},\"genre\":{\"type\":\"keyword\"}}}");
     world_schema(w, "{\"fields\":{\"year\":{\"type\":\"number\"}}}");
     for (int round = 0; round < 2; round++) {
         world_import(w, "{\"id\":1,\"title\":\"fox\",\"year\":1999,\"genre\":\"Drama\"}\n");

@@ -9,7 +9,8 @@ static const char *const catalogue =
     "{\"id\":\"rowling\",\"type\":\"author\",\"title\":\"Joanne Rowling\",\"popularity\":950}\n"
     "{\"id\":\"hunger\",\"type\":\"book\",\"title\":\"The Hunger Games\",\"author\":\"collins\",\"popularity\":800}\n"
     "{\"id\":\"fire\",\"type\":\"book\",\"title\":\"Catching Fire\",\"author\":[\"collins\"],\"popularity\":500}\n"
-    "{\"id\":\"gregor\",\"type\":\"book\",\"title\":\"Gregor the Overlander\",\"author\":\"collins\",\"popularity\":90}\n"
+    "{\"id\":\"gregor\",\"type\":\"book\",\"title\":\"Gregor the "
+    "Overlander\",\"author\":\"collins\",\"popularity\":90}\n"
     "{\"id\":\"goblet\",\"type\":\"book\",\"title\":\"Goblet of Fire\",\"author\":\"rowling\",\"popularity\":990}\n"
     "{\"id\":\"stone\",\"type\":\"book\",\"title\":\"Philosopher Stone\",\"author\":\"rowling\",\"popularity\":999}\n"
     "{\"id\":\"manual\",\"type\":\"book\",\"title\":\"Fire Safety Manual fire fire\",\"popularity\":1}\n"
@@ -57,13 +58,23 @@ static void prepare(const asking *q, prepared *p) {
     text_token *used = arena_alloc(&w->memory, (found.count + 1) * sizeof *used);
     size_t n = text_query_tokens(found, used);
     sparse_query_term *terms = arena_zalloc(&w->memory, n + 1, sizeof *terms);
-    for (size_t i = 0; i < n; i++) terms[i] = (sparse_query_term){.key = sparse_text_key(&w->memory, used[i].term), .weight = 1};
+    for (size_t i = 0; i < n; i++)
+        terms[i] = (sparse_query_term){.key = sparse_text_key(&w->memory, used[i].term), .weight = 1};
     sparse_eligible_compute(s, filter, &w->memory, &p->eligible);
     p->matching = p->eligible;
     if (n) sparse_matching(&p->eligible, terms, n, &w->memory, &p->matching);
-    p->r = (retrieve_request){.collection = w->collection, .schema = known, .snapshot = s, .eligible = &p->eligible,
-                              .matching = &p->matching, .terms = terms, .n_terms = n, .prior_weight = 0.01f, .memory = q->rows,
-                              .n_memory = q->n_rows, .seed = q->seed, .clock = &os_clock_system,
+    p->r = (retrieve_request){.collection = w->collection,
+                              .schema = known,
+                              .snapshot = s,
+                              .eligible = &p->eligible,
+                              .matching = &p->matching,
+                              .terms = terms,
+                              .n_terms = n,
+                              .prior_weight = 0.01f,
+                              .memory = q->rows,
+                              .n_memory = q->n_rows,
+                              .seed = q->seed,
+                              .clock = &os_clock_system,
                               .deadline = clock_monotonic(&os_clock_system) + (q->too_late ? -1 : 60000000)};
     bool late = false;
     if (n) {
@@ -157,7 +168,8 @@ static void fresh_gives_the_last_first(void **state) {
     world_import(w, catalogue);
     assert_string_equal(ASK(fresh, 2, .query = ""), "anonymous manual");
     assert_string_equal(ASK(fresh, 8, .query = "fire"), "manual goblet fire");
-    world_import(w, "{\"id\":\"fire\",\"type\":\"book\",\"title\":\"Catching Fire, second edition\",\"author\":\"collins\"}\n");
+    world_import(
+        w, "{\"id\":\"fire\",\"type\":\"book\",\"title\":\"Catching Fire, second edition\",\"author\":\"collins\"}\n");
     assert_string_equal(ASK(fresh, 1, .query = ""), "fire"); /* replaced is new */
     assert_string_equal(ASK(fresh, 1, .query = "", .filter = "{\"type\":\"author\"}"), "rowling");
 }
@@ -211,13 +223,15 @@ static void explore_is_uniform_over_what_matches(void **state) {
         first[hits[0].document]++;
         arena_release(&scratch);
     }
-    double chi = 0, chi_first = 0, expected = (double)ROUNDS * DEPTH / N_EXPLORED, expected_first = (double)ROUNDS / N_EXPLORED;
+    double chi = 0, chi_first = 0, expected = (double)ROUNDS * DEPTH / N_EXPLORED,
+           expected_first = (double)ROUNDS / N_EXPLORED;
     for (int i = 0; i < N_EXPLORED * 2; i++) {
         if (i % 2) assert_true(drawn[i] == 0);
         else chi += (drawn[i] - expected) * (drawn[i] - expected) / expected;
         if (i % 2 == 0) chi_first += (first[i] - expected_first) * (first[i] - expected_first) / expected_first;
     }
-    assert_true(chi < 72.1); /* 39 degrees of freedom: exceeded once in a thousand (drawing without repetition varies less) */
+    assert_true(chi <
+                72.1); /* 39 degrees of freedom: exceeded once in a thousand (drawing without repetition varies less) */
     assert_true(chi_first < 72.1);
     finish(&p);
     buffer_release(&lines);
@@ -229,9 +243,11 @@ static void explore_repeats_itself_only_for_the_same_seed(void **state) {
     const char *first = ASK(explore, 5, .query = "", .seed = 1);
     assert_string_equal(ASK(explore, 5, .query = "", .seed = 1), first);
     bool differs = false;
-    for (uint64_t seed = 2; seed < 12; seed++) differs |= strcmp(ASK(explore, 5, .query = "", .seed = seed), first) != 0;
+    for (uint64_t seed = 2; seed < 12; seed++)
+        differs |= strcmp(ASK(explore, 5, .query = "", .seed = seed), first) != 0;
     assert_true(differs);
-    assert_int_equal(strlen(ASK(explore, 100, .query = "", .seed = 3)), strlen(ASK(fresh, 100, .query = ""))); /* all there are */
+    assert_int_equal(strlen(ASK(explore, 100, .query = "", .seed = 3)),
+                     strlen(ASK(fresh, 100, .query = ""))); /* all there are */
     assert_string_equal(ASK(explore, 5, .query = "", .filter = "{\"type\":\"film\"}"), "");
 }
 
@@ -240,7 +256,8 @@ static void explore_repeats_itself_only_for_the_same_seed(void **state) {
 static void no_strategy_leaves_the_filter(void **state) {
     (void)state;
     world_import(w, catalogue);
-    static const char *const filters[] = {"{\"type\":\"book\"}", "{\"not\":{\"author\":\"rowling\"}}", "{\"type\":\"film\"}"};
+    static const char *const filters[] = {"{\"type\":\"book\"}", "{\"not\":{\"author\":\"rowling\"}}",
+                                          "{\"type\":\"film\"}"};
     static const char *const queries[] = {"fire", "collins", "hunger games fire", ""};
     asking q = {.n_rows = 2};
     q.rows[0] = (memory_row){.document = number_of("stone"), .mean = 0.9f};
@@ -258,7 +275,8 @@ static void no_strategy_leaves_the_filter(void **state) {
 
 static void an_empty_collection_gives_nothing(void **state) {
     (void)state;
-    for (size_t s = 0; s < RETRIEVE_STRATEGIES; s++) assert_string_equal(ask(retrieve_strategies[s], &(asking){.query = "fire"}, 8, NULL), "");
+    for (size_t s = 0; s < RETRIEVE_STRATEGIES; s++)
+        assert_string_equal(ask(retrieve_strategies[s], &(asking){.query = "fire"}, 8, NULL), "");
 }
 
 static void strategies_say_who_they_are(void **state) {
