@@ -1,9 +1,10 @@
 /* JSON: a strict reader into an arena, and a writer. yajl enters the project in json.c.
  *
  * The reader refuses what would be silently misread: invalid UTF-8, duplicate keys, numbers beyond double, nesting
- * deeper than JSON_MAX_DEPTH, more than JSON_MAX_VALUES (a value takes 80 bytes, its text may have two), anything after the value, lone surrogate escapes, NUL in keys. A byte order mark before
- * the value is passed over. Values point into the arena, not into the text. Numbers are read and written as in the C
- * locale, whatever the program's locale is. Every function may run in many threads at once on objects of their own. */
+ * deeper than JSON_MAX_DEPTH, more than JSON_MAX_VALUES (a value takes 80 bytes, its text may have two), anything after the
+ * value, lone surrogate escapes, NUL in keys. A byte order mark before the value is passed over. Values point into the
+ * arena, not into the text. Numbers are read and written as in the C locale, whatever the program's locale is. Every
+ * function may run in many threads at once on objects of their own. */
 #ifndef FORMAT_JSON_H
 #define FORMAT_JSON_H
 
