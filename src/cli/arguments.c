@@ -18,7 +18,7 @@ const cli_option place_options[] = {
     {0}};
 
 const cli_option collection_options[] = {
-    {"collection", 'c', "NAME", "the collection (default: the only one there is)"},
+    {"collection", 'c', "NAME", "the collection (default: the only one there is; the first import makes \"default\")"},
     {0}};
 
 #define MAX_LISTS 4

@@ -57,6 +57,8 @@ static int compose_schema(const cli_arguments *a, arena *memory, buffer *out) {
 static int declare_schema(client *c, const cli_arguments *a, arena *memory, const char *collection) {
     buffer schema = {0};
     json_value *answer;
+    bool declares = arg_text(a, "schema", NULL) || arg_text(a, "id", NULL) || arg_text(a, "popularity", NULL);
+    if (!declares) return CLI_OK; /* the first document makes the collection */
     int status = compose_schema(a, memory, &schema);
     if (!status)
         status = client_json(c, memory, "PUT", collection_target(memory, collection, ""),
@@ -87,6 +89,10 @@ static void show_inferred_schema(client *c, arena *memory, const char *collectio
 
 static void print_summary(const import_batch *b, const progress *p, arena *memory) {
     double seconds = progress_seconds(p);
+    if (b->indexed + b->failed == 0) {
+        printf("There are no documents in what was given\n");
+        return;
+    }
     printf("%s%s%s: %s %s imported in %s (%s/s)", paint(STYLE_BOLD), b->collection, paint(STYLE_NONE),
            text_count(memory, b->indexed), plural(b->indexed, "document", "documents"), text_seconds(memory, seconds),
            text_count(memory, (uint64_t)((double)b->indexed / seconds)));
