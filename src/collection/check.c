@@ -74,7 +74,12 @@ static void check_record(checker *k, slice key, slice value) {
 
 forage_status collection_check(collection *c, buffer *problems, base_error *error) {
     checker k = {.c = c, .problems = problems};
+    base_error found = {0};
     forage_status status = FORAGE_OK;
+    if (store_check(c->store, &found)) { /* first: nobody can walk tables whose pages are broken */
+        problem(&k, "store: %s", found.message);
+        return error_set(error, FORAGE_E_CORRUPT, "the store is damaged");
+    }
     /* A pair (transaction, snapshot) of the same moment: repeat until no commit came in between. */
     for (int attempt = 0; attempt < 100; attempt++) {
         if (!c->options.read_only) store_wait(c->store);
@@ -101,8 +106,6 @@ forage_status collection_check(collection *c, buffer *problems, base_error *erro
     arena_release(&k.parse);
     collection_release(c, k.snapshot);
     store_read_end(k.t);
-    base_error found = {0};
-    if (!status && store_check(c->store, &found)) problem(&k, "store: %s", found.message);
     if (!status && sparse_index_check(c->index, &found)) problem(&k, "index: %s", found.message);
     if (!status && k.n_problems)
         status = error_set(error, FORAGE_E_CORRUPT, "%zu problems were found", k.n_problems);

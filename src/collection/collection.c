@@ -239,6 +239,7 @@ static forage_status open_index(collection *c, base_error *error) {
     forage_status status = c->options.read_only ? FORAGE_OK : os_make_folders(folder, error);
     if (!status) status = sparse_index_open(folder, c->store, &config, &c->index, &damaged, error);
     if (!status && damaged) log_warn("collection %s: index files were missing or damaged; rebuilding them", c->name);
+    if (!status && damaged) status = store_check(c->store, error); /* all of it is going to be read */
     if (!status) status = collection_index_missing(c, damaged, 0, error);
     if (!status && damaged && !c->options.read_only) { /* written at once, or every start would build it again */
         sparse_index_repaired(c->index);

@@ -44,12 +44,21 @@ forage_status store_error(base_error *error, int code, const char *doing, const 
     }
 }
 
+/* LMDB found a page that cannot be, in the middle of its work: it cannot go on, and would abort without a word to people. */
+static void stop_at_damage(MDB_env *env, const char *found) {
+    const char *path = "the store";
+    mdb_env_get_path(env, &path);
+    log_error("%s: the file is damaged (%s); restore the folder from a backup, or remove it and import again", path, found);
+    _exit(EXIT_FAILURE);
+}
+
 /* The address space that a machine grants differs: ask for less until it agrees. */
 static int open_environment(const char *path, unsigned flags, uint64_t map_size, MDB_env **out) {
     for (;; map_size /= 2) {
         MDB_env *env = NULL;
         int code = mdb_env_create(&env);
         if (code) return code;
+        mdb_env_set_assert(env, stop_at_damage);
         mdb_env_set_maxdbs(env, STORE_TABLES);
         mdb_env_set_maxreaders(env, STORE_READERS);
         mdb_env_set_mapsize(env, map_size);

@@ -331,6 +331,29 @@ def test_damaged_store():
         run("check", "--data", folder.data, expect=0)
 
 
+def test_damaged_pages():
+    """Pages inside the store that are not what they were: `forage check` says so, and does not stumble over them."""
+    rng = random.Random(21)
+    with Folder() as folder:
+        make_files(folder)
+        original = os.path.join(folder.path, "original")
+        os.rename(folder.data, original)
+        found = 0
+        for turn in range(40):
+            shutil.rmtree(folder.data, ignore_errors=True)
+            shutil.copytree(original, folder.data)
+            path = os.path.join(folder.data, "collections", "things", "store.mdb")
+            at = 4096 * rng.randrange(2, os.path.getsize(path) // 4096)
+            with open(path, "r+b") as file:
+                file.seek(at + (8 if turn % 2 else 0))
+                file.write(rng.randbytes(8) if turn % 2 else bytes(4096))
+            done = run("check", "--data", folder.data, "-c", "things")
+            assert done.status in (0, 1), (turn, at, done)  # 0: a page that is not in use
+            assert done.status == 0 or re.search(r"store\.mdb.*damaged", done.out + done.err), (turn, at, done)
+            found += done.status
+        assert found >= 20, found
+
+
 def test_newer_versions():
     """What a newer version wrote is left alone."""
     with Folder() as folder:
