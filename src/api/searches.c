@@ -103,13 +103,12 @@ static void keep_event(arena *a, feedback_event *e) {
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) *texts[i] = arena_slice(a, *texts[i]);
 }
 
-/* A line that is no JSON is refused by itself, unless none is. */
+/* A line that is no JSON is refused by itself; when it is the first, this is something else than events. */
 static forage_status read_lines(api_call *c, slice body, event_list *list, base_error *error) {
     arena memory;
     arena_init(&memory, 0);
     forage_status status = FORAGE_OK;
     base_error why;
-    size_t broken = 0;
     for (uint64_t line = 1; !status && body.size; line++) {
         const char *end = memchr(body.data, '\n', body.size);
         size_t size = end ? (size_t)(end - body.data) : body.size;
@@ -125,15 +124,14 @@ static forage_status read_lines(api_call *c, slice body, event_list *list, base_
         }
         if (json_read(&memory, text, &json, &why)) {
             error_prefix(&why, "line %llu", (unsigned long long)line);
-            refuse(next_event(list), &why);
-            broken++;
+            if (list->n == 0) status = error_set(error, FORAGE_E_JSON, "events, %s", why.message);
+            else refuse(next_event(list), &why);
         } else {
             add_event(list, json);
             keep_event(&c->memory, &list->events[list->n - 1]);
         }
     }
     arena_release(&memory);
-    if (!status && broken && broken == list->n) status = error_set(error, FORAGE_E_JSON, "events, %s", why.message);
     return status;
 }
 

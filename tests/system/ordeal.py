@@ -1,4 +1,4 @@
-"""What the crash tests and the hostile tests share: a server whose log is kept, skips, memory, and errors that are errors."""
+"""What the crash tests and the hostile tests share: a server whose log is kept, skips, and errors that are errors."""
 
 import contextlib
 import http.client
@@ -205,5 +205,6 @@ def run_tests(names):
     return 1 if failed else 0
 
 
-__all__ = ["CODES", "FOUND", "NOT_ANSWERED", "SANITIZERS", "Client", "Folder", "Server", "Skip", "check_error", "cli_error",
+__all__ = ["CODES", "FOUND", "NOT_ANSWERED", "SANITIZERS", "Client", "Folder", "Server", "Skip", "check_error",
+           "cli_error",
            "environment", "forage", "ndjson", "run_tests", "sanitized", "wait_until"]

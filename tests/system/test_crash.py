@@ -77,7 +77,8 @@ class Killing:
         self.note("at work")
 
     def kill_while_merging(self, server):
-        traffic = self.traffic(server, Traffic.small_writes, Traffic.large_writes, Traffic.search_and_click, Traffic.optimize)
+        traffic = self.traffic(server, Traffic.small_writes, Traffic.large_writes, Traffic.search_and_click,
+                               Traffic.optimize)
         self.pause(0.05, 0.8)
         server.kill()
         traffic.finish()
@@ -118,7 +119,8 @@ class Killing:
         server.kill()
         path = os.path.join(self.folder.path, "import.ndjson")
         write = import_file(path, self.rng, 25000)
-        process = subprocess.Popen([forage_process.COMMAND, "import", "--data", self.data, "-c", "things", path, "--json"],
+        process = subprocess.Popen([forage_process.COMMAND, "import", "--data", self.data, "-c", "things", path,
+                                    "--json"],
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
         self.pause(0.05, 1.2)
         killed = process.poll() is None
@@ -136,7 +138,8 @@ class Killing:
         """The server of `forage import --url` is killed: what the command then reports as imported is there."""
         path = os.path.join(self.folder.path, "import.ndjson")
         write = import_file(path, self.rng, 25000)
-        process = subprocess.Popen([forage_process.COMMAND, "import", "--url", server.url, "-c", "things", path, "--json"],
+        process = subprocess.Popen([forage_process.COMMAND, "import", "--url", server.url, "-c", "things", path,
+                                    "--json"],
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
         self.pause(0.1, 1.2)
         server.kill()
@@ -169,7 +172,7 @@ def kill_fresh(rng):
                     start = rng.randrange(100000)
                     write = {f"n{n}": round_number for n in range(start, start + rng.choice([1, 10, 300]))}
                     client.expect("POST", "/collections/new/documents",
-                                  ndjson({"id": name, "title": f"new {name}", "version": v} for name, v in write.items()))
+                                  ndjson({"id": n, "title": f"new {n}", "version": v} for n, v in write.items()))
                     known.update(write)
                     acknowledged += len(write)
             killer.join()
@@ -199,9 +202,10 @@ def test_kill():
                 assert run("check", "--data", folder.data, expect=0).out
         killing.round(lambda *_: None)
         ledger, total = killing.ledger, killing.kills + fresh_kills
-    print(f"{total} kills: {ledger.acknowledged + fresh_documents} documents and {len(ledger.events)} events acknowledged, "
-          f"all there")
-    print("killed " + ", ".join(f"{kind}: {n}" for kind, n in {**killing.kinds, "with a new folder": fresh_kills}.items()))
+    documents, events = ledger.acknowledged + fresh_documents, len(ledger.events)
+    print(f"{total} kills: {documents} documents and {events} events acknowledged, all there")
+    killing.kinds["with a new folder"] = fresh_kills
+    print("killed " + ", ".join(f"{kind}: {n}" for kind, n in killing.kinds.items()))
 
 
 # ---- Damaged files
@@ -227,7 +231,8 @@ def make_files(folder):
     rng = random.Random(5)
     for part, (size, low) in enumerate([(4000, 0), (600, 3800), (80, 500), (9, 3000)]):
         documents = [document(n, rng.randrange(1000), f"b{part}") for n in range(low, low + size)]
-        run("import", "--data", folder.data, "-c", "things", "--schema", schema, folder.file("d.ndjson", ndjson(documents)),
+        run("import", "--data", folder.data, "-c", "things", "--schema", schema,
+            folder.file("d.ndjson", ndjson(documents)),
             expect=0)
     with Server(folder.data) as server:
         for n in range(100, 4300, 100):
@@ -253,7 +258,8 @@ def flip(path, at):
 
 
 def test_damaged_index_files():
-    """An index file that is missing, cut short or has one wrong bit is built again from the documents, and the log says so."""
+    """An index file that is missing, cut short or has one wrong bit is built again from the documents, and the log says
+    so."""
     rng = random.Random(11)
     with Folder() as folder:
         make_files(folder)
@@ -264,7 +270,8 @@ def test_damaged_index_files():
         shutil.copytree(original, folder.data)
         with Server(folder.data) as server:
             expected = answers(server.client())
-        cases = [[(name, how)] for name in files for how in ("missing", "empty", "cut", "first bit", "last bit", "a bit", "other")]
+        ways = ("missing", "empty", "cut", "first bit", "last bit", "a bit", "other")
+        cases = [[(name, how)] for name in files for how in ways]
         cases += [[(name, "missing") for name in files], [(files[0], "a bit"), (files[-1], "missing")]]
         for damage in cases:
             shutil.rmtree(folder.data)
@@ -313,7 +320,8 @@ def test_damaged_store():
             whole = file.read()
         page = 4096
         damaged = [b"", b"x", b"\0" * len(whole), os.urandom(len(whole)), b"{}" * 40000, whole[:100], whole[:page],
-                   whole[:2 * page], whole[:3 * page], whole[:len(whole) // 2], whole[:-5 * page], b"\0" * 2 * page + whole[2 * page:],
+                   whole[:2 * page], whole[:3 * page], whole[:len(whole) // 2], whole[:-5 * page],
+                   b"\0" * 2 * page + whole[2 * page:],
                    os.urandom(2 * page) + whole[2 * page:]]
         for bytes_now in damaged:
             with open(path, "wb") as file:
@@ -363,7 +371,8 @@ def test_newer_versions():
             with open(mark, "w", encoding="ascii") as file:
                 file.write(text)
             for command in ("search", "check", "serve"):
-                cli_error(run(command, "--data", folder.data, *(["amber"] if command == "search" else [])), word, folder.data)
+                words = ["amber"] if command == "search" else []
+                cli_error(run(command, "--data", folder.data, *words), word, folder.data)
         with open(mark, "w", encoding="ascii") as file:
             file.write('{"format": 1}')
         path = os.path.join(folder.data, "collections", "things", "store.mdb")
@@ -390,7 +399,8 @@ def test_newer_versions():
 def small_disk(size):
     """A file system of its own. Only root can have one."""
     with tempfile.TemporaryDirectory(prefix="forage-disk-") as folder:
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True,
+                              check=False)
         if done.returncode != 0:
             raise Skip(f"mounting a tmpfs: {done.stderr.decode().strip() or done.returncode}")
         try:
@@ -404,7 +414,8 @@ def fill_disk(client, ledger, start, size):
     for number in range(start, 1000000, size):
         documents = [document(n, n, f"b{number}") for n in range(number, number + size)]
         try:
-            status, answer = client.request("POST", f"{COLLECTION}/documents", ndjson(documents), "application/x-ndjson")
+            status, answer = client.request("POST", f"{COLLECTION}/documents", ndjson(documents),
+                                            "application/x-ndjson")
         except NOT_ANSWERED as problem:
             raise AssertionError("the server did not answer when the disk was full") from problem
         if status != 200:
@@ -441,7 +452,7 @@ def test_full_disk():
                 check_error(*client.request("POST", f"{COLLECTION}/optimize"), "disk_full")
                 # The store may have a page to spare for something small.
                 status, answer = client.request("POST", f"{COLLECTION}/events", event)
-                assert answer.get("accepted") == 1 if status == 200 else check_error(status, answer, "disk_full"), answer
+                assert answer["accepted"] == 1 if status == 200 else check_error(status, answer, "disk_full"), answer
                 status, answer = client.request("DELETE", f"{COLLECTION}/documents/d3")
                 if status == 200:
                     ledger.take({"d3": None})
@@ -590,7 +601,8 @@ def test_clock_that_jumps_back():
         raise Skip("faketime is not installed, or the command is sanitized")
     with Folder() as folder:
         for when, title in (("2030-01-01", "later"), ("2020-01-01", "earlier")):
-            done = subprocess.run(["faketime", when, forage_process.COMMAND, "import", "--data", folder.data, "-"],
+            done = subprocess.run(["faketime", when, forage_process.COMMAND, "import", "--data", folder.data, "-q",
+                                   "-"],
                                   input=json.dumps({"id": 1, "title": title}).encode(), env=ENVIRONMENT, check=False)
             assert done.returncode == 0
         assert run("search", "--data", folder.data, "--json", "earlier", expect=0).json()["hits"]

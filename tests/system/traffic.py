@@ -1,7 +1,7 @@
 """What was acknowledged, and clients that make it more: documents written and removed, searches, events.
 
-A Ledger knows what must be in the collection. Every client owns its documents, and has at most one request on its way, so
-that after a kill each document is as acknowledged, or as the one request that got no answer would have made it."""
+A Ledger knows what must be in the collection. Every client owns its documents, and has at most one request on its way,
+so that after a kill each document is as acknowledged, or as the one request that got no answer would have made it."""
 
 import json
 import random
@@ -10,7 +10,8 @@ import threading
 from ordeal import NOT_ANSWERED, check_error, ndjson
 
 COLLECTION = "/collections/things"
-TOPICS = ["amber", "basalt", "cobalt", "dolomite", "emerald", "feldspar", "garnet", "hematite", "indigo", "jasper", "kyanite",
+TOPICS = ["amber", "basalt", "cobalt", "dolomite", "emerald", "feldspar", "garnet", "hematite", "indigo", "jasper",
+          "kyanite",
           "lapis", "marble", "nickel", "opal", "pyrite", "quartz", "ruby", "sapphire", "topaz"]
 ANCHORS = [f"anchor{letter}" for letter in "abcdefgh"]
 ANCHOR_DOCUMENTS = 6
@@ -27,7 +28,7 @@ def number_word(number):
 
 
 def document(number, version, batch):
-    title = f"{TOPICS[number % 20]} {TOPICS[version % 20]} {number_word(number)} with some more words in its title {version}"
+    title = f"{TOPICS[number % 20]} {TOPICS[version % 20]} {number_word(number)} with some more words in it {version}"
     return {"id": f"d{number}", "title": title, "batch": batch, "version": version}
 
 
@@ -79,7 +80,7 @@ class Ledger:
         if stored != self.documents:
             wrong = [(name, self.documents.get(name), stored.get(name)) for name in set(stored) | set(self.documents)
                      if stored.get(name) != self.documents.get(name)]
-            raise AssertionError(f"{len(wrong)} documents are not as acknowledged: (id, acknowledged, found) {wrong[:5]}")
+            raise AssertionError(f"{len(wrong)} documents are not what was acknowledged, such as {wrong[:5]}")
 
     def settle_write(self, write, whole, stored):
         """All of it or nothing; of an import of several batches, a beginning of it."""
@@ -102,7 +103,7 @@ class Ledger:
             return client.expect("POST", f"{COLLECTION}/events", events) if events else {"accepted": 0, "duplicates": 0}
 
         again = send([self.events[name] for name in self.recent])
-        assert again["duplicates"] == len(self.recent) and again["accepted"] == 0, f"of {len(self.recent)} events: {again}"
+        assert (again["duplicates"], again["accepted"]) == (len(self.recent), 0), f"{len(self.recent)} events: {again}"
         self.recent = []
         for events in self.unsure_events:
             answer = client.request("POST", f"{COLLECTION}/events", list(events.values()))[1]
@@ -246,7 +247,7 @@ class Traffic:
                 self.ledger.unsure_events.append(named)
             return False
         refused = {r["index"] for r in answer["rejected"]}
-        assert all(r["code"] == "invalid_event" for r in answer["rejected"]), answer  # a document that was removed since
+        assert all(r["code"] == "invalid_event" for r in answer["rejected"]), answer  # the document is gone
         assert answer["accepted"] == len(events) - len(refused) and answer["duplicates"] == 0, answer
         with self.ledger.lock:
             for index, (name, event) in enumerate(named.items()):
