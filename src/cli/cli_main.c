@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const cli_command *const cli_commands[] = {
     &command_import, &command_search, &command_event, &command_eval,     &command_serve,
@@ -61,8 +62,21 @@ static int run(int argc, char **argv) {
     return status;
 }
 
+/* Store and index are mapped files. One that was cut off, or whose pages point outside of it, is noticed by reading where
+ * there is nothing: too late to go on, but not to say why. */
+static void on_missing_page(int number) {
+    static const char text[] = "forage: store.mdb or a segment file of the data folder is damaged or was cut off while in use; "
+                               "run `forage check`, restore the folder from a backup, or remove it and import again\n";
+    (void)number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) {
+        /* There is nobody left to tell. */
+    }
+    _exit(CLI_FAILED);
+}
+
 int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN); /* `forage export | head` ends with an error of its own */
+    signal(SIGPIPE, SIG_IGN); /* a reader that has seen enough, such as `head`, is noticed when writing */
+    signal(SIGBUS, on_missing_page);
     int status = run(argc, argv);
     if (fflush(stdout) != 0 && status == CLI_OK) {
         cli_error("the output could not be written");
