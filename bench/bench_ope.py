@@ -25,8 +25,8 @@ def peer(bench, script, *arguments):
     if not os.access(PEERS, os.X_OK):
         print(f"  SKIPPED {script}: no {os.path.relpath(PEERS, harness.ROOT)}; see bench/peers/ope_obp.py", flush=True)
         return None
-    done = subprocess.run([PEERS, os.path.join(harness.ROOT, "bench", "peers", script), *arguments], capture_output=True,
-                          text=True)
+    line = [PEERS, os.path.join(harness.ROOT, "bench", "peers", script), *arguments]
+    done = subprocess.run(line, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{script} ended with {done.returncode}: {done.stderr[-2000:]}")
     return json.loads(done.stdout)
@@ -109,14 +109,15 @@ def engine(bench):
         answer = json.loads(out)
         truth = sum(earned) / n
         spread = 1.96 * (sum((e - truth) ** 2 for e in earned) / n / n) ** 0.5
-        bench.add(f"engine, {policy}: what it earns when it serves {n} searches", truth, f"± {spread:.4f}", command=line)
+        bench.add(f"engine, {policy}: what it earns when it serves {n} searches", truth, f"± {spread:.4f}",
+                  command=line)
         unwarned = 0
         for e in answer["estimates"]:
             beside = max(e["low"] - truth, truth - e["high"]) > spread
             unwarned += beside and not e["warnings"]
+            notes = " beside the truth" * beside + ", warned" * bool(e["warnings"])
             bench.add(f"engine, {policy}: {e['name']} from the log of squarecb", e["value"],
-                      f"[{e['low']:.4f}, {e['high']:.4f}]" + " beside the truth" * beside + ", warned" * bool(e["warnings"]),
-                      command=line)
+                      f"[{e['low']:.4f}, {e['high']:.4f}]{notes}", command=line)
         bench.add(f"engine, {policy}: intervals beside the truth without a warning", unwarned, "", bar=0, lower=True)
         bench.add(f"engine, {policy}: {n} impressions evaluated", seconds, "s", command=line)
     return folder
@@ -130,8 +131,8 @@ def exports(bench, folder):
             bench.add(f"export {form}", sum(1 for _ in file) / seconds, "lines/s", command=line)
     answer = peer(bench, "ope_vw.py", os.path.join(harness.OUT, "ope.vw-dsjson"))
     if answer:
-        bench.add("dsjson examples that vw --cb_explore_adf learns from", answer["examples"], "examples", peer="exported",
-                  peer_value=answer["lines"], bar=answer["lines"], command=answer["command"])
+        bench.add("dsjson examples that vw --cb_explore_adf learns from", answer["examples"], "examples",
+                  peer="exported", peer_value=answer["lines"], bar=answer["lines"], command=answer["command"])
         bench.add("their average loss", answer["average_loss"], "", command=answer["command"])
 
 
@@ -147,12 +148,12 @@ def impressions(policy, campaign):
 
 def target(rows, n_items):
     """What BTS did, by position: its mean over the days of the log."""
-    counts, totals = collections.Counter((item, place) for item, place, _, _ in rows), collections.Counter(r[1] for r in rows)
+    counts, totals = collections.Counter((r[0], r[1]) for r in rows), collections.Counter(r[1] for r in rows)
     return [[counts[item, place] / totals[place] for item in range(n_items)] for place in range(3)]
 
 
 def shrunken(rows, n_items, weight=200):
-    """A reward model without features: clicks of an item at a position, held by those of the item, and those by the mean."""
+    """A reward model without features: an item's clicks at a position, held by the item's clicks, held by the mean."""
     shown, clicked, item_shown, item_clicked = ([0] * (3 * n_items), [0] * (3 * n_items), [0] * n_items, [0] * n_items)
     for item, place, click, _ in rows:
         shown[place * n_items + item] += 1
@@ -196,10 +197,11 @@ def open_bandit(bench):
                   (2 / math.pi * sum(1 / c for c in clicks)) ** 0.5, "mean relative error")
     for name, published in PUBLISHED.items():
         for campaign in ("men", "women"):
-            bench.add(f"Open Bandit {campaign}, relative error: {name}", sum(errors[name, campaign]) / runs, "", command=line)
+            bench.add(f"Open Bandit {campaign}, relative error: {name}", sum(errors[name, campaign]) / runs, "",
+                      command=line)
         both = errors[name, "men"] + errors[name, "women"]
-        bench.add(f"Open Bandit, relative error: {name}", sum(both) / len(both), f"{2 * runs} samples", bar=published, lower=True,
-                  peer="published, campaign all", peer_value=published, command=line)
+        bench.add(f"Open Bandit, relative error: {name}", sum(both) / len(both), f"{2 * runs} samples", bar=published,
+                  lower=True, peer="published, campaign all", peer_value=published, command=line)
 
 
 def pipeline(bench):
@@ -209,15 +211,14 @@ def pipeline(bench):
     path = write_rows(rows_of(logged, pi, 34), "ope-obp.ndjson")
     distribution = harness.cached("ope-obp.json")
     with open(distribution, "w", encoding="utf-8") as file:
-        json.dump({"pi": pi, "q": shrunken(logged, 34), "rows": [[r[0], r[1], r[2], r[3]] for r in logged], "tau": 2.5, "lambda": 20},
-                  file)
+        json.dump({"pi": pi, "q": shrunken(logged, 34), "rows": logged, "tau": 2.5, "lambda": 20}, file)
     theirs = peer(bench, "ope_obp.py", distribution)
     if not theirs:
         return
     out, _, _, line = bench.command(["ope", "--rows", path, "--tau", "2.5", "--lambda", "20", "--json"])
     for e in json.loads(out)["estimates"]:
-        bench.add(f"apart from the Open Bandit Pipeline: {e['name']}", abs(e["value"] - theirs["values"][e["name"]]), "", bar=1e-6,
-                  lower=True, peer=f"obp {theirs['version']}", command=line)
+        bench.add(f"apart from the Open Bandit Pipeline: {e['name']}", abs(e["value"] - theirs["values"][e["name"]]), "",
+                  bar=1e-6, lower=True, peer=f"obp {theirs['version']}", command=line)
 
 
 def run(bench):

@@ -1,7 +1,8 @@
 /* Runs policies over a log of ranks: each line is one request, S ranks (0: not found) and then F features, the same for
  * all strategies. What was wanted is known for every line, so that every policy's expected recall and cost are exact.
  *
- *     policy_driver LOG S F compare BUDGET          one row per policy: recall and cost, by each kind of credit
+ *     policy_driver LOG S F compare BUDGET          recall and cost of each policy by each kind of credit, mean of
+ *                                                   five seeds, and of the best fixed depths in hindsight
  *     policy_driver LOG S F speed ALGORITHM         microseconds a decision and its lesson take
  *     policy_driver LOG S F peer VW TRUTH           draws levels uniformly; the squarecb learner's progressive reward;
  *                                                   writes the same log as VW text, and what each action was worth */
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { LEVELS = 8, LINE = 4096 };
+enum { LEVELS = 8, LINE = 4096, SEEDS = 5 };
 static const uint32_t depths[LEVELS] = {0, 10, 25, 40, 50, 64, 80, 100};
 #define WEIGHT_LIMIT 4.0 /* of an event that could be seen for what was shown: bias against variance */
 #define PRICE 1.6e-3 /* of a candidate, about where the budget of 100 steers it on Last.fm */
@@ -110,33 +111,60 @@ static void learn(policy *p, const ranks_log *log, size_t t, const uint32_t *all
     else if (shown) policy_hindsight(p, x, d, rank, (float)fmin(WEIGHT_LIMIT, 1 / policy_inclusion(d, depths, rank)));
 }
 
-/* Expected recall and cost of a policy that learns as it goes: of the whole log, and of its second half. */
-static void compare_one(const ranks_log *log, const char *name, credit how, double budget) {
+/* Expected recall and cost of a policy that learns as it goes, added to `sum`. */
+static void add_run(const ranks_log *log, const char *name, credit how, double budget, uint64_t seed, double sum[2]) {
     policy *p = make(log, name, how, budget);
     policy_decision d;
     random_source random;
     uint32_t allowed[POLICY_MAX_STRATEGIES];
-    double recall[2] = {0}, cost[2] = {0};
-    size_t half = log->n / 2;
-    random_seed(&random, 1);
+    random_seed(&random, seed);
     for (uint32_t s = 0; s < log->S; s++) allowed[s] = (1u << LEVELS) - 1;
     for (size_t t = 0; t < log->n; t++) {
         policy_decide(p, log->x + t * log->S * log->F, allowed, &random, &d);
-        recall[t >= half] += policy_inclusion(&d, depths, log->rank + t * log->S);
-        cost[t >= half] += d.expected_cost;
+        sum[0] += policy_inclusion(&d, depths, log->rank + t * log->S) / (double)log->n;
+        sum[1] += d.expected_cost / (double)log->n;
         learn(p, log, t, allowed, &d, how);
     }
-    double n = (double)log->n, n2 = (double)(log->n - half);
-    printf("%s\t%s\t%.4f\t%.1f\t%.4f\t%.1f\n", name, d.version ? credit_names[how] : "-",
-           (recall[0] + recall[1]) / n, (cost[0] + cost[1]) / n, recall[1] / n2, cost[1] / n2);
     policy_destroy(p);
+}
+
+static void print_runs(const ranks_log *log, const char *name, credit how, double budget) {
+    double sum[2] = {0};
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) add_run(log, name, how, budget, seed, sum);
+    printf("%s\t%s\t%.4f\t%.1f\n", name, credit_names[how], sum[0] / SEEDS, sum[1] / SEEDS);
+}
+
+static double recall_of(const ranks_log *log, const uint32_t *depth) {
+    size_t found = 0;
+    for (size_t t = 0; t < log->n; t++) {
+        const uint32_t *rank = log->rank + t * log->S;
+        bool any = false;
+        for (uint32_t s = 0; s < log->S; s++) any |= rank[s] && rank[s] <= depth[s];
+        found += any;
+    }
+    return (double)found / (double)log->n;
+}
+
+/* The best recall of one allocation for all requests, found by trying all that the budget allows. */
+static double best_fixed(const ranks_log *log, double left, uint32_t s, uint32_t *depth) {
+    double best = 0;
+    if (s == log->S) return recall_of(log, depth);
+    for (uint32_t l = 0; l < LEVELS && depths[l] <= left; l++) {
+        depth[s] = depths[l];
+        best = fmax(best, best_fixed(log, left - depths[l], s + 1, depth));
+    }
+    return best;
 }
 
 static void compare(const ranks_log *log, double budget) {
     static const char *const names[] = {"epsilon-greedy", "linucb", "lin-ts", "squarecb", "regcb"};
-    compare_one(log, "rrf-equal", PLAYED, budget);
+    uint32_t depth[POLICY_MAX_STRATEGIES];
+    double equal[2] = {0};
+    add_run(log, "rrf-equal", PLAYED, budget, 1, equal);
+    printf("equal depth\t-\t%.4f\t%.1f\n", equal[0], equal[1]);
+    printf("best fixed depths\t-\t%.4f\t%.1f\n", best_fixed(log, budget, 0, depth), budget);
     for (int how = 0; how < CREDITS; how++)
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++) compare_one(log, names[i], (credit)how, budget);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) print_runs(log, names[i], (credit)how, budget);
 }
 
 static void speed(const ranks_log *log, const char *name) {

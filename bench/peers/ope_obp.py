@@ -2,10 +2,11 @@
 
 Installed, with ope_vw.py's Vowpal Wabbit, into the environment that FORAGE_PEERS names, or that bench_ope.py looks for:
     python3 -m venv build/bench/peers
-    build/bench/peers/bin/pip install numpy scipy scikit-learn pandas matplotlib seaborn pyyaml tqdm mypy_extensions vowpalwabbit
+    build/bench/peers/bin/pip install numpy scipy scikit-learn pandas matplotlib seaborn pyyaml tqdm mypy_extensions
+    build/bench/peers/bin/pip install vowpalwabbit
     build/bench/peers/bin/pip install --no-deps obp
-The pipeline imports torch for policy learners that nothing here uses; where torch is not installed, empty modules stand in
-for it.
+The pipeline imports torch for policy learners that nothing here uses; where torch is not installed, empty modules stand
+in for it.
 """
 
 import json
@@ -55,8 +56,8 @@ def main():
         "switch-dr": ope.SwitchDoublyRobust(tau=given["tau"]),
         "dros": ope.DoublyRobustWithShrinkage(lambda_=given["lambda"]),
     }
-    values = {name: float(e.estimate_policy_value(reward=reward, action=action.astype(int), position=position.astype(int),
-                                                  pscore=pscore, action_dist=pi, estimated_rewards_by_reg_model=q))
+    rows = {"reward": reward, "action": action.astype(int), "position": position.astype(int), "pscore": pscore}
+    values = {name: float(e.estimate_policy_value(**rows, action_dist=pi, estimated_rewards_by_reg_model=q))
               for name, e in estimators.items()}
     print(json.dumps({"version": obp.__version__, "values": values}))
 

@@ -11,7 +11,8 @@ ARGUMENTS = ["--cb_explore_adf", "--dsjson", "-q", "QD", "-q", "SD", "--cb_type"
 def main():
     with open(sys.argv[1], "rb") as file:
         lines = sum(1 for _ in file)
-    done = subprocess.run([sys.executable, "-m", "vowpalwabbit", *ARGUMENTS, sys.argv[1]], capture_output=True, text=True)
+    line = [sys.executable, "-m", "vowpalwabbit", *ARGUMENTS, sys.argv[1]]
+    done = subprocess.run(line, capture_output=True, text=True)
     report = done.stdout + done.stderr
     if done.returncode != 0 or re.search("malformed|error|could not parse", report, re.I):
         sys.exit(report[-2000:])

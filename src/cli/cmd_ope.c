@@ -67,10 +67,10 @@ static int write_policy(ope_run *r, json_writer *w) {
 /* A table's cell may be a number that is not written canonically, such as 1e-05: it is one all the same. */
 static void write_cell(ope_run *r, json_writer *w, const json_value *cell) {
     json_value *number;
-    if (cell->type == JSON_STRING && !json_read(&r->memory, cell->text, &number, NULL) && number->type == JSON_NUMBER)
-        cell = number;
+    bool is_number = cell->type == JSON_STRING && !json_read(&r->memory, cell->text, &number, NULL) &&
+                     number->type == JSON_NUMBER;
     json_key_slice(w, cell->key);
-    json_value_write(w, cell);
+    json_value_write(w, is_number ? number : cell);
 }
 
 static int write_records(ope_run *r, records_reader *records, const char *path, json_writer *w) {
@@ -150,7 +150,7 @@ static void add_estimate(table *t, const json_value *e, arena *memory) {
     table_cell(t, text(e, "name"));
     table_cell_text(t, arena_printf(memory, "%.5f", number(e, "value")));
     table_cell_text(t, arena_printf(memory, "%.5f to %.5f", number(e, "low"), number(e, "high")));
-    table_cell_text(t, text_count(memory, (uint64_t)number(e, "effective_sample_size")));
+    table_cell_text(t, text_count(memory, (uint64_t)(number(e, "effective_sample_size") + .5)));
     table_cell_text(t, arena_printf(memory, "%.4g", number(e, "max_weight")));
     table_cell_text(t, json_get(e, "parameter") ? arena_printf(memory, "%.4g", number(e, "parameter")) : "");
 }

@@ -453,22 +453,48 @@ static float similarity_by_words(const neighbours *n, uint32_t query, float shar
     return similarity < 1 ? similarity : 1;
 }
 
-/* Most candidates cannot be among the best even if their other words were the commonest there are: they are passed over
- * without a look at them. */
+#define SHADES 256
+#define LOOKED_AT 2048 /* candidates */
+
+/* Candidates in order of what they could be worth at most: if their other words were the commonest there are. */
+static size_t order_candidates(const neighbours *n, const tallies *t, float whole, uint32_t self, arena *a,
+                               const tally ***out) {
+    float least = rarity(n, n->words.longest);
+    size_t starts[SHADES + 1] = {0}, n_all = 0;
+    uint8_t *shades = arena_alloc(a, t->mask + 1);
+    for (size_t i = 0; i <= t->mask; i++) {
+        const tally *x = &t->slots[i];
+        if (!x->query || x->query - 1 == self) continue;
+        float most = x->sum / (whole + (float)(n->shapes[x->query - 1].n_words - x->shared) * least);
+        shades[i] = (uint8_t)((SHADES - 1) * (1 - (most < 1 ? most : 1)));
+        starts[shades[i] + 1]++;
+        n_all++;
+    }
+    for (size_t s = 0; s < SHADES; s++) starts[s + 1] += starts[s];
+    const tally **sorted = arena_alloc(a, (n_all + 1) * sizeof *sorted);
+    for (size_t i = 0; i <= t->mask; i++)
+        if (t->slots[i].query && t->slots[i].query - 1 != self) sorted[starts[shades[i]]++] = &t->slots[i];
+    *out = sorted;
+    return n_all;
+}
+
+/* Most candidates cannot be among the best whatever their other words are, and are passed over without a look at them. */
 static void find_by_words(const neighbours *n, const neighbours_features *f, uint32_t self, arena *a, best_found *best) {
     ranked_list order[NEIGHBOURS_WORDS];
     tallies t;
-    size_t n_lists = rank_lists(&n->words, f->words, f->n_words, order);
+    const tally **candidates;
+    size_t n_lists = rank_lists(&n->words, f->words, f->n_words, order), looked = 0;
     float whole = (float)(f->n_words - n_lists) * rarity(n, 0), least = rarity(n, n->words.longest);
     for (size_t i = 0; i < n_lists; i++) whole += order[i].worth = rarity(n, order[i].list->count);
     add_up(order, n_lists, a, &t);
-    for (size_t i = 0; i <= t.mask; i++) {
-        const tally *x = &t.slots[i];
+    size_t n_candidates = order_candidates(n, &t, whole, self, a, &candidates);
+    for (size_t i = 0; i < n_candidates && looked < LOOKED_AT; i++) {
+        const tally *x = candidates[i];
         uint32_t query = x->query - 1;
-        if (!x->query || query == self) continue;
         float most = x->sum / (whole + (float)(n->shapes[query].n_words - x->shared) * least);
-        if (!could_enter(n, best, query, WORDS_WORTH * most * most * 1.001f)) continue;
+        if (!could_enter(n, best, query, WORDS_WORTH * most * most)) continue;
         float similarity = similarity_by_words(n, query, x->sum, whole);
+        looked++;
         keep(n, best, query, similarity, WORDS_WORTH * similarity * similarity);
     }
 }
