@@ -217,8 +217,9 @@ def pipeline(bench):
         return
     out, _, _, line = bench.command(["ope", "--rows", path, "--tau", "2.5", "--lambda", "20", "--json"])
     for e in json.loads(out)["estimates"]:
-        bench.add(f"apart from the Open Bandit Pipeline: {e['name']}", abs(e["value"] - theirs["values"][e["name"]]), "",
-                  bar=1e-6, lower=True, peer=f"obp {theirs['version']}", command=line)
+        apart = abs(e["value"] - theirs["values"][e["name"]])
+        bench.add(f"apart from the Open Bandit Pipeline: {e['name']}", apart, "", bar=1e-6, lower=True,
+                  peer=f"obp {theirs['version']}", command=line)
 
 
 def run(bench):

@@ -37,6 +37,8 @@ static const route routes[] = {
     {"POST", "/collections/{collection}/predictions/build", api_post_predictions_build, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/predictions/train", api_post_predictions_train, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/predictions/evaluate", api_post_predictions_evaluate, EXISTING_COLLECTION},
+    {"GET", "/collections/{collection}/users/{id}", api_get_user, EXISTING_COLLECTION},
+    {"DELETE", "/collections/{collection}/users/{id}", api_delete_user, EXISTING_COLLECTION},
     {"GET", "/collections/{collection}/stats", api_get_stats, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/check", api_post_check, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/optimize", api_post_optimize, EXISTING_COLLECTION},

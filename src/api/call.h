@@ -56,6 +56,8 @@ forage_status api_get_document_predictions(api_call *c, base_error *error);
 forage_status api_post_predictions_build(api_call *c, base_error *error);
 forage_status api_post_predictions_train(api_call *c, base_error *error);
 forage_status api_post_predictions_evaluate(api_call *c, base_error *error);
+forage_status api_get_user(api_call *c, base_error *error);
+forage_status api_delete_user(api_call *c, base_error *error);
 forage_status api_get_stats(api_call *c, base_error *error);
 forage_status api_post_check(api_call *c, base_error *error);
 forage_status api_post_optimize(api_call *c, base_error *error);

@@ -14,6 +14,7 @@
 #define WITH_ONE_TERM 32      /* queries tried for each */
 #define MAX_CANDIDATES 1024
 #define LEAST 0.02f
+#define EVEN_CHANCE 0.05f /* of a query that scores 0.5 */
 
 /* A remembered query and its terms. */
 typedef struct known {
@@ -38,6 +39,7 @@ struct predict_lenders {
     size_t n_queries, queries_capacity;
     slice *terms;
     size_t n_terms, terms_capacity;
+    double asked; /* sum of the queries' weights */
     posting *postings; /* by term, then by falling weight of the query */
     size_t n_postings;
 };
@@ -102,6 +104,7 @@ static bool add_query(void *self, const memory_query *q) {
     size_t n = text_query_tokens(found, used);
     l->terms = mem_grow(l->terms, &l->terms_capacity, l->n_terms + n, sizeof *l->terms);
     l->queries = mem_grow(l->queries, &l->queries_capacity, l->n_queries + 1, sizeof *l->queries);
+    l->asked += q->weight;
     l->queries[l->n_queries++] = (known){arena_slice(&l->memory, q->text), q->key, q->weight, (uint32_t)l->n_terms,
                                          (uint32_t)n};
     for (size_t i = 0; i < n; i++) l->terms[l->n_terms++] = arena_slice(&l->memory, used[i].term);
@@ -290,7 +293,8 @@ size_t predict_from_translation(predict_lenders *l, const translation *model, co
             const known *q = &l->queries[l->postings[at].query];
             if (is_among(tried, n_tried, l->postings[at].query)) continue;
             tried[n_tried++] = l->postings[at].query;
-            float score = translation_score(model, l->terms + q->first, q->n_terms, words, n_words);
+            float lift = translation_lift(model, l->terms + q->first, q->n_terms, words, n_words);
+            float chance = l->asked > 0 ? (float)(q->weight / l->asked) * lift : 0, score = chance / (chance + EVEN_CHANCE);
             if (score >= LEAST && q->text.size <= PREDICT_MAX_TEXT) list[n++] = (predict_entry){arena_slice(a, q->text), score};
         }
     }

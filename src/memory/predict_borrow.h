@@ -30,7 +30,9 @@ uint64_t predict_lenders_documents(const predict_lenders *l); /* with behaviour,
  * beliefs there, weighed by the squared similarity, as if one document without it had been near too. The document itself
  * lends nothing. At most PREDICT_MAX_QUERIES, best first, in the arena. */
 size_t predict_from_neighbours(predict_lenders *l, const predict_description *d, arena *a, predict_entry **out);
-/* Remembered queries that contain a term which the model expects, by translation_score. Limits as above. */
+/* Remembered queries that contain a term which the model expects, by P(query | document) = P(query) × its lift: as often as
+ * it was asked, times how much better it fits this document than any. One that a twentieth of those who look for the
+ * document would ask scores 0.5. Limits as above. */
 size_t predict_from_translation(predict_lenders *l, const translation *model, const predict_description *d, arena *a,
                                 predict_entry **out);
 

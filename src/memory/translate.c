@@ -11,7 +11,6 @@
 #define FORMAT 1
 #define NULL_WORD 0
 #define LAMBDA 0.1f
-#define BACKGROUND 5.0f
 
 /* Terms by number. */
 typedef struct terms {
@@ -303,24 +302,20 @@ float translation_likelihood(const translation *m, slice query_term, const slice
     return term_find(&m->queries, query_term, &q) ? likelihood(m, q, document, n_document) : 0;
 }
 
-static float above_background(float p, float frequency) { return p > 0 ? p / (p + BACKGROUND * frequency) : 0; }
-
-float translation_score(const translation *m, const slice *query, size_t n_query, const slice *document,
-                        size_t n_document) {
-    double logs = 0;
+float translation_lift(const translation *m, const slice *query, size_t n_query, const slice *document,
+                       size_t n_document) {
+    double lift = 1;
     uint32_t q;
     for (size_t i = 0; i < n_query; i++) {
-        if (!term_find(&m->queries, query[i], &q)) return 0;
-        float ratio = above_background(likelihood(m, q, document, n_document), m->frequency[q]);
-        if (ratio == 0) return 0;
-        logs += log(ratio);
+        if (!term_find(&m->queries, query[i], &q) || !(m->frequency[q] > 0)) return 0;
+        lift *= (double)likelihood(m, q, document, n_document) / m->frequency[q];
     }
-    return n_query ? (float)exp(logs / (double)n_query) : 0;
+    return n_query == 0 ? 0 : lift < TRANSLATE_MAX_LIFT ? (float)lift : TRANSLATE_MAX_LIFT;
 }
 
-static int by_score(const void *x, const void *y) {
+static int by_likelihood(const void *x, const void *y) {
     const translated *a = x, *b = y;
-    if (a->score != b->score) return a->score > b->score ? -1 : 1;
+    if (a->likelihood != b->likelihood) return a->likelihood > b->likelihood ? -1 : 1;
     return slice_compare(a->term, b->term);
 }
 
@@ -342,10 +337,9 @@ size_t translation_expand(const translation *m, const slice *document, size_t n_
     translated *list = arena_alloc(a, (n_found + 1) * sizeof *list);
     for (size_t i = 0; i < n_found; i++) {
         if (i && found[i] == found[i - 1]) continue;
-        float p = likelihood(m, found[i], document, n_document);
-        list[n++] = (translated){m->queries.items[found[i]], above_background(p, m->frequency[found[i]])};
+        list[n++] = (translated){m->queries.items[found[i]], likelihood(m, found[i], document, n_document)};
     }
-    if (n) qsort(list, n, sizeof *list, by_score);
+    if (n) qsort(list, n, sizeof *list, by_likelihood);
     *out = list;
     return n < most ? n : most;
 }

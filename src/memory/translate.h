@@ -38,14 +38,15 @@ void translation_train(translation *m, unsigned iterations);
 float translation_probability(const translation *m, slice query_term, slice document_term); /* t(q | d) */
 /* P(q | D) of one term; 0 for a term that was never asked. */
 float translation_likelihood(const translation *m, slice query_term, const slice *document, size_t n_document);
-/* How much likelier the query is for this document than for any: the geometric mean over its terms of
- * P(q | D) / (P(q | D) + 5 · P(q)). In [0, 1). */
-float translation_score(const translation *m, const slice *query, size_t n_query, const slice *document,
-                        size_t n_document);
+/* How much likelier the query is for this document than for any: the product over its terms of P(q | D) / P(q), at most
+ * TRANSLATE_MAX_LIFT; 0 when a term was never asked. */
+#define TRANSLATE_MAX_LIFT 1e6f
+float translation_lift(const translation *m, const slice *query, size_t n_query, const slice *document,
+                       size_t n_document);
 
 typedef struct translated {
     slice term; /* the model's */
-    float score; /* as translation_score of this term alone */
+    float likelihood; /* P(term | D) */
 } translated;
 /* The query terms that the document asks for most, best first (ties by term); at most `most`. */
 size_t translation_expand(const translation *m, const slice *document, size_t n_document, size_t most, arena *a,

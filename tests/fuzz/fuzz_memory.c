@@ -41,10 +41,10 @@ static void try_translation(slice bytes) {
     slice words[] = {SLICE("d0"), SLICE("d1"), SLICE("")}, query[] = {SLICE("q0"), SLICE("q1")};
     if (translation_load(bytes, &m, NULL)) return;
     arena_init(&a, 0);
-    float score = translation_score(m, query, 2, words, 3);
-    require(score >= 0 && score <= 1);
+    float lift = translation_lift(m, query, 2, words, 3);
+    require(lift >= 0 && lift <= TRANSLATE_MAX_LIFT);
     size_t n = translation_expand(m, words, 3, 5, &a, &list);
-    for (size_t i = 0; i < n; i++) require(list[i].score >= 0 && list[i].score <= 1);
+    for (size_t i = 0; i < n; i++) require(list[i].likelihood >= 0 && list[i].likelihood <= 100);
     buffer out = {0};
     translation_save(m, &out);
     translation *again = NULL;

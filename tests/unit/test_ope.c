@@ -343,8 +343,8 @@ static void depth_weights_by_hand(void **state) {
     near(ope_missing_support(&d), .5, 1e-12);
 }
 
-/* Over all draws of the logger, each with its probability, the inclusion weight's mean is P_target(included): exactly, for
- * every combination of ranks and although the log knows only those ranks that were within the depth drawn. */
+/* Over all draws of the logger, each with its probability, the inclusion weight's mean is P_target(included): exactly,
+ * for every combination of ranks and although the log knows only those ranks that were within the depth drawn. */
 static void inclusion_is_unbiased(void **state) {
     (void)state;
     static const uint32_t ranks[] = {0, 5, 20, 40};

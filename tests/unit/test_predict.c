@@ -223,9 +223,9 @@ static void test_translation_recovers_a_table(void **state) {
     assert_true(translation_probability(m, SLICE("noise"), SLICE("")) > 0.4f); /* the null word's */
     slice document[] = {SLICE("d3"), SLICE("d4"), SLICE("never seen")};
     slice right[] = {SLICE("q3"), SLICE("q4")}, wrong[] = {SLICE("q9")}, unknown[] = {SLICE("zzz")};
-    assert_true(translation_score(m, right, 2, document, 3) > 2 * translation_score(m, wrong, 1, document, 3));
-    assert_true(translation_score(m, unknown, 1, document, 3) == 0);
-    assert_true(translation_score(m, right, 0, document, 3) == 0);
+    assert_true(translation_lift(m, right, 2, document, 3) > 2 * translation_lift(m, wrong, 1, document, 3));
+    assert_true(translation_lift(m, unknown, 1, document, 3) == 0);
+    assert_true(translation_lift(m, right, 0, document, 3) == 0);
     float sum = 0;
     for (int i = 0; i < 20; i++) {
         char q[16];
@@ -271,7 +271,7 @@ static void test_translation_bytes(void **state) {
     m = translation_create();
     translation_train(m, 5); /* nothing was taught */
     slice word = SLICE("x");
-    assert_true(translation_score(m, &word, 1, &word, 1) == 0);
+    assert_true(translation_lift(m, &word, 1, &word, 1) == 0);
     translation_save(m, &bytes);
     assert_ok(translation_load((slice){bytes.data, bytes.size}, &back, NULL));
     translation_destroy(back);
