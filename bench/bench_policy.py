@@ -1,4 +1,4 @@
-"""The policy on the Last.fm replay: recall at equal cost of each algorithm, and Vowpal Wabbit on the same logged data."""
+"""The policy on the Last.fm replay: recall at equal cost of each algorithm; Vowpal Wabbit on the same logged data."""
 
 import os
 import subprocess
@@ -87,7 +87,8 @@ def peer(bench, log, interpreter):
         n = sum(1 for _ in file)
     for label, options in SETTINGS.items():
         options = "--cb_explore_adf --squarecb -q xa" + options
-        out = subprocess.run([interpreter, "-c", PEER, text, options], check=True, capture_output=True, text=True).stdout
+        line = [interpreter, "-c", PEER, text, options]
+        out = subprocess.run(line, check=True, capture_output=True, text=True).stdout
         version, seconds = out.split()
         name, command = f"Vowpal Wabbit {version}, {label}", "vw " + options
         earned = progressive(text + ".probabilities", truth)

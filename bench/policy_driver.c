@@ -63,8 +63,8 @@ static void read_log(const char *path, ranks_log *log) {
     if (!log->n) fail("the log is empty");
 }
 
-/* How much of the log is told. SHOWN: only what was drawn can be engaged with, and each such event stands for those that
- * could not be seen. */
+/* How much of the log is told. SHOWN: only what was drawn can be engaged with, and each such event stands for those
+ * that could not be seen. */
 typedef enum credit { PLAYED, SHOWN, HINDSIGHT, CREDITS } credit;
 static const char *const credit_names[CREDITS] = {"played arms", "hindsight, of what was shown", "hindsight"};
 
@@ -96,7 +96,8 @@ static bool reward_played(const ranks_log *log, const uint32_t *rank, const poli
     return finders > 0;
 }
 
-static void learn(policy *p, const ranks_log *log, size_t t, const uint32_t *allowed, const policy_decision *d, credit how) {
+static void learn(policy *p, const ranks_log *log, size_t t, const uint32_t *allowed, const policy_decision *d,
+                  credit how) {
     const uint32_t *rank = log->rank + t * log->S;
     const float *x = log->x + t * log->S * log->F;
     float reward[POLICY_MAX_STRATEGIES];

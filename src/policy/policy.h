@@ -54,9 +54,9 @@ typedef struct policy_config {
     double discount;           /* forgetting per update, (0, 1]; 1 never forgets */
 } policy_config;
 
-/* Depths 0, 8, 32, 128, one feature, "fixed" at 32, prior reward .1, played-arm credit, exploration .005 (.02 / levels),
- * gamma 400, noise .1, 32 samples, cost 5e-5, no budget, discount .9999 (half forgotten after 6,931 decisions). `name`
- * is not copied. */
+/* Depths 0, 8, 32, 128, one feature, "fixed" at 32, prior reward .1, played-arm credit, exploration .005 (.02 /
+ * levels), gamma 400, noise .1, 32 samples, cost 5e-5, no budget, discount .9999 (half forgotten after 6,931
+ * decisions). `name` is not copied. By hindsight an exploration of .001 is enough. */
 void policy_config_default(policy_config *c, const char *name, uint32_t n_strategies);
 
 /* FORAGE_E_INVALID names the bad member. The name is copied. */
@@ -101,7 +101,8 @@ void policy_reward(policy *p, const float *x, const policy_decision *d, const fl
  * deepest level. Level l of s is credited with its marginal value to the union under the logged distribution:
  *     reward × [rank_s <= depth_l] × product over t other than s of P(d_t < rank_t).
  * Where a document can be engaged with only because it was a candidate, divide the reward by policy_inclusion: the
- * events that were seen then stand for those that could not be. */
+ * events that were seen then stand for those that could not be. Let the divided reward be at most about 4 times the
+ * reward: the bias costs less than the variance. */
 void policy_observe_all(policy *p, const float *x, const uint32_t *allowed, const policy_decision *d);
 void policy_hindsight(policy *p, const float *x, const policy_decision *d, const uint32_t *rank, float reward);
 

@@ -76,7 +76,7 @@ typedef struct policy_samples {
 } policy_samples;
 void policy_sample(const policy *p, random_source *random, policy_samples *out);
 
-/* The distribution that the policy's rule makes of it, in units of 2^-24 that sum to 2^24. Holds the lock's shared side.
+/* The distribution that the policy's rule makes of it, in units of 2^-24 that sum to 2^24. The caller holds the lock.
  * samples: NULL but for "lin-ts". */
 void policy_weigh(const policy *p, const policy_outlook *o, const policy_samples *samples, uint32_t *units);
 

@@ -96,7 +96,8 @@ static forage_status read_head(byte_reader *r, const policy *p, state_head *head
     if (r->failed || credit > CREDIT_HINDSIGHT || !(head->price >= 0 && head->price <= MAGNITUDE_LIMIT))
         return error_set(error, FORAGE_E_CORRUPT, "policy state: its head cannot be read");
     if (credit != credit_of(p))
-        return error_set(error, FORAGE_E_INVALID, "policy state: \"%.*s\", which learns from %s; expected one that learns from %s",
+        return error_set(error, FORAGE_E_INVALID,
+                         "policy state: \"%.*s\", which learns from %s; expected one that learns from %s",
                          SLICE_ARG(name), credits[credit], credits[credit_of(p)]);
     return FORAGE_OK;
 }
@@ -140,7 +141,8 @@ static forage_status check_frame(slice state, uint16_t *version, base_error *err
     if (r.failed || magic != STATE_MAGIC)
         return error_set(error, FORAGE_E_CORRUPT, "policy state: not a policy's state");
     if (*version < 1 || *version > STATE_VERSION)
-        return error_set(error, FORAGE_E_VERSION, "policy state: version %u, expected 1 to %u", *version, STATE_VERSION);
+        return error_set(error, FORAGE_E_VERSION, "policy state: version %u, expected 1 to %u", *version,
+                         STATE_VERSION);
     if (read_left(&r) < 8 || load_le64(state.data + state.size - 8) != hash64(state.data, state.size - 8, 0))
         return error_set(error, FORAGE_E_CORRUPT, "policy state: checksum does not match");
     return FORAGE_OK;

@@ -398,7 +398,8 @@ static void the_mean_cost_meets_the_budget(void **state) {
         run(p, hindsight, rows, 0, 500, &random);
         tally t = run(p, hindsight, rows, 500, 8500, &random);
         if (fabs(t.cost / c.budget - 1) >= .03)
-            fail_msg("%s by %s: %.1f for a budget of %.0f", c.name, hindsight ? "hindsight" : "played", t.cost, c.budget);
+            fail_msg("%s by %s: %.1f for a budget of %.0f", c.name, hindsight ? "hindsight" : "played", t.cost,
+                     c.budget);
         policy_destroy(p);
     }
 }
