@@ -217,7 +217,7 @@ static forage_status write_event(recording *r, store_txn *t, recorded *out, base
     if (status || e->credit == 0) return status;
     float total = before + e->credit;
     status = store_put(t, STORE_EVENTS, key_slice(&key), (slice){(const char *)&total, 4}, error);
-    if (!status) status = memory_earned(t, out->impression.memory_key, e->document, e->credit, before == 0, e->impression, e->time, error);
+    if (!status) status = memory_earned(t, out->impression.memory_key, e->document, e->credit, e->time, error);
     return status;
 }
 

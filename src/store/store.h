@@ -26,6 +26,13 @@ typedef enum store_table {
     STORE_EVENTS,      /* hash of event id (16 bytes) → sequence (be64) */
     STORE_MEMORY,      /* hash of normalised query (16) + document number (be32) → counts */
     STORE_MODELS,      /* name → serialized learner state */
+    STORE_QUERIES,     /* hash of normalised query (16) → the query's text and weight, for those with a memory */
+    STORE_ASKED,       /* document number (be32) + hash of normalised query (16) → u8: who led to it */
+    STORE_SEGMENTS,    /* hash of query and segment (16) + document number (be32) → counts */
+    STORE_PREDICTIONS, /* predicted queries of documents, both ways round */
+    STORE_PROFILES,    /* hash of user (16) → what they engaged with */
+    STORE_GRAPH,       /* document number (be32) → documents that the same people engaged with */
+    STORE_TRENDS,      /* group (be64) + document number (be32) → decayed engagement; group 0: exposure */
     STORE_TABLES
 } store_table;
 

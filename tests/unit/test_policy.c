@@ -9,6 +9,9 @@
 
 enum { ALL_LEVELS = 0xff };
 
+static const char *const learners[] = {"epsilon-greedy", "linucb", "lin-ts", "squarecb", "regcb"};
+enum { LEARNERS = sizeof learners / sizeof *learners };
+
 static policy *make(const policy_config *c) {
     policy *p = NULL;
     base_error error = {0};
@@ -34,13 +37,19 @@ static void random_features(random_source *random, uint32_t rows, uint32_t F, fl
 static void train(policy *p, const policy_config *c, uint64_t seed, int rounds) {
     random_source random;
     float x[POLICY_MAX_STRATEGIES * 8], reward[POLICY_MAX_STRATEGIES];
-    uint32_t allowed[POLICY_MAX_STRATEGIES];
+    uint32_t allowed[POLICY_MAX_STRATEGIES], rank[POLICY_MAX_STRATEGIES];
     policy_decision d;
     random_seed(&random, seed);
     set_allowed(allowed, ALL_LEVELS);
     while (rounds--) {
         random_features(&random, c->n_strategies, c->n_features, x);
         policy_decide(p, x, allowed, &random, &d);
+        if (c->hindsight) {
+            policy_observe_all(p, x, allowed, &d);
+            for (uint32_t s = 0; s < c->n_strategies; s++) rank[s] = (uint32_t)random_below(&random, 200 / (s + 1));
+            policy_hindsight(p, x, &d, rank, 1);
+            continue;
+        }
         policy_observe(p, x, &d);
         for (uint32_t s = 0; s < c->n_strategies; s++)
             reward[s] = random_double(&random) < .2 * s * d.level[s] / c->n_levels ? 1.0f : 0;
@@ -50,12 +59,12 @@ static void train(policy *p, const policy_config *c, uint64_t seed, int rounds) 
 
 static void defaults_are_valid_and_bad_members_are_named(void **state) {
     (void)state;
-    static const char *const names[] = {"fixed", "all", "squarecb"};
+    static const char *const names[] = {"fixed", "all", "rrf-equal"};
     policy_config c;
     policy *p = NULL;
     base_error error;
-    for (size_t i = 0; i < 3; i++) {
-        policy_config_default(&c, names[i], POLICY_MAX_STRATEGIES);
+    for (size_t i = 0; i < 3 + LEARNERS; i++) {
+        policy_config_default(&c, i < 3 ? names[i] : learners[i - 3], POLICY_MAX_STRATEGIES);
         policy_destroy(make(&c));
     }
 #define REFUSED(change, word)                                                                                          \
@@ -82,45 +91,69 @@ static void defaults_are_valid_and_bad_members_are_named(void **state) {
     REFUSED(c.gamma = -1, "gamma");
     REFUSED(c.gamma = INFINITY, "gamma");
     REFUSED(c.cost = NAN, "cost");
+    REFUSED(c.noise = -1, "noise");
+    REFUSED(c.samples = 0, "samples");
+    REFUSED(c.samples = 257, "samples");
+    REFUSED(c.budget = -1, "budget");
+    REFUSED((c.budget = 100, c.cost = 0), "cost");
     REFUSED(c.discount = 0, "discount");
     REFUSED(c.discount = 1.1, "discount");
 #undef REFUSED
 }
 
-static void rows_sum_to_one_with_full_support_over_what_is_allowed(void **state) {
-    (void)state;
-    policy_config c;
-    four_strategies(&c);
-    policy *p = make(&c);
+static void check_rows(const policy_config *c, const uint32_t *allowed, const policy_decision *d) {
+    double product = 1, cost = 0;
+    for (int s = 0; s < 4; s++) {
+        double sum = 0;
+        for (uint32_t l = 0; l < POLICY_MAX_LEVELS; l++) {
+            float probability = d->probability[s][l];
+            sum += (double)probability;
+            if (l < 4) cost += (double)probability * c->depths[l];
+            if (l < 4 && allowed[s] >> l & 1) assert_true((double)probability >= c->exploration);
+            else assert_true(probability == 0);
+        }
+        assert_true(sum == 1);
+        assert_true(allowed[s] >> d->level[s] & 1);
+        product *= (double)d->probability[s][d->level[s]];
+    }
+    assert_true(d->propensity == product);
+    assert_true(fabs(d->expected_cost - cost) < 1e-9);
+}
+
+static void supports(const policy_config *c) {
+    policy *p = make(c);
     random_source random;
     float x[4 * 3];
     uint32_t allowed[4];
     policy_decision d;
     random_seed(&random, 11);
     for (int round = 0; round < 20; round++) {
-        train(p, &c, (uint64_t)round, 100);
+        train(p, c, (uint64_t)round, 100);
         for (int i = 0; i < 100; i++) {
             random_features(&random, 4, 3, x);
             for (int s = 0; s < 4; s++) allowed[s] = 1 + (uint32_t)random_below(&random, 15);
             policy_decide(p, x, allowed, &random, &d);
-            double product = 1;
-            for (int s = 0; s < 4; s++) {
-                double sum = 0;
-                for (uint32_t l = 0; l < POLICY_MAX_LEVELS; l++) {
-                    float probability = d.probability[s][l];
-                    sum += (double)probability;
-                    if (l < 4 && allowed[s] >> l & 1) assert_true((double)probability >= c.exploration);
-                    else assert_true(probability == 0);
-                }
-                assert_true(sum == 1);
-                assert_true(allowed[s] >> d.level[s] & 1);
-                product *= (double)d.probability[s][d.level[s]];
-            }
-            assert_true(d.propensity == product);
+            check_rows(c, allowed, &d);
         }
     }
     assert_true(d.version == 2001 && policy_updates(p) == 2000);
     policy_destroy(p);
+}
+
+/* Calls `check` with each algorithm that learns, by each kind of credit. */
+static void with_each_learner(void (*check)(const policy_config *)) {
+    policy_config c;
+    for (int i = 0; i < 2 * LEARNERS; i++) {
+        four_strategies(&c);
+        c.name = learners[i / 2];
+        c.hindsight = i % 2;
+        check(&c);
+    }
+}
+
+static void rows_sum_to_one_with_full_support_over_what_is_allowed(void **state) {
+    (void)state;
+    with_each_learner(supports);
 }
 
 static void only_unasked_is_certain(void **state) {
@@ -139,42 +172,43 @@ static void only_unasked_is_certain(void **state) {
     policy_destroy(p);
 }
 
-static void frequencies_match_the_logged_probabilities(void **state) {
-    (void)state;
-    enum { DRAWS = 100000 };
-    policy_config c;
-    four_strategies(&c);
-    policy *p = make(&c);
-    train(p, &c, 5, 50);
+/* "lin-ts" draws another distribution each time: what is expected is the sum of what was logged. */
+static void draws_as_logged(const policy_config *c) {
+    enum { DRAWS = 40000 };
+    policy *p = make(c);
+    train(p, c, 5, 50);
     random_source random;
     float x[12];
     uint32_t allowed[4] = {15, 15, 13, 10};
-    double count[4][4] = {{0}}, pair[2][2] = {{0}};
+    double count[4][4] = {{0}}, expected[4][4] = {{0}}, pair[4] = {0}, pair_expected[4] = {0}, chi = 0;
     policy_decision d;
     random_seed(&random, 20240229);
     random_features(&random, 4, 3, x);
     for (int i = 0; i < DRAWS; i++) {
         policy_decide(p, x, allowed, &random, &d);
-        for (int s = 0; s < 4; s++) count[s][d.level[s]]++;
-        pair[d.level[0] > 0][d.level[1] > 0]++;
+        for (int s = 0; s < 4; s++) {
+            count[s][d.level[s]]++;
+            for (int l = 0; l < 4; l++) expected[s][l] += (double)d.probability[s][l];
+        }
+        double a = (double)d.probability[0][0], b = (double)d.probability[1][0];
+        pair[2 * (d.level[0] > 0) + (d.level[1] > 0)]++;
+        for (int k = 0; k < 4; k++) pair_expected[k] += (k & 2 ? 1 - a : a) * (k & 1 ? 1 - b : b);
     }
-    for (int s = 0; s < 4; s++) {
-        double chi = 0;
+    for (int s = 0; s < 4; s++, chi = 0) {
         for (int l = 0; l < 4; l++) {
-            double expected = DRAWS * (double)d.probability[s][l];
-            if (expected > 0) chi += (count[s][l] - expected) * (count[s][l] - expected) / expected;
+            if (expected[s][l] > 0) chi += pow(count[s][l] - expected[s][l], 2) / expected[s][l];
             else assert_true(count[s][l] == 0);
         }
         assert_true(chi < 16.27); /* 3 degrees of freedom, p = .001 */
     }
-    double chi = 0; /* strategies are drawn independently, so that the product is the propensity */
-    for (int i = 0; i < 4; i++) {
-        double a = (double)d.probability[0][0], b = (double)d.probability[1][0];
-        double expected = DRAWS * (i & 2 ? 1 - a : a) * (i & 1 ? 1 - b : b);
-        chi += pow(pair[i >> 1][i & 1] - expected, 2) / expected;
-    }
-    assert_true(chi < 16.27);
+    for (int k = 0; k < 4; k++) chi += pow(pair[k] - pair_expected[k], 2) / pair_expected[k];
+    assert_true(chi < 16.27); /* strategies are drawn independently, so that the product is the propensity */
     policy_destroy(p);
+}
+
+static void frequencies_match_the_logged_probabilities(void **state) {
+    (void)state;
+    with_each_learner(draws_as_logged);
 }
 
 static void a_promising_strategy_is_asked_deeply_from_event_zero(void **state) {
@@ -385,6 +419,28 @@ static void static_policies_are_certain_and_only_count(void **state) {
     policy_destroy(all);
 }
 
+static void equal_depth_shares_the_budget_among_those_that_can_run(void **state) {
+    (void)state;
+    policy_config c;
+    policy_config_default(&c, "rrf-equal", 4);
+    policy *p = make(&c);
+    random_source random;
+    float x[4] = {1, 1, 1, 1};
+    uint32_t all[4] = {15, 15, 15, 15}, some[4] = {15, 1, 9, 15};
+    policy_decision d;
+    policy_decide(p, x, all, &random, &d); /* without a budget: what "fixed" asks for, shared out */
+    for (int s = 0; s < 4; s++) assert_int_equal(d.level[s], 2);
+    policy_destroy(p);
+    c.budget = 45;
+    p = make(&c);
+    policy_decide(p, x, all, &random, &d); /* 11 each: nearest is 8 */
+    for (int s = 0; s < 4; s++) assert_int_equal(d.level[s], 1);
+    assert_true(d.expected_cost == 32 && d.propensity == 1 && d.version == 0);
+    policy_decide(p, x, some, &random, &d); /* 15 each: nearest is 8, and 0 where there is only 0 or 128 */
+    assert_true(d.level[0] == 1 && d.level[1] == 0 && d.level[2] == 0 && d.level[3] == 1);
+    policy_destroy(p);
+}
+
 /* While a static plan serves, the learner learns from its decisions, however much it has seen already. */
 static void an_apprentice_learns_from_other_policies(void **state) {
     (void)state;
@@ -463,53 +519,106 @@ static void learning_stays_exact_over_many_updates(void **state) {
     policy_destroy(p);
 }
 
-static void same_seed_same_history(void **state) {
-    (void)state;
-    policy_config c;
-    four_strategies(&c);
-    policy *a = make(&c), *b = make(&c);
+static void assert_same_state(const policy *a, const policy *b) {
     buffer first = {0}, second = {0};
-    train(a, &c, 123, 700);
-    train(b, &c, 123, 700);
     policy_save(a, &first);
     policy_save(b, &second);
     assert_int_equal(first.size, second.size);
     assert_memory_equal(first.data, second.data, first.size);
     buffer_release(&first);
     buffer_release(&second);
+}
+
+static void repeats(const policy_config *config) {
+    policy_config c = *config;
+    c.budget = 50;
+    policy *a = make(&c), *b = make(&c);
+    train(a, &c, 123, 700);
+    train(b, &c, 123, 700);
+    assert_same_state(a, b);
+    policy_destroy(a);
+    policy_destroy(b);
+}
+
+static void same_seed_same_history(void **state) {
+    (void)state;
+    with_each_learner(repeats);
+}
+
+static void resumes(const policy_config *config) {
+    policy_config c = *config;
+    c.discount = .999;
+    c.budget = 50;
+    policy *a = make(&c), *b = make(&c);
+    buffer saved = {0};
+    train(a, &c, 31, 777);
+    policy_save(a, &saved);
+    assert_ok(policy_load(b, (slice){saved.data, saved.size}, NULL));
+    assert_same_state(a, b);
+    assert_true(policy_updates(b) == 777 && policy_price(b) == policy_price(a) && policy_price(a) != c.cost);
+    train(a, &c, 32, 1000); /* across several refreshes */
+    train(b, &c, 32, 1000);
+    assert_same_state(a, b);
+    buffer_release(&saved);
     policy_destroy(a);
     policy_destroy(b);
 }
 
 static void a_loaded_policy_goes_on_as_the_saved_one(void **state) {
     (void)state;
+    with_each_learner(resumes);
+}
+
+/* What was learned is the same for all algorithms; what credit it was learned by is not. */
+static void another_algorithm_goes_on_from_a_state(void **state) {
+    (void)state;
     policy_config c;
     four_strategies(&c);
-    c.discount = .999;
-    policy *a = make(&c), *b = make(&c);
-    buffer first = {0}, second = {0};
-    train(a, &c, 31, 777);
-    policy_save(a, &first);
-    assert_ok(policy_load(b, (slice){first.data, first.size}, NULL));
-    policy_save(b, &second);
-    assert_int_equal(first.size, second.size);
-    assert_memory_equal(first.data, second.data, first.size);
-    assert_true(policy_updates(b) == 777);
-    train(a, &c, 32, 1000); /* across several refreshes */
-    train(b, &c, 32, 1000);
-    buffer_clear(&first);
-    buffer_clear(&second);
-    policy_save(a, &first);
-    policy_save(b, &second);
-    assert_int_equal(first.size, second.size);
-    assert_memory_equal(first.data, second.data, first.size);
-    buffer_release(&first);
-    buffer_release(&second);
+    policy *a = make(&c);
+    c.name = "regcb";
+    policy *b = make(&c);
+    c.hindsight = true;
+    policy *other = make(&c);
+    float x[3] = {1, .5f, .25f};
+    buffer saved = {0};
+    base_error error;
+    c.hindsight = false;
+    train(a, &c, 3, 500);
+    policy_save(a, &saved);
+    assert_ok(policy_load(b, (slice){saved.data, saved.size}, NULL));
+    for (uint32_t l = 0; l < 4; l++) assert_true(fabs(policy_predict(a, 3, l, x) - policy_predict(b, 3, l, x)) < 1e-9);
+    assert_int_equal(policy_load(other, (slice){saved.data, saved.size}, &error), FORAGE_E_INVALID);
+    assert_non_null(strstr(error.message, "hindsight"));
+    buffer_release(&saved);
     policy_destroy(a);
     policy_destroy(b);
+    policy_destroy(other);
 }
 
 static void resign(buffer *b) { store_le64(b->data + b->size - 8, hash64(b->data, b->size - 8, 0)); }
+
+/* Version 1 lacked a byte and the price; what was learned is the same. */
+static void states_of_version_1_are_read(void **state) {
+    (void)state;
+    policy_config c;
+    four_strategies(&c);
+    policy *a = make(&c), *b = make(&c);
+    buffer now = {0}, old = {0};
+    train(a, &c, 4, 400);
+    policy_save(a, &now);
+    const size_t credit = 6 + 9 + 12 + 16, price = credit + 1 + 8; /* magic, version; name; S, L, F; depths */
+    buffer_append(&old, now.data, credit);
+    buffer_append(&old, now.data + credit + 1, 8);
+    buffer_append(&old, now.data + price + 8, now.size - price - 8);
+    old.data[4] = 1;
+    resign(&old);
+    assert_ok(policy_load(b, (slice){old.data, old.size}, NULL));
+    assert_same_state(a, b);
+    buffer_release(&now);
+    buffer_release(&old);
+    policy_destroy(a);
+    policy_destroy(b);
+}
 
 static void hostile_states_are_refused_and_change_nothing(void **state) {
     (void)state;
@@ -521,7 +630,7 @@ static void hostile_states_are_refused_and_change_nothing(void **state) {
     train(p, &c, 2, 300);
     policy_save(p, &good);
     const size_t header = 6 + 9 + 12 + 16; /* magic, version; name; S, L, F; depths */
-    const size_t held = header + 8 + 8, diagonal = held + 8;
+    const size_t held = header + 1 + 8 + 8 + 8, diagonal = held + 8;
     struct {
         size_t at;
         double value;
@@ -594,18 +703,17 @@ static void *decide_often(void *argument) {
     uint32_t allowed[4] = {15, 15, 15, 15};
     policy_decision d;
     random_seed(&random, 1);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 1000; i++) {
         random_features(&random, 4, 3, x);
         policy_decide(p, x, allowed, &random, &d);
-        if (!(d.propensity > 0 && isfinite(policy_predict(p, 1, 2, x)))) return p;
+        if (!(d.propensity > 0 && d.price > 0 && isfinite(policy_predict(p, 1, 2, x)))) return p;
     }
     return NULL;
 }
 
-static void deciding_goes_on_while_others_learn(void **state) {
-    (void)state;
-    policy_config c;
-    four_strategies(&c);
+static void decides_while_learning(const policy_config *config) {
+    policy_config c = *config;
+    c.budget = 50;
     policy *p = make(&c);
     pthread_t threads[3];
     buffer b = {0};
@@ -626,6 +734,11 @@ static void deciding_goes_on_while_others_learn(void **state) {
     policy_destroy(p);
 }
 
+static void deciding_goes_on_while_others_learn(void **state) {
+    (void)state;
+    with_each_learner(decides_while_learning);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_valid_and_bad_members_are_named),
@@ -639,11 +752,14 @@ int main(void) {
         cmocka_unit_test(forgetting_follows_a_drift),
         cmocka_unit_test(forgetting_leads_back_to_the_prior),
         cmocka_unit_test(static_policies_are_certain_and_only_count),
+        cmocka_unit_test(equal_depth_shares_the_budget_among_those_that_can_run),
         cmocka_unit_test(an_apprentice_learns_from_other_policies),
         cmocka_unit_test(senseless_numbers_do_no_harm),
         cmocka_unit_test(learning_stays_exact_over_many_updates),
         cmocka_unit_test(same_seed_same_history),
         cmocka_unit_test(a_loaded_policy_goes_on_as_the_saved_one),
+        cmocka_unit_test(another_algorithm_goes_on_from_a_state),
+        cmocka_unit_test(states_of_version_1_are_read),
         cmocka_unit_test(hostile_states_are_refused_and_change_nothing),
         cmocka_unit_test(states_of_another_shape_are_refused),
         cmocka_unit_test(deciding_goes_on_while_others_learn),
