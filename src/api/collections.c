@@ -244,15 +244,12 @@ static slice id_of(void *self, uint32_t document, arena *a) {
 }
 
 static forage_status write_log_line(api_call *c, store_txn *t, slice key, slice value) {
-    size_t before = c->body.size;
+    record_names names = funnel_names();
     arena scratch;
     arena_init(&scratch, 0);
-    forage_status status = record_to_json(value, load_be64(key.data), funnel_feature_names, funnel_feature_count,
-                                          funnel_policy_feature_names, funnel_policy_feature_count, id_of, t, &scratch,
-                                          &c->body);
+    /* Damage is reported by `check`; an export goes on. */
+    if (!record_to_json(value, load_be64(key.data), &names, id_of, t, &scratch, &c->body)) buffer_putc(&c->body, '\n');
     arena_release(&scratch);
-    if (status) c->body.size = before; /* `check` reports it; an export goes on */
-    else buffer_putc(&c->body, '\n');
     return FORAGE_OK;
 }
 
@@ -261,7 +258,8 @@ static float credit_of(void *self, const record_impression *r, uint64_t sequence
 }
 
 static forage_status write_lines(api_call *c, export_format format, store_txn *t, slice key, slice value) {
-    export_source source = {funnel_policy_feature_names, funnel_policy_feature_count, id_of, credit_of, t};
+    record_names names = funnel_names();
+    export_source source = {names.policy_features, names.n_policy_features, id_of, credit_of, t};
     arena scratch;
     arena_init(&scratch, 0);
     /* As above, an export goes on over damage. */
@@ -287,7 +285,7 @@ forage_status api_get_log(api_call *c, base_error *error) {
         [EXPORT_JSON] = write_log_line, [EXPORT_VW_DSJSON] = write_vw_lines, [EXPORT_OBD_CSV] = write_obd_lines,
         [EXPORT_LETOR] = write_letor_lines};
     export_format format = EXPORT_JSON;
-    export_source names = {.n_policy_features = funnel_policy_feature_count};
+    export_source names = {.n_policy_features = funnel_names().n_policy_features};
     slice name = api_parameter_of(c, "format");
     forage_status status = name.size ? export_format_parse(name, &format, error) : FORAGE_OK;
     if (status) return status;

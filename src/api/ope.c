@@ -138,8 +138,8 @@ static forage_status choose_target(evaluation *e, const funnel *f, base_error *e
         return error_set(error, FORAGE_E_INVALID, "\"policy\" and \"plan\" exclude each other");
     if (e->plan) return read_plan(e, error);
     if (slice_is(e->policy, "equal")) return plan_equal(e, error);
-    if (slice_is(e->policy, "fixed")) e->target.policy = f->fixed;
-    else if (slice_is(e->policy, "all")) e->target.policy = f->all;
+    if (slice_is(e->policy, "fixed")) e->target.policy = f->learned;
+    else if (slice_is(e->policy, "all")) e->target.policy = f->learned;
     else if (slice_is(e->policy, "learned")) e->target.policy = f->learned;
     else
         return error_set(error, FORAGE_E_INVALID, "\"policy\": expected learned, fixed, all or equal, got \"%.*s\"",

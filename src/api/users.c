@@ -79,6 +79,7 @@ static void write_profile(api_call *c, store_txn *t, const profile *p) {
 static void write_log(api_call *c, store_txn *t, const profile_trace *trace, int64_t after, int64_t limit) {
     uint64_t sequence = (uint64_t)after, last = (uint64_t)after;
     slice record;
+    record_names names = funnel_names();
     arena scratch;
     arena_init(&scratch, 0);
     while (profile_trace_next(trace, t, &sequence, &record)) {
@@ -88,9 +89,7 @@ static void write_log(api_call *c, store_txn *t, const profile_trace *trace, int
         }
         last = sequence;
         arena_reset(&scratch);
-        if (!record_to_json(record, sequence, funnel_feature_names, funnel_feature_count, funnel_policy_feature_names,
-                            funnel_policy_feature_count, id_of, t, &scratch, &c->body))
-            buffer_putc(&c->body, '\n');
+        if (!record_to_json(record, sequence, &names, id_of, t, &scratch, &c->body)) buffer_putc(&c->body, '\n');
     }
     arena_release(&scratch);
 }

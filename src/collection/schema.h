@@ -10,6 +10,9 @@
 #include "sparse/fields.h"
 #include "text/analyze.h"
 
+#define SCHEMA_MAX_SEGMENTS 4
+#define SCHEMA_DEFAULT_CANDIDATES 200.0
+
 typedef enum schema_kind {
     SCHEMA_TEXT, SCHEMA_KEYWORD, SCHEMA_NUMBER, SCHEMA_DATE, SCHEMA_VECTOR, SCHEMA_REFERENCE
 } schema_kind;
@@ -36,6 +39,12 @@ typedef struct schema {
     feedback_reward rewards[FEEDBACK_MAX_REWARDS];
     uint32_t n_rewards;
     char policy[32], ranker[32];
+    /* What retrieval may cost: the mean number of candidates of a search, or the milliseconds that 95 % of them stay below.
+     * 0: no such limit; at most one is above 0. */
+    double budget_candidates, budget_p95_ms;
+    bool beyond_words;             /* strategies of behaviour also find documents without a word of the query */
+    char *segments[SCHEMA_MAX_SEGMENTS]; /* context members that group people, most general first */
+    uint32_t n_segments;
 } schema;
 
 /* An empty schema that infers. */

@@ -4,6 +4,8 @@
 
 #include "feedback/record.h"
 #include "funnel/funnel.h"
+#include "funnel/history.h"
+#include "funnel/performance.h"
 #include "policy/policy.h"
 #include "rank/ranker.h"
 #include "retrieve/strategy.h"
@@ -12,21 +14,22 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define FUNNEL_LEVELS 4
+#define FUNNEL_LEVELS 8
 #define FUNNEL_MAX_ROWS 256 /* of the memory, the most believed first */
-#define FUNNEL_FEATURE_SET 1 /* which list of feature names; grows when the list changes */
+#define FUNNEL_FEATURE_SET 2 /* which list of feature names; grows when the list changes */
 
-/* The policy's features of one strategy. Bias first. */
+/* The policy's features of one strategy, bias first. The last five are the strategy's own, the others the request's. */
 enum {
-    X_BIAS, X_WORDS, X_ONE_WORD, X_STOPWORDS, X_DIGITS, X_TYPE_WORD, X_SEEN, X_BELIEF, X_USER, X_FILTER, X_RARITY, X_MATCHING,
-    X_COUNT
+    X_BIAS, X_WORDS, X_ONE_WORD, X_STOPWORDS, X_DIGITS, X_TYPE_WORD, X_LANGUAGE, X_FILTER, X_RARITY, X_MATCHING,
+    X_SEEN, X_UNSEEN, X_EARNED, X_TOP, X_BELIEF, X_USER, X_TENURE, X_LIKED, X_BOTH, X_SHARED, X_HOUR_SIN, X_HOUR_COS, X_WEEKEND,
+    X_EXPECTED, X_QUERY, X_PAST_WORDS, X_SEGMENT, X_LATENCY, X_COUNT
 };
 
 /* The ranker's features of one candidate. */
 enum {
     F_LEXICAL_RRF, F_LEXICAL_SCORE, F_MEMORY_RRF, F_MEMORY_MEAN, F_MEMORY_SURE, F_POPULAR_RRF, F_FRESH_RRF, F_RELATED_RRF,
     F_EXPLORE_RRF, F_FOUND_BY, F_POPULARITY, F_TYPE_MATCH, F_SHORT_LEXICAL, F_SHORT_POPULARITY, F_BROWSE_POPULAR, F_BROWSE_FRESH,
-    F_COUNT
+    F_PERSONAL_RRF, F_AFFINITY, F_BROWSE_PERSONAL, F_COUNT
 };
 
 typedef struct funnel_counters {
@@ -39,8 +42,11 @@ struct funnel {
     collection *collection;
     os_pool *pool;
     const retrieve_strategy *const *strategies; /* retrieve_strategies; a test may put others in their places */
-    policy *learned, *all, *fixed; /* `learned` learns whichever of them serves */
+    policy *learned; /* learns from what is served, whichever rule drew it */
+    performance *performance;
     ranker *ranker;
+    query_memory *memory;
+    behaviour *behaviour;
 
     pthread_mutex_t random_mutex;
     random_source random;
@@ -50,13 +56,15 @@ struct funnel {
     atomic_uint in_flight;
 
     /* The writer thread's own. */
+    text_analyzer *analyzer;
     uint64_t next_sequence;
     uint64_t learned_sequence; /* of the last log record that the learners have seen */
     uint64_t saved_sequence;   /* of the last one in the saved state */
     uint64_t save_tried;       /* learned_sequence of the last attempt to save */
 
-    pthread_mutex_t counters_mutex;
+    pthread_mutex_t counters_mutex; /* of both */
     funnel_counters counters;
+    history history;
 };
 
 typedef enum slot_state { SLOT_IDLE, SLOT_RUNNING, SLOT_DONE, SLOT_LATE } slot_state;
@@ -109,10 +117,17 @@ struct funnel_answer {
     size_t n_rows;
     sparse_eligible eligible, matching;
     float rarity;           /* highest idf of a word */
+    float spread;           /* documents that the words are expected in, one by one */
+    int64_t now;            /* wall clock: when it is asked */
+    profile *profile;       /* NULL: none */
+    memory_segment context_segments[SEGMENTS_MAX];
+    size_t n_context_segments;
+    uint64_t segments[SEGMENTS_MAX];
 
     /* decide */
     float x[RETRIEVE_STRATEGIES][X_COUNT];
     uint32_t allowed[RETRIEVE_STRATEGIES];
+    float cost[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
     const char *policy_name;
     policy_decision decision;
 
@@ -141,6 +156,7 @@ struct funnel_answer {
 };
 
 forage_status funnel_understand(funnel_answer *a, base_error *error);
+void funnel_describe(funnel_answer *a); /* features.c: what the policy sees, may draw, and what it would cost */
 forage_status funnel_decide(funnel_answer *a, base_error *error);
 void funnel_retrieve(funnel_answer *a);
 void funnel_unite(funnel_answer *a);
@@ -148,14 +164,30 @@ forage_status funnel_rank(funnel_answer *a, base_error *error);
 void funnel_respond(funnel_answer *a);
 void funnel_log(funnel_answer *a);
 
+funnel_answer *funnel_answer_begin(funnel *f, const funnel_request *request);
 void funnel_answer_unref(funnel_answer *a);
+/* The strategy without which a page would be empty. */
+bool funnel_is_main(const funnel_answer *a, uint32_t strategy);
+segment_fields funnel_segment_fields(const schema *s);
+
+/* try.c. By hindsight: at which rank, from 1, each strategy would have returned the hit of the impression, had it been asked at
+ * its deepest level; 0: not within it. Where the impression tells it, it is not asked again. False: it cannot be told. */
+bool funnel_hindsight(funnel *f, const record_impression *r, uint64_t sequence, uint32_t hit, uint32_t rank[RETRIEVE_STRATEGIES]);
 extern const uint32_t funnel_depths[FUNNEL_LEVELS];
 extern const float funnel_prior_weights[F_COUNT], funnel_prior_variances[F_COUNT];
 forage_status funnel_create_learners(funnel *f, base_error *error);
+/* What a search has spent of the collection's budget. */
+float funnel_spent(const schema *s, uint32_t candidates, uint32_t took_us);
 
 /* learn.c: what an impression and an event teach; called in the log's order by one thread. */
 void funnel_learn_impression(funnel *f, const record_impression *r);
 void funnel_learn_event(funnel *f, const record_impression *r, const record_event *e);
+
+/* engage.c: exposure, for trends and for what is not well known. */
+void funnel_count_shown(funnel *f, const record_impression *r, arena *a);
+/* What an engagement changes beside the memory of its query, inside a store job; for behaviour_committed. */
+forage_status funnel_engage(funnel *f, store_txn *t, const sparse_snapshot *snapshot, const record_impression *r,
+                            const record_event *e, bool taught, arena *a, behaviour_change *out, base_error *error);
 
 /* state.c */
 forage_status funnel_load_state(funnel *f, base_error *error);

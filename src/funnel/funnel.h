@@ -9,6 +9,10 @@
 #include "os/pool.h"
 
 typedef struct funnel funnel;
+struct policy; /* policy/policy.h */
+struct query_memory;
+struct behaviour;
+struct record_names;
 
 /* Loads what was learned and catches up with the log. `pool` and the collection stay the caller's and must outlive it. */
 forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **out, base_error *error);
@@ -40,6 +44,7 @@ typedef struct funnel_request {
     slice policy, ranker;      /* empty: the collection's */
     uint64_t seed;             /* 0: the funnel's own randomness */
     uint32_t timeout_ms;
+    int64_t time;              /* when it is asked, microseconds since 1970; 0: now. For replays. */
 } funnel_request;
 
 #define FUNNEL_DEFAULT_TIMEOUT_MS 250
@@ -84,10 +89,52 @@ typedef struct funnel_event_result {
 forage_status funnel_record(funnel *f, const feedback_event *events, size_t n, funnel_event_result *results,
                             base_error *error);
 
+/* ---- What is known from elsewhere ---- */
+
+typedef struct funnel_engagement {
+    slice query, user, session, document; /* user and session may be empty; without a query only profiles, trends and graph learn */
+    const json_value *context;            /* an object, or NULL */
+    slice action;                         /* gives the reward */
+    int64_t time;                         /* microseconds since 1970 */
+} funnel_engagement;
+
+/* Teaches memory, profiles, trends and graph what people did where no search of ours was: policy and ranker learn nothing, since
+ * nothing was decided. Durable on return. *taught: how many were; the others name a document or an action that is unknown. */
+forage_status funnel_teach(funnel *f, const funnel_engagement *engagements, size_t n, size_t *taught, base_error *error);
+
+/* ---- Trying ---- */
+
+/* What each strategy would find for a request, and what a policy would see of it. Arrays live in the answer. */
+typedef struct funnel_probe {
+    uint32_t n_strategies, n_levels, n_features;
+    const uint32_t *levels;      /* n_levels depths, increasing, the first 0 */
+    const float *x;              /* n_strategies × n_features, for policy_decide */
+    const uint32_t *allowed;     /* n_strategies: bits of levels */
+    const float *cost;           /* n_strategies × n_levels: candidates that the level is expected to give */
+    const uint32_t *const *documents; /* per strategy: documents, best first */
+    const uint32_t *n_documents;
+} funnel_probe;
+
+/* Asks every strategy that can answer for `depth` candidates; draws, logs and ranks nothing. */
+forage_status funnel_try(funnel *f, const funnel_request *request, uint32_t depth, funnel_answer **out, funnel_probe *probe,
+                         base_error *error);
+/* A fresh policy of this name with the collection's levels, features, priors and budget (policy/policy.h); it has learned
+ * nothing. `budget` 0: the collection's. FORAGE_E_INVALID: there is none of this name. */
+forage_status funnel_policy(const funnel *f, const char *name, double budget, struct policy **out, base_error *error);
+/* The same, having learned what the funnel's has until now: for estimates of what it would earn. */
+forage_status funnel_policy_copy(funnel *f, const char *name, struct policy **out, base_error *error);
+/* Of a served answer: its union, in no order. */
+size_t funnel_answer_union(funnel_answer *a, const uint32_t **documents);
+
+/* For what is learned beside searches and events; the funnel's own. */
+struct query_memory *funnel_memory(funnel *f);
+struct behaviour *funnel_behaviour(funnel *f);
+
 void funnel_write_stats(funnel *f, json_writer *w);
 void funnel_write_metrics(funnel *f, buffer *out); /* Prometheus text */
 
-/* The log's features by name, for exports. */
+/* The log's features and strategies by name, for exports (feedback/record.h). */
+struct record_names funnel_names(void);
 extern const char *const funnel_feature_names[];
 extern const uint32_t funnel_feature_count;
 extern const char *const funnel_policy_feature_names[];

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 /* ---- What records teach ---- */
 
 /* The decision as the policy knew it. False when the record is of another shape and nobody can learn from it. */
-static bool decision_of(const record_impression *r, policy_decision *d, float x[RETRIEVE_STRATEGIES][X_COUNT]) {
+static bool decision_of(const funnel *f, const record_impression *r, policy_decision *d, float x[RETRIEVE_STRATEGIES][X_COUNT]) {
     if (r->n_strategies != RETRIEVE_STRATEGIES || r->n_levels != FUNNEL_LEVELS || r->n_policy_features != X_COUNT ||
         memcmp(r->depths, funnel_depths, sizeof funnel_depths) != 0)
         return false;
@@ -20,6 +21,7 @@ static bool decision_of(const record_impression *r, policy_decision *d, float x[
     d->n_levels = FUNNEL_LEVELS;
     d->propensity = r->propensity;
     d->version = r->policy_version;
+    d->expected_cost = (double)funnel_spent(collection_schema(f->collection), r->n_candidates, r->took_us);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
         d->level[s] = r->strategies[s].level;
         memcpy(d->probability[s], r->strategies[s].probability, FUNNEL_LEVELS * sizeof(float));
@@ -31,9 +33,14 @@ static bool decision_of(const record_impression *r, policy_decision *d, float x[
 void funnel_learn_impression(funnel *f, const record_impression *r) {
     policy_decision d;
     float x[RETRIEVE_STRATEGIES][X_COUNT];
-    if (!decision_of(r, &d, x)) return;
-    policy_observe(f->learned, &x[0][0], &d);
+    uint32_t allowed[RETRIEVE_STRATEGIES], depth[RETRIEVE_STRATEGIES];
+    if (!decision_of(f, r, &d, x)) return;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) allowed[s] = r->strategies[s].allowed;
+    policy_observe_all(f->learned, &x[0][0], allowed, &d);
+    double price = policy_price(f->learned);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) depth[s] = r->strategies[s].depth;
     pthread_mutex_lock(&f->counters_mutex);
+    history_shown(&f->history, depth, r->n_candidates, price);
     f->counters.searches++;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
         f->counters.asked[s] += r->strategies[s].depth > 0;
@@ -44,19 +51,35 @@ void funnel_learn_impression(funnel *f, const record_impression *r) {
     pthread_mutex_unlock(&f->counters_mutex);
 }
 
-/* The credit is shared by the strategies that found the document, in inverse proportion to the rank each gave it: whoever
- * put it on top earns most, and the shares add up to what the page earned. */
+#define MOST_WEIGHT 4.0 /* of an event that could be seen for what was shown: the bias costs less than the variance */
+
+static void teach_performance(funnel *f, const record_impression *r, const record_event *e, float weight) {
+    performance_keys keys;
+    memory_segment segments[SEGMENTS_MAX];
+    buffer normalized = {0};
+    arena a;
+    arena_init(&a, 0);
+    segment_fields fields = funnel_segment_fields(collection_schema(f->collection));
+    size_t n = segments_read(&fields, r->context, &a, segments);
+    text_normalize_query(f->analyzer, r->query, &normalized);
+    performance_keys_of((slice){normalized.data, normalized.size}, &r->memory_key, segments, n, &keys);
+    performance_learn(f->performance, &keys, e->ranks, weight);
+    buffer_release(&normalized);
+    arena_release(&a);
+}
+
+/* By hindsight, every level of every strategy is credited with what it adds to the others. The event stands for those, too, that
+ * could not be seen because the document was no candidate. */
 static void teach_policy(funnel *f, const record_impression *r, const record_event *e) {
     policy_decision d;
-    float x[RETRIEVE_STRATEGIES][X_COUNT], reward[RETRIEVE_STRATEGIES] = {0}, sum = 0;
-    const uint32_t *ranks = r->hits[e->hit].ranks;
-    if (!decision_of(r, &d, x)) return;
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) sum += ranks[s] ? 1 / (float)ranks[s] : 0;
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
-        if (ranks[s]) reward[s] = e->credit / ((float)ranks[s] * sum);
-    policy_reward(f->learned, &x[0][0], &d, reward);
+    float x[RETRIEVE_STRATEGIES][X_COUNT];
+    if (e->n_ranks != RETRIEVE_STRATEGIES || !decision_of(f, r, &d, x)) return;
+    double inclusion = policy_inclusion(&d, funnel_depths, e->ranks);
+    float weight = (float)(inclusion * MOST_WEIGHT > 1 ? 1 / inclusion : MOST_WEIGHT);
+    policy_hindsight(f->learned, &x[0][0], &d, e->ranks, e->credit * weight);
+    teach_performance(f, r, e, fminf(1, e->credit) * weight);
     pthread_mutex_lock(&f->counters_mutex);
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) f->counters.credited[s] += ranks[s] > 0;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) f->counters.credited[s] += r->hits[e->hit].ranks[s] > 0;
     pthread_mutex_unlock(&f->counters_mutex);
 }
 
@@ -76,6 +99,7 @@ static void teach_ranker(funnel *f, const record_impression *r, const record_eve
 void funnel_learn_event(funnel *f, const record_impression *r, const record_event *e) {
     pthread_mutex_lock(&f->counters_mutex);
     f->counters.events++;
+    history_earned(&f->history, (double)e->credit);
     pthread_mutex_unlock(&f->counters_mutex);
     if (e->hit >= r->n_hits || !(e->credit > 0)) return;
     teach_policy(f, r, e);
@@ -88,7 +112,14 @@ typedef struct recorded {
     uint64_t sequence;
     record_impression impression;
     record_event event;
+    behaviour_change change;
 } recorded;
+
+/* Where each strategy would have had an event's document; found before the event changes what they know. */
+typedef struct foresight {
+    uint64_t impression; /* 0: not found out */
+    uint32_t document, rank[RETRIEVE_STRATEGIES];
+} foresight;
 
 typedef struct recording {
     funnel *funnel;
@@ -97,6 +128,9 @@ typedef struct recording {
     size_t n, n_recorded;
     funnel_event_result *results;
     recorded *recorded; /* what was accepted, for the learners */
+    const foresight *ranks;
+    const sparse_snapshot *snapshot;
+    memory_changes changes;
     arena memory;
 } recording;
 
@@ -198,12 +232,17 @@ static void note_engaged(store_txn *t, recorded *out) {
     }
 }
 
-static forage_status write_event(recording *r, store_txn *t, recorded *out, base_error *error) {
+static forage_status write_event(recording *r, store_txn *t, size_t index, recorded *out, base_error *error) {
     record_event *e = &out->event;
     hash128 key = credit_key(e->impression, e->document);
     float before = earned_before(t, &key);
     e->credit = e->reward > before ? e->reward - before : 0;
     if (e->credit > 0) note_engaged(t, out);
+    const foresight *seen = &r->ranks[index];
+    if (e->credit > 0 && seen->impression == e->impression && seen->document == e->document) {
+        e->n_ranks = RETRIEVE_STRATEGIES;
+        memcpy(e->ranks, seen->rank, sizeof seen->rank);
+    }
     buffer record = {0};
     record_write_event(e, &record);
     forage_status status = funnel_append_log(r->funnel, t, (slice){record.data, record.size}, &out->sequence, error);
@@ -217,7 +256,9 @@ static forage_status write_event(recording *r, store_txn *t, recorded *out, base
     if (status || e->credit == 0) return status;
     float total = before + e->credit;
     status = store_put(t, STORE_EVENTS, key_slice(&key), (slice){(const char *)&total, 4}, error);
-    if (!status) status = memory_earned(t, out->impression.memory_key, e->document, e->credit, e->time, error);
+    if (!status) status = query_memory_earned(r->funnel->memory, t, &r->changes, &out->impression, e, before == 0, error);
+    if (!status)
+        status = funnel_engage(r->funnel, t, r->snapshot, &out->impression, e, false, &r->memory, &out->change, error);
     return status;
 }
 
@@ -233,6 +274,7 @@ static forage_status record_apply(store_txn *t, void *self, base_error *error) {
     forage_status status = FORAGE_OK;
     r->n_recorded = 0;
     arena_reset(&r->memory);
+    memory_changes_reset(&r->changes);
     for (size_t i = 0; !status && i < r->n; i++) {
         const feedback_event *e = &r->events[i];
         funnel_event_result *result = &r->results[i];
@@ -241,7 +283,7 @@ static forage_status record_apply(store_txn *t, void *self, base_error *error) {
         if (result->duplicate) continue;
         recorded *out = &r->recorded[r->n_recorded];
         if (join(r, t, e, out, result)) continue;
-        status = write_event(r, t, out, error);
+        status = write_event(r, t, i, out, error);
         r->n_recorded++;
     }
     return status;
@@ -249,7 +291,9 @@ static forage_status record_apply(store_txn *t, void *self, base_error *error) {
 
 static void record_committed(void *self, forage_status status) {
     recording *r = self;
+    if (!status) query_memory_publish(r->funnel->memory, &r->changes);
     for (size_t i = 0; !status && i < r->n_recorded; i++) {
+        behaviour_committed(r->funnel->behaviour, &r->recorded[i].change);
         funnel_learn_event(r->funnel, &r->recorded[i].impression, &r->recorded[i].event);
         r->funnel->learned_sequence = r->recorded[i].sequence;
     }
@@ -258,14 +302,40 @@ static void record_committed(void *self, forage_status status) {
 /* Each event keeps its impression in memory until the commit: of a page of a thousand hits that is a fifth of a megabyte. */
 #define EVENTS_AT_ONCE 256
 
+/* Asks every strategy where it has what was engaged with, outside of any transaction that writes. */
+static void look_back(funnel *f, recording *r, foresight *out) {
+    store_txn *t;
+    if (store_read_begin(collection_store(f->collection), &t, NULL)) return;
+    for (size_t i = 0; i < r->n; i++) {
+        recorded found = {0};
+        funnel_event_result result = {0};
+        arena_reset(&r->memory);
+        if (r->results[i].malformed || is_known(t, r->events[i].event_id) || join(r, t, &r->events[i], &found, &result)) continue;
+        const record_event *e = &found.event;
+        hash128 key = credit_key(e->impression, e->document);
+        if (found.impression.n_strategies != RETRIEVE_STRATEGIES || e->reward <= earned_before(t, &key)) continue;
+        if (!funnel_hindsight(f, &found.impression, e->impression, e->hit, out[i].rank)) continue;
+        out[i].impression = e->impression;
+        out[i].document = e->document;
+    }
+    store_read_end(t);
+}
+
 static forage_status record_some(funnel *f, const feedback_event *events, size_t n, funnel_event_result *results,
                                  base_error *error) {
     recording r = {.funnel = f, .schema = collection_schema(f->collection), .events = events, .n = n, .results = results,
                    .recorded = mem_zalloc(n, sizeof *r.recorded)};
+    foresight *ranks = mem_zalloc(n, sizeof *ranks);
     arena_init(&r.memory, 0);
+    look_back(f, &r, ranks);
+    r.ranks = ranks;
+    r.snapshot = collection_acquire(f->collection);
     store_job job = {record_apply, record_committed, &r};
     forage_status status = store_write(collection_store(f->collection), &job, error);
+    collection_release(f->collection, r.snapshot);
+    memory_changes_release(&r.changes);
     arena_release(&r.memory);
+    free(ranks);
     free(r.recorded);
     return status;
 }

@@ -12,7 +12,9 @@ const char *const funnel_feature_names[] = {
     [F_FOUND_BY] = "found_by", [F_POPULARITY] = "popularity", [F_TYPE_MATCH] = "type_match",
     [F_SHORT_LEXICAL] = "lexical_score_short_query", [F_SHORT_POPULARITY] = "popularity_short_query",
     [F_BROWSE_POPULAR] = "popular_rrf_no_words", [F_BROWSE_FRESH] = "fresh_rrf_no_words",
+    [F_PERSONAL_RRF] = "personal_rrf", [F_AFFINITY] = "user_document", [F_BROWSE_PERSONAL] = "personal_rrf_no_words",
 };
+
 const uint32_t funnel_feature_count = F_COUNT;
 
 /* The belief before any event. Words and the memory decide; the rest breaks near-ties. Within what lexical search found,
@@ -22,7 +24,7 @@ const float funnel_prior_weights[F_COUNT] = {
     [F_LEXICAL_RRF] = 1.0f, [F_LEXICAL_SCORE] = 2.0f, [F_MEMORY_RRF] = 0.3f, [F_MEMORY_MEAN] = 4.0f,
     [F_MEMORY_SURE] = 0.5f, [F_POPULAR_RRF] = 0.02f, [F_FRESH_RRF] = 0.01f, [F_RELATED_RRF] = 0.3f,
     [F_EXPLORE_RRF] = 0.0f, [F_FOUND_BY] = 0.0f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.15f,
-    [F_BROWSE_POPULAR] = 3.0f, [F_BROWSE_FRESH] = 0.5f,
+    [F_BROWSE_POPULAR] = 3.0f, [F_BROWSE_FRESH] = 0.5f, [F_PERSONAL_RRF] = 0.2f, [F_AFFINITY] = 0.1f, [F_BROWSE_PERSONAL] = 3.0f,
 };
 /* How readily each moves: the memory's own weights soonest, since they are about this query and nothing else. */
 const float funnel_prior_variances[F_COUNT] = {
@@ -30,7 +32,8 @@ const float funnel_prior_variances[F_COUNT] = {
     [F_MEMORY_SURE] = 0.1f, [F_POPULAR_RRF] = 0.01f, [F_FRESH_RRF] = 0.01f, [F_RELATED_RRF] = 0.02f,
     [F_EXPLORE_RRF] = 0.005f, [F_FOUND_BY] = 0.01f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.02f,
     [F_SHORT_LEXICAL] = 0.01f, [F_SHORT_POPULARITY] = 0.01f,
-    [F_BROWSE_POPULAR] = 0.02f, [F_BROWSE_FRESH] = 0.02f,
+    [F_BROWSE_POPULAR] = 0.02f, [F_BROWSE_FRESH] = 0.02f, [F_PERSONAL_RRF] = 0.05f, [F_AFFINITY] = 0.05f,
+    [F_BROWSE_PERSONAL] = 0.05f,
 };
 
 #define RRF_K 60.0f
@@ -42,6 +45,14 @@ static const memory_row *remembered(const funnel_answer *a, uint32_t document) {
     for (size_t i = 0; i < a->n_rows; i++)
         if (a->rows[i].document == document) return &a->rows[i];
     return NULL;
+}
+
+/* How much the user engaged with this very document, 0 to 1. */
+static float affinity(const funnel_answer *a, uint32_t document) {
+    const profile *p = a->profile;
+    for (uint32_t i = 0; p && i < p->n_items; i++)
+        if (p->items[i].document == document) return fminf(1, p->items[i].weight);
+    return 0;
 }
 
 /* How likely the reader's type word means this document's type. */
@@ -71,6 +82,8 @@ static void describe(funnel_answer *a, const funnel_candidate *c, float best_lex
     bool browsing = a->n_terms == 0;
     x[browsing ? F_BROWSE_POPULAR : F_POPULAR_RRF] = reciprocal(c->rank[RETRIEVE_IS_POPULAR]);
     x[browsing ? F_BROWSE_FRESH : F_FRESH_RRF] = reciprocal(c->rank[RETRIEVE_IS_FRESH]);
+    x[browsing ? F_BROWSE_PERSONAL : F_PERSONAL_RRF] = reciprocal(c->rank[RETRIEVE_IS_PERSONAL]);
+    x[F_AFFINITY] = affinity(a, c->document);
     x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]);
     x[F_EXPLORE_RRF] = c->rank[RETRIEVE_IS_EXPLORE] > 0;
     x[F_FOUND_BY] = (float)found_by / RETRIEVE_STRATEGIES;

@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-#define STATE_FORMAT 1
+#define STATE_FORMAT 2
 
-/* Bytes under STORE_MODELS "learned": u8 format; u64 sequence of the last log record in it; string policy; string ranker;
+/* Bytes under STORE_MODELS "learned": u8 format; u64 sequence of the last log record in it; string policy; string ranker; string performance; string history;
  * counters: u8 strategies, u64 searches, events, then u64 asked, depth, took_us, late, credited for each strategy. */
 static void write_counters(const funnel_counters *c, buffer *out) {
     put_u8(out, RETRIEVE_STRATEGIES);
@@ -45,10 +45,17 @@ forage_status funnel_save_state(funnel *f, store_txn *t, base_error *error) {
     buffer_clear(&part);
     ranker_save(f->ranker, &part);
     put_string(&state, (slice){part.data, part.size});
+    buffer_clear(&part);
+    performance_save(f->performance, &part);
+    put_string(&state, (slice){part.data, part.size});
+    buffer_clear(&part);
+    history_save(&f->history, &part);
+    put_string(&state, (slice){part.data, part.size});
     write_counters(&f->counters, &state);
     forage_status status = store_put(t, STORE_MODELS, SLICE("learned"), (slice){state.data, state.size}, error);
     buffer_release(&state);
     buffer_release(&part);
+    if (!status) status = behaviour_save(f->behaviour, t, error);
     return status;
 }
 
@@ -60,7 +67,8 @@ static void load_saved(funnel *f, store_txn *t) {
     funnel_counters counters = {0};
     uint8_t format = read_u8(&in);
     uint64_t sequence = read_u64(&in);
-    slice policy_state = read_string(&in), ranker_state = read_string(&in);
+    slice policy_state = read_string(&in), ranker_state = read_string(&in), past = read_string(&in),
+          line = read_string(&in);
     read_counters(&in, &counters);
     base_error why = {.message = "its bytes are damaged"};
     if (in.failed || format != STATE_FORMAT || policy_load(f->learned, policy_state, &why)) {
@@ -71,6 +79,9 @@ static void load_saved(funnel *f, store_txn *t) {
     if (ranker_load(f->ranker, ranker_state, &why))
         log_warn("collection %s: the saved ranker cannot be used (%s); it starts from its prior",
                  collection_name(f->collection), why.message);
+    if (!performance_load(f->performance, past))
+        log_warn("collection %s: what was saved of the strategies' past cannot be used; it starts anew", collection_name(f->collection));
+    (void)history_load(line, &f->history, NULL); /* without it, the line begins now */
     f->learned_sequence = f->saved_sequence = sequence;
     f->counters = counters;
 }
@@ -82,7 +93,9 @@ static void learn_record(funnel *f, store_txn *t, slice record, arena *a) {
     arena_reset(a);
     if (record_kind_of(record, &kind)) return;
     if (kind == RECORD_IMPRESSION) {
-        if (!record_read_impression(record, a, &impression)) funnel_learn_impression(f, &impression);
+        if (record_read_impression(record, a, &impression)) return;
+        funnel_learn_impression(f, &impression);
+        funnel_count_shown(f, &impression, a);
         return;
     }
     uint8_t key[8];
@@ -120,7 +133,8 @@ forage_status funnel_load_state(funnel *f, base_error *error) {
     f->next_sequence = 1;
     if (store_last_key(t, STORE_LOG, &last) == FORAGE_OK && last.size == 8) f->next_sequence = load_be64(last.data) + 1;
     load_saved(f, t);
-    status = catch_up(f, t, error);
+    status = behaviour_open(t, 0, &f->behaviour, error);
+    if (!status) status = catch_up(f, t, error);
     store_read_end(t);
     return status;
 }

@@ -344,6 +344,7 @@ size_t neighbours_bytes(neighbours *n) {
 #define WORDS_WORTH 0.6f
 #define LETTERS_WORTH 0.4f
 #define LETTERS_NEAR 0.5f
+#define LETTERS_LEAST 0.6f /* what is less similar would be worth next to nothing */
 #define WELL_KNOWN 8.0f
 
 typedef struct found {
@@ -399,49 +400,36 @@ static size_t rank_lists(const lists *l, const uint32_t *hashes, uint32_t n_hash
     return n;
 }
 
-/* By words: what the shared ones are worth, for each query that has one. */
-typedef struct tally {
-    uint32_t query; /* number + 1; 0: empty */
-    float sum;
-    uint32_t shared;
-} tally;
-
-typedef struct tallies {
-    tally *slots;
-    size_t mask;
-} tallies;
-
-/* Numbers stand in rows; a product alone would leave them in rows. */
-static size_t spread(uint32_t x) {
-    x = (x ^ x >> 16) * 0x7feb352du;
-    return x ^ x >> 15;
-}
-
-static void count(tallies *t, uint32_t query, float amount, bool add) {
-    size_t i = spread(query) & t->mask;
-    while (t->slots[i].query && t->slots[i].query != query + 1) i = (i + 1) & t->mask;
-    if (!t->slots[i].query && !add) return;
-    t->slots[i].query = query + 1;
-    t->slots[i].sum += amount;
-    t->slots[i].shared++;
-}
-
 static float rarity(const neighbours *n, size_t having) { return logf(1 + (float)n->live / (float)(having ? having : 1)); }
+
+/* By words: the queries that share one, and which ones. */
+typedef struct sharing {
+    uint16_t *masks;   /* by query: bit i, it has the word i of those asked for, rarest first */
+    uint32_t *queries;
+    size_t n;
+} sharing;
 
 #define CANDIDATES 8192
 
 /* Rare words bring candidates until there are enough; the others only say more about those. */
-static void add_up(const ranked_list *order, size_t n_lists, arena *a, tallies *t) {
-    size_t bringing = 0, postings = 0, room = 16;
+static void find_sharing(const neighbours *n, const ranked_list *order, size_t n_lists, arena *a, sharing *out) {
+    size_t bringing = 0, postings = 0;
     while (bringing < n_lists && postings < CANDIDATES) postings += order[bringing++].list->count;
     if (postings > NEIGHBOURS_BUDGET) postings = NEIGHBOURS_BUDGET;
-    while (room < 2 * postings) room *= 2;
-    *t = (tallies){arena_zalloc(a, room, sizeof(tally)), room - 1};
+    *out = (sharing){.masks = arena_zalloc(a, n->n + 1, sizeof *out->masks),
+                     .queries = arena_alloc(a, (postings + 1) * sizeof *out->queries)};
     for (size_t i = 0; i < n_lists; i++) {
-        size_t n = order[i].list->count;
+        const uint32_t *at = order[i].list->entries, bit = 1u << i;
+        size_t count = order[i].list->count;
         if (i == bringing) postings = NEIGHBOURS_BUDGET;
-        for (size_t j = 0; j < n && postings > 0; j++, postings--)
-            count(t, order[i].list->entries[j], order[i].worth, i < bringing);
+        if (count > postings) count = postings;
+        postings -= count;
+        for (const uint32_t *end = at + count; at < end; at++) {
+            uint16_t *mask = &out->masks[*at];
+            if (!*mask && i >= bringing) continue;
+            if (!*mask) out->queries[out->n++] = *at;
+            *mask |= (uint16_t)bit;
+        }
     }
 }
 
@@ -456,46 +444,54 @@ static float similarity_by_words(const neighbours *n, uint32_t query, float shar
 #define SHADES 256
 #define LOOKED_AT 2048 /* candidates */
 
-/* Candidates in order of what they could be worth at most: if their other words were the commonest there are. */
-static size_t order_candidates(const neighbours *n, const tallies *t, float whole, uint32_t self, arena *a,
-                               const tally ***out) {
+typedef struct candidate {
+    uint32_t query;
+    float shared; /* what the words are worth that it shares */
+    float most;   /* its similarity, if its other words are the commonest there are */
+} candidate;
+
+static candidate candidate_of(const neighbours *n, const sharing *x, uint32_t query, const ranked_list *order, float whole,
+                              float least) {
+    float shared = 0;
+    int others = n->shapes[query].n_words;
+    for (unsigned mask = x->masks[query]; mask; mask &= mask - 1, others--) shared += order[__builtin_ctz(mask)].worth;
+    float most = shared / (whole + (float)others * least);
+    return (candidate){query, shared, most < 1 ? most : 1};
+}
+
+/* The candidates in order of what they could be worth at most. */
+static size_t order_candidates(const neighbours *n, const sharing *x, const ranked_list *order, float whole, arena *a,
+                               candidate **out) {
     float least = rarity(n, n->words.longest);
-    size_t starts[SHADES + 1] = {0}, n_all = 0;
-    uint8_t *shades = arena_alloc(a, t->mask + 1);
-    for (size_t i = 0; i <= t->mask; i++) {
-        const tally *x = &t->slots[i];
-        if (!x->query || x->query - 1 == self) continue;
-        float most = x->sum / (whole + (float)(n->shapes[x->query - 1].n_words - x->shared) * least);
-        shades[i] = (uint8_t)((SHADES - 1) * (1 - (most < 1 ? most : 1)));
-        starts[shades[i] + 1]++;
-        n_all++;
+    size_t starts[SHADES + 1] = {0};
+    candidate *all = arena_alloc(a, 2 * (x->n + 1) * sizeof *all), *sorted = all + x->n;
+    for (size_t i = 0; i < x->n; i++) {
+        all[i] = candidate_of(n, x, x->queries[i], order, whole, least);
+        starts[(size_t)((SHADES - 1) * (1 - all[i].most)) + 1]++;
     }
     for (size_t s = 0; s < SHADES; s++) starts[s + 1] += starts[s];
-    const tally **sorted = arena_alloc(a, (n_all + 1) * sizeof *sorted);
-    for (size_t i = 0; i <= t->mask; i++)
-        if (t->slots[i].query && t->slots[i].query - 1 != self) sorted[starts[shades[i]]++] = &t->slots[i];
+    for (size_t i = 0; i < x->n; i++) sorted[starts[(size_t)((SHADES - 1) * (1 - all[i].most))]++] = all[i];
     *out = sorted;
-    return n_all;
+    return x->n;
 }
 
 /* Most candidates cannot be among the best whatever their other words are, and are passed over without a look at them. */
 static void find_by_words(const neighbours *n, const neighbours_features *f, uint32_t self, arena *a, best_found *best) {
     ranked_list order[NEIGHBOURS_WORDS];
-    tallies t;
-    const tally **candidates;
+    sharing shared;
+    candidate *candidates;
     size_t n_lists = rank_lists(&n->words, f->words, f->n_words, order), looked = 0;
-    float whole = (float)(f->n_words - n_lists) * rarity(n, 0), least = rarity(n, n->words.longest);
+    if (n_lists == 0) return;
+    float whole = (float)(f->n_words - n_lists) * rarity(n, 0);
     for (size_t i = 0; i < n_lists; i++) whole += order[i].worth = rarity(n, order[i].list->count);
-    add_up(order, n_lists, a, &t);
-    size_t n_candidates = order_candidates(n, &t, whole, self, a, &candidates);
+    find_sharing(n, order, n_lists, a, &shared);
+    size_t n_candidates = order_candidates(n, &shared, order, whole, a, &candidates);
     for (size_t i = 0; i < n_candidates && looked < LOOKED_AT; i++) {
-        const tally *x = candidates[i];
-        uint32_t query = x->query - 1;
-        float most = x->sum / (whole + (float)(n->shapes[query].n_words - x->shared) * least);
-        if (!could_enter(n, best, query, WORDS_WORTH * most * most)) continue;
-        float similarity = similarity_by_words(n, query, x->sum, whole);
+        const candidate *x = &candidates[i];
+        if (x->query == self || !could_enter(n, best, x->query, WORDS_WORTH * x->most * x->most)) continue;
+        float similarity = similarity_by_words(n, x->query, x->shared, whole);
         looked++;
-        keep(n, best, query, similarity, WORDS_WORTH * similarity * similarity);
+        keep(n, best, x->query, similarity, WORDS_WORTH * similarity * similarity);
     }
 }
 
@@ -506,25 +502,28 @@ static uint32_t shared_lists(const entry *e, const uint64_t *marked) {
     return shared;
 }
 
-/* To be near, a query must share at least `needed` of the grams. A third as many lists, the longest, are not looked at
- * at first: what shares `needed` of all is then in at least needed − skipped of the others. */
+/* To be near, a query must share at least `needed` of the grams. Half as many lists, the longest, are not looked at at
+ * first: what shares `needed` of all is then in at least needed − skipped of the others. */
 static void find_by_letters(const neighbours *n, const neighbours_features *f, uint32_t self, arena *a, best_found *best) {
     ranked_list order[NEIGHBOURS_GRAMS];
-    size_t n_lists = rank_lists(&n->grams, f->grams, f->n_grams, order);
-    uint32_t needed = (uint32_t)ceilf(LETTERS_NEAR * (float)f->n_grams / (2 - LETTERS_NEAR)), skipped = needed / 3;
-    if (n_lists < needed) return;
+    size_t n_lists = rank_lists(&n->grams, f->grams, f->n_grams, order), postings = 0, n_candidates = 0;
+    uint32_t needed = (uint32_t)ceilf(LETTERS_LEAST * (float)f->n_grams / (2 - LETTERS_LEAST)), skipped = needed / 2;
+    if (needed == 0 || n_lists < needed) return;
+    for (size_t i = 0; i + skipped < n_lists; i++) postings += order[i].list->count;
     uint8_t *counts = arena_zalloc(a, n->n + 1, 1), enough = (uint8_t)(needed - skipped);
+    uint32_t *candidates = arena_alloc(a, (postings / enough + 1) * sizeof *candidates);
     uint64_t *marked = arena_zalloc(a, n->grams.n / 64 + 1, sizeof *marked);
     for (size_t i = 0; i < n_lists; i++) marked[order[i].number / 64] |= (uint64_t)1 << (order[i].number % 64);
     for (size_t i = 0; i + skipped < n_lists; i++)
-        for (size_t j = 0; j < order[i].list->count; j++) counts[order[i].list->entries[j]]++;
-    for (uint32_t query = 0; query < n->n; query++) {
-        if (counts[query] < enough || query == self) continue;
+        for (const uint32_t *at = order[i].list->entries, *end = at + order[i].list->count; at < end; at++)
+            if (++counts[*at] == enough) candidates[n_candidates++] = *at;
+    for (size_t i = 0; i < n_candidates; i++) {
+        uint32_t query = candidates[i];
         float both = (float)(f->n_grams + n->shapes[query].n_grams);
-        if (2 * (float)(counts[query] + skipped) < LETTERS_NEAR * both) continue;
+        if (query == self || 2 * (float)(counts[query] + skipped) < LETTERS_LEAST * both) continue;
         float similarity = 2 * (float)shared_lists(&n->entries[query], marked) / both;
         float near = (similarity - LETTERS_NEAR) / (1 - LETTERS_NEAR);
-        if (near > 0) keep(n, best, query, similarity, LETTERS_WORTH * near * near);
+        if (similarity >= LETTERS_LEAST) keep(n, best, query, similarity, LETTERS_WORTH * near * near);
     }
 }
 

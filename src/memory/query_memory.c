@@ -121,6 +121,11 @@ static bool list_row(void *self, uint32_t document, const memory_counts *c) {
     return true;
 }
 
+void memory_posterior(float impressions, float rewards, float *mean, float *deviation) {
+    memory_believe(MEMORY_PRIOR_MEAN, MEMORY_PRIOR_STRENGTH, rewards,
+                   impressions > rewards ? impressions - rewards : 0, mean, deviation);
+}
+
 size_t memory_rows_of(store_txn *t, hash128 key, size_t most, arena *a, memory_row **rows) {
     row_list list = {.a = a};
     memory_each_row(t, STORE_MEMORY, key, most, list_row, &list);
@@ -236,10 +241,13 @@ static forage_status load(query_memory *m, neighbours **out, base_error *error) 
 forage_status query_memory_open(store *s, const memory_settings *settings, query_memory **out, base_error *error) {
     query_memory *m = mem_zalloc(1, sizeof *m);
     m->store = s;
-    m->settings = settings ? *settings : memory_default_settings;
+    if (!settings) settings = &memory_default_settings;
+    m->settings = *settings;
     if (m->settings.most_queries == 0) m->settings.most_queries = 1;
     m->analyzer = text_analyzer_create();
     pthread_rwlock_init(&m->lock, NULL);
+    arena_init(&m->names, 1024);
+    query_memory_set_segments(m, &settings->segments);
     query_memory_set_examination(m, NULL, 0);
     forage_status status = load(m, &m->near, error);
     if (status) {
@@ -254,6 +262,7 @@ void query_memory_close(query_memory *m) {
     if (!m) return;
     neighbours_destroy(m->near);
     text_analyzer_destroy(m->analyzer);
+    arena_release(&m->names);
     pthread_rwlock_destroy(&m->lock);
     free(m);
 }
@@ -277,7 +286,14 @@ memory_info query_memory_describe(query_memory *m) {
     return info;
 }
 
-/* ---- Examination ---- */
+/* ---- What is set while it is open ---- */
+
+void query_memory_set_segments(query_memory *m, const segment_fields *fields) {
+    arena_reset(&m->names);
+    m->settings.segments.n = fields->n < SEGMENTS_MAX ? fields->n : SEGMENTS_MAX;
+    for (size_t i = 0; i < m->settings.segments.n; i++)
+        m->settings.segments.names[i] = arena_strndup(&m->names, fields->names[i], strlen(fields->names[i]));
+}
 
 #define LEAST_EXAMINED 0.001f
 
@@ -358,36 +374,50 @@ static forage_status write_row(store_txn *t, memory_changes *changes, hash128 ke
     return status;
 }
 
-/* Adds to the rows of the asker's segments; makes those that are not there when `make`. */
+/* What an impression, or an engagement with one of its hits, adds to a row. */
+typedef struct addition {
+    uint64_t impression; /* its sequence */
+    int64_t time;
+    float rewards;       /* 0: it was only shown */
+    float looked;        /* impressions, in a row that counted it when it was shown */
+    float unseen;        /* impressions, in a row that began later */
+} addition;
+
+/* A row does not know of what was shown before it began. */
+static float looked_in(const memory_counts *row, bool known, const addition *x) {
+    return known && x->impression >= row->born ? x->looked : x->unseen;
+}
+
+/* Adds to the rows of the asker's segments; makes those that are not there for a reward. */
 static forage_status add_to_segments(query_memory *m, store_txn *t, memory_changes *changes, const record_impression *r,
-                                     uint32_t document, float impressions, float rewards, bool make, int64_t time,
-                                     base_error *error) {
+                                     uint32_t document, const addition *x, base_error *error) {
     memory_segment segments[SEGMENTS_MAX];
     size_t n = segments_read(&m->settings.segments, r->context, &changes->texts, segments);
     forage_status status = FORAGE_OK;
     for (size_t i = 0; !status && i < n; i++) {
         hash128 key = segments_key(r->memory_key, &segments[i]);
-        memory_counts row = {.time = time};
-        if (!get_row(t, STORE_SEGMENTS, key, document, &row) && !make) continue;
-        memory_counts_age(&row, time, m->settings.half_life);
-        float worth = late(m, &row, time);
-        row.impressions += worth * impressions;
-        row.rewards += worth * rewards;
-        row.shown += rewards == 0;
-        row.earned += rewards > 0;
+        memory_counts row = {.time = x->time, .born = x->impression};
+        bool known = get_row(t, STORE_SEGMENTS, key, document, &row);
+        if (!known && x->rewards == 0) continue;
+        memory_counts_age(&row, x->time, m->settings.half_life);
+        float worth = late(m, &row, x->time);
+        row.impressions += worth * looked_in(&row, known, x);
+        row.rewards += worth * x->rewards;
+        row.shown += x->rewards == 0;
+        row.earned += x->rewards > 0;
         status = put_row(t, STORE_SEGMENTS, key, document, &row, error);
     }
     return status;
 }
 
 forage_status query_memory_shown(query_memory *m, store_txn *t, memory_changes *changes, const record_impression *r,
-                                 base_error *error) {
+                                 uint64_t sequence, base_error *error) {
     uint64_t who = hash_of_who(r->user, r->session, r->query_id);
     bool predictions = store_count(t, STORE_PREDICTIONS) > 0;
     forage_status status = FORAGE_OK;
     for (uint32_t i = 0; !status && i < r->n_hits; i++) {
         uint32_t document = r->hits[i].document;
-        memory_counts row = {.time = r->time};
+        memory_counts row = {.time = r->time, .born = sequence};
         float predicted = predictions ? predict_of_pair(t, r->memory_key, document) : 0;
         if (!get_row(t, STORE_MEMORY, r->memory_key, document, &row) && predicted == 0) continue;
         memory_counts_age(&row, r->time, m->settings.half_life);
@@ -397,8 +427,8 @@ forage_status query_memory_shown(query_memory *m, store_txn *t, memory_changes *
         row.impressions += looked * late(m, &row, r->time);
         row.shown++;
         status = write_row(t, changes, r->memory_key, document, &row, predicted, error);
-        if (!status && looked > 0)
-            status = add_to_segments(m, t, changes, r, document, looked, 0, false, r->time, error);
+        addition x = {.impression = sequence, .time = r->time, .looked = looked, .unseen = looked};
+        if (!status && looked > 0) status = add_to_segments(m, t, changes, r, document, &x, error);
     }
     return status;
 }
@@ -444,26 +474,28 @@ forage_status query_memory_earned(query_memory *m, store_txn *t, memory_changes 
                                   const record_event *e, bool first, base_error *error) {
     float credit = isfinite(e->credit) && e->credit > 0 ? fminf(e->credit, MAX_CREDIT) : 0;
     uint64_t who = hash_of_who(e->user.size ? e->user : r->user, e->session.size ? e->session : r->session, r->query_id);
-    memory_counts row = {.time = e->time};
-    bool known = get_row(t, STORE_MEMORY, r->memory_key, e->document, &row);
+    memory_counts row = {.time = e->time, .born = e->impression};
     if (credit == 0) return FORAGE_OK;
+    bool known = get_row(t, STORE_MEMORY, r->memory_key, e->document, &row);
     memory_counts_age(&row, e->time, m->settings.half_life);
     memory_counts_cap(&row, m->settings.half_life);
     float rewards = memory_cells_take(row.reward_cells, who, credit), worth = late(m, &row, e->time);
+    float share = first || !known ? rewards / credit : 0;
     /* Who engaged had looked: what the page's impression left open is certain now. */
-    float looked = first ? 1 - (known ? query_memory_examination(m, r->offset + e->hit + 1) : 0) : 0;
-    looked *= rewards / credit;
+    addition x = {.impression = e->impression, .time = e->time, .rewards = rewards, .unseen = share,
+                  .looked = share * (1 - query_memory_examination(m, r->offset + e->hit + 1))};
+    float looked = looked_in(&row, known, &x);
+    bool unseen = !known || e->impression < row.born;
+    if (unseen) memory_cells_take(row.impression_cells, who, looked);
     row.rewards += worth * rewards;
     row.impressions += worth * looked;
-    if (!known) memory_cells_take(row.impression_cells, who, looked);
     row.earned++;
-    row.shown += !known;
+    row.shown += unseen && looked > 0;
     memory_change change = {.key = r->memory_key, .weight = -1,
                             .row = lent_row(e->document, &row, predict_of_pair(t, r->memory_key, e->document))};
     forage_status status = put_row(t, STORE_MEMORY, r->memory_key, e->document, &row, error);
     if (!status) status = remember_query(m, t, changes, r, e->document, rewards * worth, e->time, &change, error);
-    if (!status && rewards > 0)
-        status = add_to_segments(m, t, changes, r, e->document, looked, rewards, true, e->time, error);
+    if (!status && rewards > 0) status = add_to_segments(m, t, changes, r, e->document, &x, error);
     if (!status) note(changes, &change);
     return status;
 }
@@ -476,45 +508,4 @@ void query_memory_predicted(query_memory *m, memory_changes *changes, uint32_t d
     memory_change change = {.key = key, .text = arena_slice(&changes->texts, normalized), .weight = -1,
                             .row = lent_row(document, &none, score)};
     note(changes, &change);
-}
-
-/* ---- Without neighbours, segments or predictions ---- */
-
-void memory_posterior(float impressions, float rewards, float *mean, float *deviation) {
-    memory_believe(MEMORY_PRIOR_MEAN, MEMORY_PRIOR_STRENGTH, rewards,
-                   impressions > rewards ? impressions - rewards : 0, mean, deviation);
-}
-
-static int by_mean(const void *x, const void *y) {
-    const memory_row *a = x, *b = y;
-    if (a->mean != b->mean) return a->mean > b->mean ? -1 : 1;
-    return (a->document > b->document) - (a->document < b->document);
-}
-
-size_t memory_lookup(store_txn *t, hash128 key, arena *a, memory_row **rows) {
-    size_t n = memory_rows_of(t, key, MEMORY_MAX_ROWS, a, rows);
-    if (n) qsort(*rows, n, sizeof **rows, by_mean);
-    return n;
-}
-
-forage_status memory_shown(store_txn *t, hash128 key, const uint32_t *documents, size_t n, int64_t time,
-                           base_error *error) {
-    for (size_t i = 0; i < n; i++) {
-        memory_counts row;
-        if (!get_row(t, STORE_MEMORY, key, documents[i], &row)) continue;
-        row.impressions += 1;
-        row.time = time;
-        forage_status status = put_row(t, STORE_MEMORY, key, documents[i], &row, error);
-        if (status) return status;
-    }
-    return FORAGE_OK;
-}
-
-forage_status memory_earned(store_txn *t, hash128 key, uint32_t document, float credit, int64_t time,
-                            base_error *error) {
-    memory_counts row = {.impressions = 1};
-    get_row(t, STORE_MEMORY, key, document, &row);
-    row.rewards += isfinite(credit) && credit > 0 ? credit : 0;
-    row.time = time;
-    return put_row(t, STORE_MEMORY, key, document, &row, error);
 }

@@ -34,7 +34,7 @@
 #define MEMORY_PRIOR_MEAN 0.1f
 #define MEMORY_PRIOR_STRENGTH 2.0f
 #define MEMORY_PREDICTED_MEAN 0.5f /* the prior mean of what is predicted with score 1 */
-#define MEMORY_MAX_ROWS 4096       /* read for one query */
+#define MEMORY_MAX_ROWS 16384      /* read for one query */
 
 typedef enum memory_way {
     MEMORY_SAME,      /* people who asked the same */
@@ -104,11 +104,12 @@ void memory_changes_reset(memory_changes *c);   /* at the start of every run of 
 void memory_changes_release(memory_changes *c);
 
 /* A page was shown: counts an impression, weighed by its position, for the hits that have a row and for those that were
- * predicted. */
+ * predicted. `sequence`: the impression's in the log. */
 forage_status query_memory_shown(query_memory *m, store_txn *t, memory_changes *changes, const record_impression *r,
-                                 base_error *error);
+                                 uint64_t sequence, base_error *error);
 /* A hit of it earned e->credit (at most 16); makes its row when there is none. `first`: the first time that this
- * impression's document earned anything. Times may come in any order: what is late counts as if it had decayed. */
+ * impression's document earned anything. An impression older than the row's birth was not counted when it was shown: its
+ * first credit counts it whole. Times may come in any order: what is late counts as if it had decayed. */
 forage_status query_memory_earned(query_memory *m, store_txn *t, memory_changes *changes, const record_impression *r,
                                   const record_event *e, bool first, base_error *error);
 /* The document was predicted for the query (predict_store has stored it): neighbours can lend it, while there is room. */
@@ -117,6 +118,9 @@ void query_memory_predicted(query_memory *m, memory_changes *changes, uint32_t d
 void query_memory_publish(query_memory *m, const memory_changes *changes);
 /* Everything anew from the store: after predictions were dropped; for a reader, after another process has written. */
 forage_status query_memory_refresh(query_memory *m, base_error *error);
+
+/* From now on these members of the context make segments; the names are copied. Called by the writer thread. */
+void query_memory_set_segments(query_memory *m, const segment_fields *fields);
 
 /* Estimated chances that ranks 1 … n are looked at, in (0, 1]; beyond the last it goes on falling as settings say. Called
  * by the writer thread. */
@@ -145,15 +149,7 @@ typedef bool (*memory_see_query)(void *self, const memory_query *q);
 void memory_each_query(store_txn *t, memory_see_query see, void *self);
 /* The rows of a query as they are stored, in order of document number; up to `most`. */
 size_t memory_rows_of(store_txn *t, hash128 key, size_t most, arena *a, memory_row **rows);
-
-/* ---- Without neighbours, segments or predictions ---- */
-
+/* The belief in counts that stand alone: nothing lent, nothing predicted. */
 void memory_posterior(float impressions, float rewards, float *mean, float *deviation);
-/* The rows of a query, best posterior mean first (ties by document number). At most MEMORY_MAX_ROWS are read. */
-size_t memory_lookup(store_txn *t, hash128 key, arena *a, memory_row **rows);
-forage_status memory_shown(store_txn *t, hash128 key, const uint32_t *documents, size_t n, int64_t time,
-                           base_error *error);
-forage_status memory_earned(store_txn *t, hash128 key, uint32_t document, float credit, int64_t time,
-                            base_error *error);
 
 #endif

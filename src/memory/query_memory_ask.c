@@ -106,6 +106,7 @@ static void find_lent(answer *x, hash128 key) {
     neighbours_features features;
     neighbour *near;
     query_memory *m = (query_memory *)(uintptr_t)x->m; /* its lock is part of it */
+    if (!query_memory_describe(m).queries) return;
     neighbours_features_of(x->q->analyzer, x->q->normalized, x->q->language, &features);
     pthread_rwlock_rdlock(&m->lock);
     size_t n = neighbours_find(m->near, &features, &key, x->a, &near);
@@ -186,6 +187,8 @@ static size_t select_best(const answer *x, size_t most, memory_row **rows) {
 
 size_t query_memory_ask(query_memory *m, store_txn *t, const memory_question *question, size_t most, arena *a,
                         memory_row **rows) {
+    *rows = NULL;
+    if (!store_count(t, STORE_MEMORY) && !store_count(t, STORE_PREDICTIONS)) return 0;
     answer x = {.m = m, .q = question, .a = a, .capacity = FIRST_BELIEFS,
                 .beliefs = arena_alloc(a, FIRST_BELIEFS * sizeof(belief))};
     hash128 key = memory_key(question->normalized);

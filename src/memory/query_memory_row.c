@@ -7,7 +7,8 @@
 #define FORMAT 2
 #define FLAG_CELLS 1
 #define FIRST_FORMAT_SIZE 16
-#define HEAD_SIZE 28
+#define FIRST_FORMAT_BORN_SIZE 24
+#define HEAD_SIZE 36
 
 /* Damaged or hostile counts never reach a learner. */
 static float sane(float count) { return isfinite(count) && count > 0 ? count : 0; }
@@ -16,7 +17,8 @@ bool memory_counts_read(slice bytes, memory_counts *out) {
     byte_reader in = byte_reader_of(bytes.data, bytes.size);
     memory_counts c = {0};
     uint8_t flags = 0;
-    if (bytes.size != FIRST_FORMAT_SIZE) {
+    bool first = bytes.size == FIRST_FORMAT_SIZE || bytes.size == FIRST_FORMAT_BORN_SIZE;
+    if (!first) {
         if (read_u8(&in) < FORMAT) return false;
         flags = read_u8(&in);
         c.era = read_u16(&in);
@@ -24,10 +26,11 @@ bool memory_counts_read(slice bytes, memory_counts *out) {
     c.impressions = sane(read_f32(&in));
     c.rewards = sane(read_f32(&in));
     c.time = (int64_t)read_u64(&in);
-    if (bytes.size != FIRST_FORMAT_SIZE) {
+    if (!first) {
         c.shown = read_u32(&in);
         c.earned = read_u32(&in);
     }
+    if (bytes.size != FIRST_FORMAT_SIZE) c.born = read_u64(&in);
     c.capped = flags & FLAG_CELLS;
     for (int i = 0; c.capped && i < MEMORY_CELLS; i++) c.reward_cells[i] = read_u16(&in);
     for (int i = 0; c.capped && i < MEMORY_CELLS; i++) c.impression_cells[i] = read_u16(&in);
@@ -45,6 +48,7 @@ size_t memory_counts_write(const memory_counts *c, uint8_t out[MEMORY_COUNTS_SIZ
     store_le64(out + 12, (uint64_t)c->time);
     store_le32(out + 20, c->shown);
     store_le32(out + 24, c->earned);
+    store_le64(out + 28, c->born);
     if (!c->capped) return HEAD_SIZE;
     memcpy(out + HEAD_SIZE, c->reward_cells, sizeof c->reward_cells);
     memcpy(out + HEAD_SIZE + sizeof c->reward_cells, c->impression_cells, sizeof c->impression_cells);

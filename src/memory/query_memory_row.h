@@ -9,22 +9,24 @@
  * The cells name nobody, and they are halved whenever an era, which is a half-life long, has passed.
  *
  * Bytes of a row (little-endian):
- *   16 bytes: f32 impressions, f32 rewards, i64 time (microseconds since 1970). The first format; still read.
+ *   16 bytes: f32 impressions, f32 rewards, i64 time (microseconds since 1970); 24 bytes: the same, then u64 born. The
+ *   first format; still read.
  *   else: u8 format (2), u8 flags (1: cells follow), u16 era, f32 impressions, f32 rewards, i64 time, u32 shown,
- *   u32 earned, then 16 × u16 cells of rewards and 16 × u16 cells of impressions, in 1/64. Bytes after these are passed
- *   over by a reader that does not know them. */
+ *   u32 earned, u64 born, then 16 × u16 cells of rewards and 16 × u16 cells of impressions, in 1/64. Bytes after these are
+ *   passed over by a reader that does not know them. */
 #ifndef MEMORY_QUERY_MEMORY_ROW_H
 #define MEMORY_QUERY_MEMORY_ROW_H
 
 #include "base/memory.h"
 
 #define MEMORY_CELLS 16
-#define MEMORY_COUNTS_SIZE (28 + 4 * MEMORY_CELLS) /* the most that is written */
+#define MEMORY_COUNTS_SIZE (36 + 4 * MEMORY_CELLS) /* the most that is written */
 
 typedef struct memory_counts {
     float impressions, rewards;
     int64_t time;
     uint32_t shown, earned; /* events of each kind, neither decayed nor weighed */
+    uint64_t born;          /* the log's sequence of the impression with which the row began; 0: not known */
     bool capped;            /* it has cells */
     uint16_t era;
     uint16_t reward_cells[MEMORY_CELLS], impression_cells[MEMORY_CELLS];

@@ -11,7 +11,8 @@
 
 struct query_memory {
     store *store;
-    memory_settings settings;
+    memory_settings settings; /* of the segments the learning side only: who asks brings its own */
+    arena names;              /* of the segments */
     float curve[MEMORY_CURVE];
     text_analyzer *analyzer; /* the writer's */
     pthread_rwlock_t lock;   /* of `near`: a refresh puts another in its place */

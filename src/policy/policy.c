@@ -76,6 +76,32 @@ forage_status policy_create(const policy_config *config, policy **out, base_erro
     return FORAGE_OK;
 }
 
+static void copy_regression(regression *to, const regression *from) {
+    to->held = from->held;
+    to->time = from->time;
+    to->steps = from->steps;
+}
+
+policy *policy_clone(const policy *p) {
+    policy *copy = NULL;
+    forage_status status = policy_create(&p->config, &copy, NULL);
+    assert(!status);
+    (void)status;
+    pthread_rwlock_rdlock(p->lock);
+    copy->updates = p->updates;
+    copy->price = p->price;
+    copy->owed = p->owed;
+    for (uint32_t s = 0; policy_learns(p) && s < p->config.n_strategies; s++) {
+        copy_regression(&copy->models[s].whole, &p->models[s].whole);
+        for (uint32_t l = 0; l < policy_levels_apart(p); l++)
+            copy_regression(&copy->models[s].level[l], &p->models[s].level[l]);
+    }
+    if (policy_learns(p))
+        memcpy(copy->memory, p->memory, p->config.n_strategies * policy_model_doubles(p) * sizeof *p->memory);
+    pthread_rwlock_unlock(p->lock);
+    return copy;
+}
+
 void policy_destroy(policy *p) {
     if (!p) return;
     pthread_rwlock_destroy(p->lock);
@@ -155,6 +181,7 @@ double policy_predict(const policy *p, uint32_t strategy, uint32_t level, const 
 /* What a decision is taken from. */
 typedef struct deciding {
     const policy *p;
+    policy_kind rule;
     const float *x;
     const uint32_t *allowed;
     const float *cost; /* NULL: the depths */
@@ -203,8 +230,8 @@ static uint32_t equal_depth(const deciding *d) {
 static uint32_t certain_level(const deciding *d, uint32_t s) {
     const policy_config *c = &d->p->config;
     uint32_t usable = usable_levels(d, s);
-    if (d->p->kind == POLICY_RRF_EQUAL) return nearest_to(c, usable, d->equal_depth);
-    return deepest_up_to(usable, d->p->kind == POLICY_ALL ? c->n_levels - 1 : c->fixed_level[s]);
+    if (d->rule == POLICY_RRF_EQUAL) return nearest_to(c, usable, d->equal_depth);
+    return deepest_up_to(usable, d->rule == POLICY_ALL ? c->n_levels - 1 : c->fixed_level[s]);
 }
 
 static uint32_t draw(const uint32_t *units, random_source *random) {
@@ -221,8 +248,8 @@ static void decide_strategy(const deciding *d, uint32_t s, random_source *random
     policy_clean_features(p, d->x + (size_t)s * p->config.n_features, features);
     expect(p, s, features, outlook.value);
     for (uint32_t l = 0; l < p->config.n_levels; l++) outlook.value[l] -= p->price * cost_of(d, s, l);
-    if (p->kind != POLICY_EPSILON_GREEDY && p->kind != POLICY_SQUARECB) find_spread(p, s, features, outlook.spread);
-    policy_weigh(p, &outlook, d->samples, units);
+    if (d->rule != POLICY_EPSILON_GREEDY && d->rule != POLICY_SQUARECB) find_spread(p, s, features, outlook.spread);
+    policy_weigh(p, d->rule, &outlook, d->samples, units);
     for (uint32_t l = 0; l < p->config.n_levels; l++) out->probability[s][l] = (float)units[l] / PROBABILITY_UNITS;
     out->level[s] = draw(units, random);
 }
@@ -230,7 +257,7 @@ static void decide_strategy(const deciding *d, uint32_t s, random_source *random
 static void decide_all(const deciding *d, random_source *random, policy_decision *out) {
     const policy_config *c = &d->p->config;
     for (uint32_t s = 0; s < c->n_strategies; s++) {
-        if (policy_learns(d->p)) {
+        if (policy_kind_learns(d->rule)) {
             decide_strategy(d, s, random, out);
         } else {
             out->level[s] = certain_level(d, s);
@@ -242,12 +269,19 @@ static void decide_all(const deciding *d, random_source *random, policy_decision
     }
 }
 
-void policy_decide_at(const policy *p, const float *x, const uint32_t *allowed, const float *cost,
+static policy_kind rule_of(const policy *p, const char *rule) {
+    policy_kind kind = p->kind;
+    bool known = !rule || policy_kind_of(rule, &kind), able = policy_learns(p) || !policy_kind_learns(kind);
+    assert(known && able);
+    return known && able ? kind : p->kind;
+}
+
+void policy_decide_by(const policy *p, const char *rule, const float *x, const uint32_t *allowed, const float *cost,
                       random_source *random, policy_decision *out) {
     policy_samples samples;
-    deciding d = {.p = p, .x = x, .allowed = allowed, .cost = cost};
-    if (p->kind == POLICY_RRF_EQUAL) d.equal_depth = equal_depth(&d);
-    if (p->kind == POLICY_LIN_TS) {
+    deciding d = {.p = p, .rule = rule_of(p, rule), .x = x, .allowed = allowed, .cost = cost};
+    if (d.rule == POLICY_RRF_EQUAL) d.equal_depth = equal_depth(&d);
+    if (d.rule == POLICY_LIN_TS) {
         policy_sample(p, random, &samples);
         d.samples = &samples;
     }
@@ -256,7 +290,7 @@ void policy_decide_at(const policy *p, const float *x, const uint32_t *allowed, 
     out->n_levels = p->config.n_levels;
     out->propensity = 1;
     pthread_rwlock_rdlock(p->lock);
-    out->version = policy_learns(p) ? p->updates + 1 : 0;
+    out->version = policy_kind_learns(d.rule) ? p->updates + 1 : 0;
     out->price = p->price;
     decide_all(&d, random, out);
     pthread_rwlock_unlock(p->lock);
@@ -264,7 +298,7 @@ void policy_decide_at(const policy *p, const float *x, const uint32_t *allowed, 
 
 void policy_decide(const policy *p, const float *x, const uint32_t *allowed, random_source *random,
                    policy_decision *out) {
-    policy_decide_at(p, x, allowed, NULL, random, out);
+    policy_decide_by(p, NULL, x, allowed, NULL, random, out);
 }
 
 uint64_t policy_updates(const policy *p) {

@@ -26,7 +26,7 @@
 
 typedef struct policy policy;
 
-/* Names. Certain, and learning nothing:
+/* Rules, by name. Certain, and needing nothing learned:
  *     "fixed"          on the deepest allowed level up to fixed_level, else the shallowest allowed
  *     "all"            on the deepest allowed level
  *     "rrf-equal"      on the allowed level nearest to an equal share of the budget, the same for all that may be asked
@@ -35,9 +35,13 @@ typedef struct policy policy;
  *     "linucb"         the level of highest value + standard deviation (Li et al. 2010)
  *     "lin-ts"         how often a level is best in `samples` draws from the posterior (Agrawal & Goyal 2013)
  *     "squarecb"       inverse-gap weighting (Foster & Rakhlin 2020)
- *     "regcb"          all levels that are not worse than another beyond doubt, alike (Foster et al. 2018) */
+ *     "regcb"          all levels that are not worse than another beyond doubt, alike (Foster et al. 2018)
+ * What is learned does not depend on the rule that decides, so that a policy that learns can be asked by every rule. */
+bool policy_rule_known(const char *name);  /* NULL is not */
+bool policy_rule_learns(const char *name); /* is known and not certain */
+
 typedef struct policy_config {
-    const char *name;
+    const char *name;          /* its own rule; one that learns makes the policy a learning one */
     uint32_t n_strategies;
     uint32_t n_levels;
     uint32_t n_features;       /* length of x_s; x_s[0] is 1 (the bias) */
@@ -50,7 +54,8 @@ typedef struct policy_config {
     double noise;              /* "linucb", "lin-ts", "regcb": standard deviation of a reward around its expectation */
     uint32_t samples;          /* "lin-ts": draws per decision, 1 to POLICY_MAX_SAMPLES */
     double cost;               /* price of one unit of cost (a candidate), in reward units */
-    double budget;             /* above 0: mean cost per decision that the price is steered to, starting from `cost` */
+    double budget;             /* above 0: mean cost per decision that the price is steered to, starting from `cost`; in
+                                * the unit of `cost`. For "rrf-equal" a number of candidates */
     double discount;           /* forgetting per update, (0, 1]; 1 never forgets */
 } policy_config;
 
@@ -63,31 +68,39 @@ void policy_config_default(policy_config *c, const char *name, uint32_t n_strate
 forage_status policy_create(const policy_config *config, policy **out, base_error *error);
 void policy_destroy(policy *p);
 
+/* The same settings and the same state, to the last bit; from then on they share nothing. */
+policy *policy_clone(const policy *p);
+
 typedef struct policy_decision {
     uint32_t n_strategies, n_levels;
     uint32_t level[POLICY_MAX_STRATEGIES];  /* drawn */
     float probability[POLICY_MAX_STRATEGIES][POLICY_MAX_LEVELS]; /* pi_s(level); each row sums to 1 */
     double propensity;                      /* product over s of probability[s][level[s]] */
-    double expected_cost;                   /* sum over s, l of probability[s][l] × cost[s][l] */
+    double expected_cost;                   /* sum over s, l of probability[s][l] × cost[s][l]; see policy_observe */
     double price;                           /* of one unit of cost, that it was taken at */
-    uint64_t version;                       /* 1 + the decisions that the policy had observed; 0: learns nothing */
+    uint64_t version;                       /* 1 + the decisions that the policy had observed; 0: by a certain rule */
 } policy_decision;
 
-/* x: n_strategies × n_features, row-major. allowed: bit l set when level l may be used by s (at least one bit each; a
- * strategy that cannot run has only bit 0). Deterministic given the generator's state. Thread rule: decide takes a
- * shared lock inside, learn an exclusive one. Each probability is a multiple of 2^-24, so that a row of floats sums to
- * exactly 1 and is exactly what the level was drawn from. */
+/* By `rule`; NULL: by the policy's own. A policy that learns decides by every rule; one that does not, by certain ones
+ * only (an assert, as that the rule is known; without asserts, by the policy's own).
+ * x: n_strategies × n_features, row-major. allowed: bit l set when level l may be used by s (at least one bit each; a
+ * strategy that cannot run has only bit 0). cost: n_strategies × n_levels, row-major, of what the price is for (say,
+ * the candidates that a strategy is expected to have); negative or not finite counts as 0; NULL: the depths.
+ * Deterministic given the generator's state. Thread rule: decide takes a shared lock inside, learn an exclusive one.
+ * Each probability is a multiple of 2^-24, so that a row of floats sums to exactly 1 and is exactly what the level was
+ * drawn from. */
+void policy_decide_by(const policy *p, const char *rule, const float *x, const uint32_t *allowed, const float *cost,
+                      random_source *random, policy_decision *out);
+
+/* By its own rule, at the cost of the depths. */
 void policy_decide(const policy *p, const float *x, const uint32_t *allowed, random_source *random,
                    policy_decision *out);
 
-/* The same when the levels do not cost their depths but (say) expected microseconds, or the candidates that a strategy
- * really has. cost: n_strategies × n_levels, row-major; negative or not finite counts as 0. */
-void policy_decide_at(const policy *p, const float *x, const uint32_t *allowed, const float *cost,
-                      random_source *random, policy_decision *out);
-
 /* The decision was carried out; its reward is not known yet: counts each strategy's drawn level with reward 0. This and
- * policy_observe_all also steer the price by d->expected_cost (one that is 0 is counted from the depths), unless
- * d->version is 0: another policy's spending says nothing about this one's. */
+ * policy_observe_all also steer the price, so that d->expected_cost is the budget on average. The caller may put there
+ * what was really spent: a mean is steered just as well. For a quantile put budget / q where a request was over the
+ * limit, else 0: a share of q of them then will be (q at least .01). Nothing is steered where it is unknown (negative
+ * or not finite) or d->version is 0: the spending of a certain rule says nothing about this policy's. */
 void policy_observe(policy *p, const float *x, const policy_decision *d);
 
 /* Later, an event: adds reward[s] (the marginal value of strategy s to what was engaged with, at the level drawn) to
@@ -116,11 +129,13 @@ double policy_predict(const policy *p, uint32_t strategy, uint32_t level, const 
 uint64_t policy_updates(const policy *p); /* decisions observed */
 double policy_price(const policy *p);     /* of one unit of cost, now */
 
-/* State as bytes, versioned and checked on load: FORAGE_E_VERSION, FORAGE_E_CORRUPT, FORAGE_E_INVALID (strategies,
+/* State as bytes, versioned and checked on load. Saving also recomputes what is derived from the state, so that the
+ * policy that saved and one that loads decide alike to the last bit, now and after the same lessons. A failed load
+ * changes nothing: FORAGE_E_VERSION, FORAGE_E_CORRUPT, FORAGE_E_INVALID (strategies,
  * levels, depths, features or credit differ; a state that learned for a policy that does not, or the other way). What
  * was learned and the price are the state; everything else stays that of the policy that loads, so that one learning
- * policy can go on from another's state. A failed load changes nothing. */
-void policy_save(const policy *p, buffer *out);
+ * policy can go on from another's state. */
+void policy_save(policy *p, buffer *out);
 forage_status policy_load(policy *p, slice state, base_error *error);
 
 #endif

@@ -35,12 +35,27 @@ static forage_status check_number(const char *member, double value, double low, 
     return error_set(error, FORAGE_E_INVALID, "policy %s: expected %g to %g, got %g", member, low, high, value);
 }
 
-static forage_status check_kind(const char *name, policy_kind *out, base_error *error) {
-    for (int kind = 0; kind < POLICY_KINDS; kind++) {
-        if (!name || strcmp(name, policy_kind_names[kind]) != 0) continue;
+bool policy_kind_of(const char *name, policy_kind *out) {
+    for (int kind = 0; name && kind < POLICY_KINDS; kind++) {
+        if (strcmp(name, policy_kind_names[kind]) != 0) continue;
         *out = (policy_kind)kind;
-        return FORAGE_OK;
+        return true;
     }
+    return false;
+}
+
+bool policy_rule_known(const char *name) {
+    policy_kind kind;
+    return policy_kind_of(name, &kind);
+}
+
+bool policy_rule_learns(const char *name) {
+    policy_kind kind;
+    return policy_kind_of(name, &kind) && policy_kind_learns(kind);
+}
+
+static forage_status check_kind(const char *name, policy_kind *out, base_error *error) {
+    if (policy_kind_of(name, out)) return FORAGE_OK;
     char known[128] = "";
     for (int kind = 0; kind < POLICY_KINDS; kind++) {
         strcat(known, kind == 0 ? "" : kind + 1 == POLICY_KINDS ? " or " : ", ");

@@ -27,6 +27,9 @@ typedef enum policy_kind {
 } policy_kind;
 extern const char *const policy_kind_names[POLICY_KINDS];
 
+static inline bool policy_kind_learns(policy_kind kind) { return kind >= POLICY_EPSILON_GREEDY; }
+bool policy_kind_of(const char *name, policy_kind *out); /* false: there is none of this name */
+
 forage_status policy_config_check(const policy_config *c, policy_kind *kind, base_error *error);
 
 /* One strategy. By hindsight: `whole`, with an output for each level, since every observation is one of all levels. By
@@ -44,11 +47,12 @@ struct policy {
     pthread_rwlock_t *lock;                /* apart, so that const calls can take it; guards all below */
     uint64_t updates;
     double price;
+    double owed;          /* by how much the price's logarithm has yet to rise */
     policy_model *models; /* S; NULL when it does not learn (policy_learns, which needs no lock) */
     double *memory;       /* the models' numbers */
 };
 
-static inline bool policy_learns(const policy *p) { return p->kind >= POLICY_EPSILON_GREEDY; }
+static inline bool policy_learns(const policy *p) { return policy_kind_learns(p->kind); }
 
 regression_prior policy_prior(const policy *p);
 
@@ -58,6 +62,9 @@ void policy_models_init(const policy *p, policy_model *models, double *memory);
 
 /* Played-arm credit: what the levels of a strategy have in common is the mean of each level's prior. */
 void policy_share(const policy *p, policy_model *model);
+
+/* How many regressions a strategy has besides the whole. */
+static inline uint32_t policy_levels_apart(const policy *p) { return p->config.hindsight ? 0 : p->config.n_levels; }
 
 /* Features as the regressions take them: finite and within the limit. */
 double policy_clean(float value, double limit);
@@ -76,8 +83,9 @@ typedef struct policy_samples {
 } policy_samples;
 void policy_sample(const policy *p, random_source *random, policy_samples *out);
 
-/* The distribution that the policy's rule makes of it, in units of 2^-24 that sum to 2^24. The caller holds the lock.
+/* The distribution that a learning rule makes of it, in units of 2^-24 that sum to 2^24. The caller holds the lock.
  * samples: NULL but for "lin-ts". */
-void policy_weigh(const policy *p, const policy_outlook *o, const policy_samples *samples, uint32_t *units);
+void policy_weigh(const policy *p, policy_kind rule, const policy_outlook *o, const policy_samples *samples,
+                  uint32_t *units);
 
 #endif

@@ -6,7 +6,8 @@
 
 #define STEP_FIRST 0.2   /* of the price's logarithm, per decision that costs twice the budget: first, falling with */
 #define STEP_LEAST 0.02  /* the square root of the decisions observed, and at last */
-#define EXCESS_LIMIT 10.0
+#define STEP_MOST 0.2    /* of it per decision: what exceeds it is owed to the next ones */
+#define EXCESS_MOST 2.0  /* of it in all, for one decision: STEP_LEAST for one that costs 100 budgets */
 
 static bool by_hindsight(const policy *p) { return policy_learns(p) && p->config.hindsight; }
 static bool by_played_arms(const policy *p) { return policy_learns(p) && !p->config.hindsight; }
@@ -29,24 +30,22 @@ static void scale_features(const policy *p, uint32_t l, const double *x, double 
     for (uint32_t i = 0; i < p->config.n_features; i++) out[i] = p->shape[l] * x[i];
 }
 
-static double cost_by_depth(const policy *p, const policy_decision *d) {
-    double cost = 0;
-    for (uint32_t s = 0; s < p->config.n_strategies && s < d->n_strategies; s++)
-        for (uint32_t l = 0; l < p->config.n_levels; l++)
-            cost += fmax(0, policy_clean(d->probability[s][l], 1)) * p->config.depths[l];
-    return cost;
-}
-
 /* Dual ascent on the price's logarithm. The logarithm is the step × the sum of all excesses, so that the mean cost can
- * differ from the budget only by the range of the price / (step × decisions). Where no price in the range meets the
- * budget, the price waits at its end and takes up no debt. */
+ * differ from the budget only by the range of the price / (step × decisions). One that costs many budgets, as for a
+ * quantile, raises the price over several decisions; to limit what it adds would shift the mean. Where no price in the
+ * range meets the budget, the price waits at its end and owes nothing. */
 static void steer(policy *p, const policy_decision *d) {
     const policy_config *c = &p->config;
     if (!policy_learns(p) || c->budget == 0 || d->version == 0) return;
-    double cost = d->expected_cost > 0 && isfinite(d->expected_cost) ? d->expected_cost : cost_by_depth(p, d);
+    if (!(d->expected_cost >= 0) || !isfinite(d->expected_cost)) return;
+    double least = c->cost / POLICY_PRICE_RANGE, most = c->cost * POLICY_PRICE_RANGE;
     double step = fmax(STEP_LEAST, STEP_FIRST / sqrt(1 + (double)p->updates));
-    p->price *= exp(step * fmin(cost / c->budget - 1, EXCESS_LIMIT));
-    p->price = fmax(c->cost / POLICY_PRICE_RANGE, fmin(p->price, c->cost * POLICY_PRICE_RANGE));
+    p->owed += fmin(step * (d->expected_cost / c->budget - 1), EXCESS_MOST);
+    double rise = fmin(p->owed, STEP_MOST);
+    p->owed -= rise;
+    p->price *= exp(rise);
+    if (p->price < least || p->price > most) p->owed = 0;
+    p->price = fmax(least, fmin(p->price, most));
 }
 
 void policy_observe(policy *p, const float *x, const policy_decision *d) {

@@ -72,13 +72,14 @@ static uint32_t share_by_sampling(const policy *p, const policy_outlook *o, cons
 }
 
 /* Rounding is upwards for all but the likeliest level, which gets what remains. */
-void policy_weigh(const policy *p, const policy_outlook *o, const policy_samples *samples, uint32_t *units) {
+void policy_weigh(const policy *p, policy_kind rule, const policy_outlook *o, const policy_samples *samples,
+                  uint32_t *units) {
     double share[POLICY_MAX_LEVELS] = {0}, K = __builtin_popcount(o->allowed), floor_share = p->config.exploration;
     uint32_t best, rest = PROBABILITY_UNITS;
-    if (p->kind == POLICY_SQUARECB) best = share_by_gap(p, o, share);
-    else if (p->kind == POLICY_LINUCB) best = share_by_optimism(p, o);
-    else if (p->kind == POLICY_LIN_TS) best = share_by_sampling(p, o, samples, share);
-    else if (p->kind == POLICY_REGCB) best = share_by_elimination(p, o, share);
+    if (rule == POLICY_SQUARECB) best = share_by_gap(p, o, share);
+    else if (rule == POLICY_LINUCB) best = share_by_optimism(p, o);
+    else if (rule == POLICY_LIN_TS) best = share_by_sampling(p, o, samples, share);
+    else if (rule == POLICY_REGCB) best = share_by_elimination(p, o, share);
     else best = best_of(o->value, o->allowed, p->config.n_levels);
     for (uint32_t l = 0; l < p->config.n_levels; l++) {
         units[l] = 0;

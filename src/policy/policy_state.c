@@ -1,15 +1,16 @@
 /* A policy's state as bytes, little-endian:
  *
  *     u32 magic "FPOL", u16 version, string name (varint length, bytes), u32 S, u32 L, u32 F, L × u32 depths,
- *     u8 credit (0: learns nothing, 1: played arms, 2: hindsight), u64 updates, f64 price, then the regressions:
+ *     u8 credit (0: learns nothing, 1: played arms, 2: hindsight), u64 updates, f64 price, f64 owed (by how much the
+ *     price's logarithm has yet to rise), then the regressions:
  *         by played-arm credit S × (1 + L), of one output each: what the levels share, then each level's;
  *         by hindsight S, of L outputs
  *     u64 hash64 (seed 0) of all bytes before it
  *
  *     regression: u64 time, f64 held, F (F + 1) / 2 × f64 A (rows of the lower triangle), outputs × F × f64 b
  *
- * Version 1 had neither credit (1 for the name "squarecb", else 0) nor price (the loading policy's `cost`); it is read,
- * not written. P and theta are not stored: they follow from A and b, so that bytes cannot contradict themselves. */
+ * Version 1 had neither credit (1 for the name "squarecb", else 0) nor price (the loading policy's `cost`) nor what was
+ * owed (0); it is read, not written. P and theta are not stored: they follow from A and b, so that bytes cannot contradict themselves. */
 #include "policy/policy_internal.h"
 
 #include "base/bytes.h"
@@ -29,8 +30,6 @@ static uint8_t credit_of(const policy *p) {
     return p->config.hindsight ? CREDIT_HINDSIGHT : CREDIT_PLAYED;
 }
 
-static uint32_t levels_apart(const policy *p) { return p->config.hindsight ? 0 : p->config.n_levels; }
-
 static void save_regression(const regression *r, uint32_t F, buffer *out) {
     put_u64(out, r->time);
     put_f64(out, r->held);
@@ -39,7 +38,15 @@ static void save_regression(const regression *r, uint32_t F, buffer *out) {
     for (uint32_t i = 0; i < r->K * F; i++) put_f64(out, r->b[i]);
 }
 
-void policy_save(const policy *p, buffer *out) {
+/* Leaves a strategy's models as load_models makes them. */
+static void settle(const policy *p, policy_model *model) {
+    regression_prior prior = policy_prior(p);
+    regression_refresh(&model->whole, &prior);
+    for (uint32_t l = 0; l < policy_levels_apart(p); l++) regression_refresh(&model->level[l], &prior);
+    if (!p->config.hindsight) policy_share(p, model);
+}
+
+void policy_save(policy *p, buffer *out) {
     const policy_config *c = &p->config;
     size_t first = out->size;
     put_u32(out, STATE_MAGIC);
@@ -50,12 +57,14 @@ void policy_save(const policy *p, buffer *out) {
     put_u32(out, c->n_features);
     for (uint32_t l = 0; l < c->n_levels; l++) put_u32(out, c->depths[l]);
     put_u8(out, credit_of(p));
-    pthread_rwlock_rdlock(p->lock);
+    pthread_rwlock_wrlock(p->lock);
     put_u64(out, p->updates);
     put_f64(out, p->price);
+    put_f64(out, p->owed);
     for (uint32_t s = 0; policy_learns(p) && s < c->n_strategies; s++) {
+        settle(p, &p->models[s]);
         save_regression(&p->models[s].whole, c->n_features, out);
-        for (uint32_t l = 0; l < levels_apart(p); l++) save_regression(&p->models[s].level[l], c->n_features, out);
+        for (uint32_t l = 0; l < policy_levels_apart(p); l++) save_regression(&p->models[s].level[l], c->n_features, out);
     }
     pthread_rwlock_unlock(p->lock);
     put_u64(out, hash64(out->data + first, out->size - first, 0));
@@ -65,7 +74,7 @@ void policy_save(const policy *p, buffer *out) {
 typedef struct state_head {
     uint16_t version;
     uint64_t updates;
-    double price;
+    double price, owed;
 } state_head;
 
 static forage_status check_shape(byte_reader *r, const policy_config *c, base_error *error) {
@@ -93,7 +102,9 @@ static forage_status read_head(byte_reader *r, const policy *p, state_head *head
     if (head->version > 1) credit = read_u8(r);
     head->updates = read_u64(r);
     head->price = head->version > 1 ? read_f64(r) : p->config.cost;
-    if (r->failed || credit > CREDIT_HINDSIGHT || !(head->price >= 0 && head->price <= MAGNITUDE_LIMIT))
+    head->owed = head->version > 1 ? read_f64(r) : 0;
+    bool sound = head->price >= 0 && head->price <= MAGNITUDE_LIMIT && head->owed >= 0 && head->owed <= MAGNITUDE_LIMIT;
+    if (r->failed || credit > CREDIT_HINDSIGHT || !sound)
         return error_set(error, FORAGE_E_CORRUPT, "policy state: its head cannot be read");
     if (credit != credit_of(p))
         return error_set(error, FORAGE_E_INVALID,
@@ -125,7 +136,7 @@ static forage_status load_models(byte_reader *r, const policy *p, uint64_t updat
                                  base_error *error) {
     regression_prior prior = policy_prior(p);
     for (uint32_t s = 0; s < p->config.n_strategies; s++) {
-        for (uint32_t l = 0; l <= levels_apart(p); l++)
+        for (uint32_t l = 0; l <= policy_levels_apart(p); l++)
             if (!load_regression(r, &prior, updates, l ? &models[s].level[l - 1] : &models[s].whole))
                 return error_set(error, FORAGE_E_CORRUPT, "policy state: strategy %u, regression %u: not a valid one",
                                  s, l);
@@ -160,6 +171,7 @@ static void install(policy *p, const state_head *head, policy_model **models, do
     double *old_memory = p->memory;
     p->updates = head->updates;
     p->price = price_within(&p->config, head->price);
+    p->owed = p->price == head->price ? head->owed : 0;
     p->models = *models;
     p->memory = *memory;
     *models = old_models;

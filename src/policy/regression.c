@@ -133,7 +133,7 @@ bool regression_solve(regression *r, const regression_prior *prior) {
     return true;
 }
 
-static void refresh(regression *r, const regression_prior *prior) {
+void regression_refresh(regression *r, const regression_prior *prior) {
     r->steps = 0;
     if (!regression_solve(r, prior)) start(r, prior);
 }
@@ -147,7 +147,7 @@ static void restore_prior(regression *r, const regression_prior *prior) {
     }
     for (uint32_t i = 0; i < r->K * F; i++) r->b[i] *= r->held;
     r->held = 1;
-    refresh(r, prior);
+    regression_refresh(r, prior);
 }
 
 void regression_advance(regression *r, const regression_prior *prior, uint64_t now, double discount) {
@@ -176,7 +176,7 @@ void regression_add(regression *r, const regression_prior *prior, const double *
         double *theta = r->theta + k * F;
         add_scaled(theta, Px, -shrink * dot(x, theta, F), F);
     }
-    if (++r->steps >= STEPS_PER_REFRESH) refresh(r, prior);
+    if (++r->steps >= STEPS_PER_REFRESH) regression_refresh(r, prior);
 }
 
 void regression_reward(regression *r, const regression_prior *prior, const double *x, const double *amount) {

@@ -61,4 +61,7 @@ double regression_variance(const regression *r, const regression_prior *prior, c
  * possible only for a state that was not made here, or beyond 10^14 observations. O(F^3). */
 bool regression_solve(regression *r, const regression_prior *prior);
 
+/* The same, without the rounding errors that P and theta gathered; where that fails, it is back at the prior. */
+void regression_refresh(regression *r, const regression_prior *prior);
+
 #endif

@@ -69,6 +69,8 @@ typedef struct page {
     uint32_t clicked; /* document, 0: none */
     float credit;
     bool not_shown;   /* only the click is taught */
+    uint64_t sequence; /* of the impression; 0: the next */
+    bool again;       /* the document has earned from this impression before */
 } page;
 
 typedef struct teaching {
@@ -81,7 +83,7 @@ typedef struct teaching {
 
 static forage_status teach_apply(store_txn *t, void *self, base_error *error) {
     teaching *j = self;
-    static atomic_uint searches;
+    static atomic_uint searches = 1000;
     forage_status status = FORAGE_OK;
     arena a;
     arena_init(&a, 0);
@@ -90,18 +92,20 @@ static forage_status teach_apply(store_txn *t, void *self, base_error *error) {
         const page *p = &j->pages[i];
         record_hit hits[10] = {0};
         char id[32];
-        snprintf(id, sizeof id, "q%u", atomic_fetch_add(&searches, 1));
+        uint64_t sequence = p->sequence ? p->sequence : atomic_fetch_add(&searches, 1);
+        snprintf(id, sizeof id, "q%u", (unsigned)sequence);
         for (uint32_t h = 0; h < p->n; h++) hits[h].document = p->documents[h];
         record_impression r = {.time = p->time ? p->time : NOW, .query_id = slice_of(id), .query = slice_of(p->query),
                                .memory_key = memory_key(normalized(j->analyzer, &a, p->query)),
                                .language = SLICE("en"), .user = slice_of(p->user), .context = slice_of(p->context),
                                .offset = p->offset, .n_hits = p->n, .hits = hits};
-        if (!p->not_shown) status = query_memory_shown(j->w->memory, t, &j->changes, &r, error);
+        if (!p->not_shown) status = query_memory_shown(j->w->memory, t, &j->changes, &r, sequence, error);
         if (status || !p->clicked) continue;
         uint32_t hit = 0;
         while (hit < p->n && p->documents[hit] != p->clicked) hit++;
-        record_event e = {.time = r.time, .document = p->clicked, .hit = hit, .credit = p->credit != 0 ? p->credit : 1};
-        status = query_memory_earned(j->w->memory, t, &j->changes, &r, &e, true, error);
+        record_event e = {.time = r.time, .document = p->clicked, .impression = sequence, .hit = hit,
+                          .credit = p->credit != 0 ? p->credit : 1};
+        status = query_memory_earned(j->w->memory, t, &j->changes, &r, &e, !p->again, error);
     }
     arena_release(&a);
     return status;
@@ -128,16 +132,20 @@ static void click(world *w, const char *query, uint32_t document, int times) {
     }
 }
 
-static size_t ask_at(world *w, const char *query, const char *context, int64_t now, memory_row **rows) {
+static size_t ask_most(world *w, const char *query, const char *context, int64_t now, size_t most, memory_row **rows) {
     store_txn *t;
     memory_segment segments[SEGMENTS_MAX];
     size_t n_segments = segments_read(&w->settings.segments, slice_of(context), &w->a, segments);
     memory_question q = {.normalized = normalized(w->analyzer, &w->a, query), .language = TEXT_EN, .now = now,
                          .analyzer = w->analyzer, .segments = segments, .n_segments = n_segments};
     assert_ok(store_read_begin(w->store, &t, NULL));
-    size_t n = query_memory_ask(w->memory, t, &q, 100, &w->a, rows);
+    size_t n = query_memory_ask(w->memory, t, &q, most, &w->a, rows);
     store_read_end(t);
     return n;
+}
+
+static size_t ask_at(world *w, const char *query, const char *context, int64_t now, memory_row **rows) {
+    return ask_most(w, query, context, now, 100, rows);
 }
 
 static size_t ask(world *w, const char *query, memory_row **rows) { return ask_at(w, query, NULL, NOW, rows); }
@@ -250,6 +258,80 @@ static void test_no_decay(void **state) {
     end(w);
 }
 
+/* ---- Late credit ---- */
+
+static void earn_from(world *w, uint64_t impression, float credit, bool again, const char *context) {
+    char user[32];
+    snprintf(user, sizeof user, "of %d", (int)impression);
+    teach(w, &(page){.query = "late", .user = user, .context = context, .documents = {4}, .n = 1, .clicked = 4,
+                     .credit = credit, .not_shown = true, .sequence = impression, .again = again}, 1);
+}
+
+/* Clicks that are sent the next day belong to impressions that nobody counted when they were shown. */
+static void test_a_late_credit_counts_its_own_impression(void **state) {
+    (void)state;
+    world *w = begin(NULL);
+    earn_from(w, 10, 0.5f, false, NULL);
+    for (uint64_t impression = 1; impression < 10; impression++) earn_from(w, impression, 0.5f, false, NULL);
+    assert_float_equal(row_of(w, "late", 4).impressions, 10, 1e-5);
+    assert_float_equal(row_of(w, "late", 4).rewards, 5, 1e-5);
+    end(w);
+}
+
+/* Events may come in another order than the searches: a showing before the row was made is counted when it pays. */
+static void test_earlier_showings_count_once_they_pay(void **state) {
+    (void)state;
+    world *w = begin(NULL);
+    earn_from(w, 20, 0.5f, false, NULL);
+    earn_from(w, 20, 0.5f, true, NULL); /* more from the same showing */
+    assert_float_equal(row_of(w, "late", 4).impressions, 1, 1e-6);
+    reopen(w); /* the row itself remembers when it began */
+    earn_from(w, 12, 0.5f, false, NULL); /* shown before that, chosen after it */
+    earn_from(w, 12, 0.25f, true, NULL);
+    assert_float_equal(row_of(w, "late", 4).impressions, 2, 1e-6);
+    assert_float_equal(row_of(w, "late", 4).rewards, 1.75, 1e-6);
+    earn_from(w, 30, 0.5f, false, NULL); /* a later showing was counted when it was shown */
+    assert_float_equal(row_of(w, "late", 4).impressions, 2, 1e-6);
+    end(w);
+}
+
+/* The row of a segment may begin later than everybody's. */
+static void test_segments_count_what_they_did_not_see(void **state) {
+    (void)state;
+    world *w = begin(NULL);
+    memory_row *rows;
+    earn_from(w, 10, 1, false, NULL);
+    for (uint64_t impression = 20; impression < 24; impression++)
+        teach(w, &(page){.query = "late", .user = "a", .context = "{\"country\":\"AT\"}", .documents = {4}, .n = 1,
+                         .sequence = impression}, 1);
+    earn_from(w, 23, 0.5f, false, "{\"country\":\"AT\"}");
+    memory_row all = row_of(w, "late", 4);
+    assert_int_equal(ask_at(w, "late", "{\"country\":\"AT\"}", NOW, &rows), 1);
+    /* One looked, who found it worth a half: reward 0.5, half a miss, over the belief of all. */
+    assert_float_equal(rows[0].mean, (4 * all.mean + 0.5) / 5, 1e-5);
+    end(w);
+}
+
+/* ---- Limits ---- */
+
+static void test_rows_beyond_the_limit_are_not_read(void **state) {
+    (void)state;
+    world *w = begin(NULL);
+    memory_row *rows;
+    size_t n = MEMORY_MAX_ROWS + 100;
+    page *pages = mem_zalloc(n, sizeof *pages);
+    for (uint32_t i = 0; i < n; i++)
+        pages[i] = (page){.query = "popular query", .documents = {i + 1}, .n = 1, .clicked = i + 1,
+                          .credit = (float)(i % 97 + 1) / 97};
+    teach(w, pages, n);
+    assert_int_equal(ask_most(w, "popular query", NULL, NOW, 2 * n, &rows), MEMORY_MAX_ROWS);
+    for (size_t i = 1; i < MEMORY_MAX_ROWS; i++)
+        assert_true(rows[i - 1].mean > rows[i].mean ||
+                    (rows[i - 1].mean == rows[i].mean && rows[i - 1].document < rows[i].document));
+    free(pages);
+    end(w);
+}
+
 /* ---- Caps ---- */
 
 static void test_nobody_owns_a_row(void **state) {
@@ -291,22 +373,26 @@ static void test_cells(void **state) {
 
 /* ---- Rows ---- */
 
-static void test_rows_of_the_first_format(void **state) {
+static void test_rows_of_earlier_builds(void **state) {
     (void)state;
-    uint8_t old[16], bytes[MEMORY_COUNTS_SIZE + 8] = {0};
+    uint8_t old[24], bytes[MEMORY_COUNTS_SIZE + 8] = {0};
     float impressions = 3, rewards = 2;
     memory_counts c, back;
     memcpy(old, &impressions, 4);
     memcpy(old + 4, &rewards, 4);
     store_le64(old + 8, 77);
     assert_true(memory_counts_read((slice){(const char *)old, 16}, &c));
-    assert_true(c.impressions == 3 && c.rewards == 2 && c.time == 77 && !c.capped);
+    assert_true(c.impressions == 3 && c.rewards == 2 && c.time == 77 && c.born == 0 && !c.capped);
+    store_le64(old + 16, 1234);
+    assert_true(memory_counts_read((slice){(const char *)old, 24}, &c));
+    assert_true(c.impressions == 3 && c.rewards == 2 && c.time == 77 && c.born == 1234 && !c.capped);
+    assert_false(memory_counts_read((slice){(const char *)old, 23}, &c));
     memory_counts_cap(&c, DAY);
     c.shown = 5;
     c.reward_cells[15] = 9;
     size_t size = memory_counts_write(&c, bytes);
     assert_true(memory_counts_read((slice){(const char *)bytes, size}, &back));
-    assert_true(back.shown == 5 && back.capped && back.reward_cells[15] == 9 && back.rewards == 2);
+    assert_true(back.shown == 5 && back.capped && back.reward_cells[15] == 9 && back.rewards == 2 && back.born == 1234);
     assert_true(memory_counts_read((slice){(const char *)bytes, size + 8}, &back)); /* a later format's row */
     assert_false(memory_counts_read((slice){(const char *)bytes, size - 1}, &back));
     assert_false(memory_counts_read((slice){(const char *)bytes, 0}, &back));
@@ -473,6 +559,34 @@ static void test_segments(void **state) {
     }
     assert_int_equal(ask_at(w, "football", "{\"country\":\"GB\"}", NOW, &rows), 2);
     assert_int_equal(rows[0].document, 1);
+    end(w);
+}
+
+static void buy(world *w, const char *user, const char *context, uint32_t document) {
+    teach(w, &(page){.query = "boots", .user = user, .context = context, .documents = {document}, .n = 1,
+                     .clicked = document}, 1);
+}
+
+/* A collection declares other segments while it is used. */
+static void test_segments_change(void **state) {
+    (void)state;
+    world *w = begin(NULL);
+    memory_row *rows;
+    char names[2][8] = {"device", "age"};
+    buy(w, "a", "{\"device\":\"phone\"}", 1);
+    query_memory_set_segments(w->memory, &(segment_fields){{names[0], names[1]}, 2});
+    w->settings.segments = (segment_fields){{"device", "age"}, 2};
+    memset(names, 'x', sizeof names); /* they were copied */
+    buy(w, "b", "{\"device\":\"phone\"}", 2);
+    buy(w, "c", "{\"age\":30}", 3);
+    assert_int_equal(ask_at(w, "boots", "{\"device\":\"phone\"}", NOW, &rows), 3);
+    assert_int_equal(rows[0].document, 2); /* nobody counted devices when 1 was bought */
+    assert_int_equal(ask_at(w, "boots", "{\"age\":30}", NOW, &rows), 3);
+    assert_int_equal(rows[0].document, 3);
+    query_memory_set_segments(w->memory, &(segment_fields){.n = 0});
+    buy(w, "d", "{\"age\":40}", 1);
+    assert_int_equal(ask_at(w, "boots", "{\"age\":40}", NOW, &rows), 3);
+    assert_float_equal(rows[0].mean, row_of(w, "boots", 1).mean, 1e-6);
     end(w);
 }
 
@@ -658,15 +772,20 @@ int main(void) {
         cmocka_unit_test(test_examination_curve),
         cmocka_unit_test(test_decay),
         cmocka_unit_test(test_no_decay),
+        cmocka_unit_test(test_a_late_credit_counts_its_own_impression),
+        cmocka_unit_test(test_earlier_showings_count_once_they_pay),
+        cmocka_unit_test(test_segments_count_what_they_did_not_see),
+        cmocka_unit_test(test_rows_beyond_the_limit_are_not_read),
         cmocka_unit_test(test_nobody_owns_a_row),
         cmocka_unit_test(test_cells),
-        cmocka_unit_test(test_rows_of_the_first_format),
+        cmocka_unit_test(test_rows_of_earlier_builds),
         cmocka_unit_test(test_words_lend),
         cmocka_unit_test(test_letters_lend),
         cmocka_unit_test(test_many_neighbours_do_not_drown),
         cmocka_unit_test(test_reopened_is_the_same),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_segments),
+        cmocka_unit_test(test_segments_change),
         cmocka_unit_test(test_segments_of_hostile_contexts),
         cmocka_unit_test(test_odd_events),
         cmocka_unit_test(test_predictions_are_priors),
