@@ -2,7 +2,7 @@
 row, the rank of the wanted artist under four strategies (memory, personal, popular, co-listening; 0: not within 128),
 then what is known of the request before anybody is asked.
 
-    python lastfm_ranks.py FOLDER OUT        needs numpy"""
+    python lastfm_ranks.py FOLDER OUT [ROWS]        needs numpy; without ROWS, all of them"""
 
 import math
 import os
@@ -86,10 +86,10 @@ class World:
         self.searches_of[user] += 1
 
 
-def main(folder, out):
+def main(folder, out, most=None):
     rows = searches(folder)
     world = World(folder, rows)
-    half = len(rows) // 2
+    half, left = len(rows) // 2, int(most or len(rows))
     with open(out + ".part", "w", encoding="utf-8") as file:
         for i, (u, a, tag) in enumerate(rows):
             user, artist = world.users[u], world.artists[a]
@@ -99,6 +99,9 @@ def main(folder, out):
                 print(*ranks, *(f"{value:.4f}" for value in features), file=file)
                 world.found[user][0] += ranks[1] > 0
                 world.found[user][1] += 1
+                left -= 1
+                if left == 0:
+                    break
             world.learn(user, artist, tag)
     os.replace(out + ".part", out)
 

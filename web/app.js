@@ -20,6 +20,7 @@ import './search-box.js';
 
 const LEARNING_MS = 5000; // between two readings of the statistics while they are looked at
 const RUNNING_MS = 500;   // the same while simulated customers search
+const SEEDS = 1e6;         // simulated customers differ each time, and a short seed can be told to others
 const RETRY_S = { away: 4, busy: 2 };
 const LEARNED = 'Recorded. Search again: the engine has learned.';
 
@@ -110,7 +111,9 @@ class App {
             'customers-wanted': ({ customers }) => this.#offerCustomers(customers),
         });
         document.addEventListener('keydown', event => this.#pressed(event));
-        document.addEventListener('visibilitychange', () => document.hidden || this.#learning.hidden || this.#readStats());
+        document.addEventListener('visibilitychange', () => {
+            if (!document.hidden && !this.#learning.hidden) this.#readStats();
+        });
         one('#show-keys').addEventListener('click', showKeys);
         one('#switch-theme').addEventListener('click', () => this.#switchTheme());
         one('#open-filters').addEventListener('click', () => this.#filterSheet.open());
@@ -211,7 +214,7 @@ class App {
             this.#failed(error, () => this.#readStats());
         }
         clearTimeout(this.#learningTimer);
-        if (this.#learning.hidden) return;
+        if (this.#learning.hidden || document.hidden) return;
         const pause = this.#runs.get(collection)?.state === 'running' ? RUNNING_MS : LEARNING_MS;
         this.#learningTimer = setTimeout(() => this.#readStats(), pause);
     }
@@ -227,7 +230,7 @@ class App {
                 'The engine learns from them as it learns from people. That cannot be undone.'],
             action: `Send ${count}`,
         });
-        if (wanted) await this.#sendCustomers(collection, customers, crypto.getRandomValues(new Uint32Array(1))[0]);
+        if (wanted) await this.#sendCustomers(collection, customers, Math.floor(Math.random() * SEEDS));
     }
 
     async #sendCustomers(collection, customers, seed) {
@@ -242,10 +245,9 @@ class App {
             this.#notices.announce(`${integer(customers)} customers have searched.`);
             await told({ state: 'done', summary });
         } catch (error) {
-            this.#runs.delete(collection);
-            if (error.kind === 'key') this.#failed(error, () => this.#sendCustomers(collection, customers, seed));
-            if (!error.kind) throw error;
-            await told(error.kind === 'key' ? null : { state: 'refused', reason: error.message });
+            const asksKey = error.kind === 'key';
+            told(asksKey ? null : { state: 'refused', reason: error.message });
+            if (asksKey || !error.kind) await this.#failed(error, () => this.#sendCustomers(collection, customers, seed));
         }
     }
 

@@ -2,13 +2,13 @@
 // far, as charts and as a table; and simulated customers to see the lines move. Emits "customers-wanted" {customers}.
 
 import { h, icon, scroller, send } from './dom.js';
-import { humanise, integer, number, percent, score, signed } from './format.js';
-import { binsOf, depthShares, namesIn } from './learning-points.js';
+import { humanise, integer, percent, plural, score, signed } from './format.js';
+import { binsOf, depthShares, smoothed, strategiesIn } from './learning-points.js';
 import './time-chart.js';
 
 const CUSTOMERS = 5000;
 const ROWS = 16; // of the table
-const EDGE = 1000; // searches that the summary compares
+const TREND = 4; // bins to both sides of a smoothed one
 
 class LearningCurves extends HTMLElement {
     #parts = null;
@@ -35,14 +35,16 @@ class LearningCurves extends HTMLElement {
             state: h('div', { class: 'run-state' }),
             empty: h('p', { class: 'note' }, 'Nothing was searched yet. Search, or send customers.'),
             charts: h('div', { class: 'charts' }),
-            stack: chart(), reward: chart(), regret: chart(),
+            several: h('div', { class: 'several' }),
+            stack: chart(), reward: chart(), cost: chart(), regret: chart(),
             choice: h('fieldset', { class: 'choice' }, h('legend', { class: 'hidden-text' }, 'What the areas show'),
                 this.#option('depth', 'Candidates'), this.#option('share', 'Share')),
             table: h('table', { class: 'numbers' }),
         };
         parts.details = h('details', { class: 'as-table', ontoggle: () => this.#showCharts() },
             h('summary', null, 'The same as a table'), scroller('Learning over time', parts.table));
-        parts.charts.append(h('div', { class: 'stacked' }, parts.choice, parts.stack), parts.reward, parts.regret);
+        parts.several.append(parts.reward, parts.cost, parts.regret);
+        parts.charts.append(h('div', { class: 'stacked' }, parts.choice, parts.stack), parts.several);
         this.replaceChildren(h('section', { class: 'card' },
             h('header', { class: 'card-head' },
                 h('div', null, h('h2', null, 'Learning over time'),
@@ -71,7 +73,7 @@ class LearningCurves extends HTMLElement {
             if (state.run !== this.#run) state.replaceChildren(...told(this.#run));
         } else {
             if (state.run !== this.#run) {
-                state.replaceChildren(h('progress', { 'aria-label': 'Customers are searching' }), h('span', { class: 'note' }));
+                state.replaceChildren(h('progress', { 'aria-label': 'Customers are searching' }), h('span'));
             }
             const searches = Math.max(0, this.#stats.impressions - this.#run.since);
             state.lastElementChild.textContent =
@@ -81,50 +83,55 @@ class LearningCurves extends HTMLElement {
     }
 
     #showCharts() {
-        const { stack, reward, regret, empty, charts, choice, details } = this.#parts;
+        const { stack, reward, cost, regret, empty, charts, choice, details } = this.#parts;
         const bins = binsOf(this.#stats.learning?.points ?? []);
         empty.hidden = bins.length > 0;
         charts.hidden = details.hidden = choice.hidden = !bins.length;
         if (!bins.length) return;
-        const names = namesIn(bins);
+        const asked = strategiesIn(bins);
         const share = this.#stack === 'share';
         stack.show({
             title: share ? 'Share of the candidates asked for' : 'Candidates asked of each strategy',
             unit: share ? 'of all that were asked for' : 'mean of a search', bins, kind: 'areas',
-            series: names.map(name => ({
-                name, values: share ? depthShares(bins, name) : bins.map(bin => bin.strategies[name].depth),
+            series: asked.map(({ name, place }) => ({
+                name, place, values: share ? depthShares(bins, name) : bins.map(bin => bin.strategies[name].depth),
             })),
-            format: share ? percent : number, tick: share ? percent : score, most: share ? 1 : undefined,
+            format: share ? percent : score, tick: share ? percent : score, most: share ? 1 : undefined,
         });
+        const rewards = bins.map(bin => bin.reward);
         reward.show({
-            title: 'Reward of a search', unit: 'what clicks and other actions earned', bins, kind: 'lines',
-            series: [{ name: 'reward', label: 'Reward', values: bins.map(bin => bin.reward) }], format: score,
+            title: 'Reward of a search', unit: 'what clicks and other actions earned', bins, kind: 'lines', format: score,
+            series: [{ name: 'reward', label: 'Reward', values: rewards },
+                { name: 'trend', label: 'Trend', values: smoothed(rewards, TREND) }],
+        });
+        cost.show({
+            title: 'Candidates of a search', unit: 'distinct, all strategies together', bins, kind: 'lines',
+            series: [{ name: 'candidates', label: 'Candidates', values: bins.map(bin => bin.candidates) }], format: score,
         });
         this.#showRegret(regret);
-        if (details.open) this.#showTable(binsOf(this.#stats.learning.points, ROWS), names);
+        if (details.open) this.#showTable(binsOf(this.#stats.learning.points, ROWS), asked);
     }
 
     #showRegret(chart) {
-        const points = this.#run?.summary?.points ?? [];
-        const bins = binsOfRun(points);
+        const bins = this.#run?.summary?.regret ? binsOfRun(this.#run.summary) : [];
         chart.hidden = !bins.length;
         if (!bins.length) return;
         chart.show({
             title: 'Regret of the customers just sent', unit: 'against the best fixed policy, added up', bins, kind: 'lines',
-            series: [{ name: 'regret', label: 'Regret', values: bins.map(bin => bin.regret) }], format: score,
+            series: [{ name: 'regret', label: 'Regret', values: bins.map(bin => bin.regret) }], format: score, of: 'customers',
         });
     }
 
-    #showTable(bins, names) {
-        const head = ['Searches', 'Reward', 'Candidates', 'Price', ...names.map(humanise)];
+    #showTable(bins, asked) {
+        const head = ['Searches', 'Reward', 'Candidates', 'Price', ...asked.map(({ name }) => humanise(name))];
         this.#parts.table.replaceChildren(
             h('caption', { class: 'note' }, 'Means of a search: reward, distinct candidates, the price of a candidate, and the '
                 + 'candidates asked of each strategy.'),
             h('thead', null, h('tr', null, head.map(name => h('th', { scope: 'col' }, name)))),
             h('tbody', null, bins.map(bin => h('tr', null,
                 h('th', { scope: 'row' }, `${integer(bin.from + 1)} – ${integer(bin.to)}`),
-                h('td', null, score(bin.reward)), h('td', null, number(bin.candidates)), h('td', null, score(bin.price)),
-                names.map(name => h('td', null, number(bin.strategies[name].depth)))))));
+                h('td', null, score(bin.reward)), h('td', null, score(bin.candidates)), h('td', null, score(bin.price)),
+                asked.map(({ name }) => h('td', null, score(bin.strategies[name].depth)))))));
     }
 }
 
@@ -132,43 +139,37 @@ class LearningCurves extends HTMLElement {
 function told(run) {
     if (run?.state === 'refused') return [h('p', { class: 'refusal', role: 'alert' }, `Not sent: ${run.reason}`)];
     if (run?.state !== 'done') return [];
-    const { summary } = run;
-    const bins = binsOfRun(summary.points ?? []);
-    const searches = bins.at(-1)?.to ?? 0;
-    const [first, last] = [rewardOf(bins, 0, EDGE), rewardOf(bins, searches - EDGE, searches)];
-    const change = last - first;
-    const regret = bins.at(-1)?.regret;
-    const fact = (name, value, note) => h('div', null, h('dt', null, name), h('dd', null, h('b', null, value), h('small', null, note)));
-    return [h('dl', { class: 'tiles' },
-        fact('Sent', `${integer(summary.customers)}`, `customers, ${integer(searches)} searches, seed ${summary.seed}`),
-        fact(`First ${integer(Math.min(EDGE, searches))}`, score(first), 'reward of a search'),
-        fact(`Last ${integer(Math.min(EDGE, searches))}`, score(last),
-            first > 0 ? `${signed(change)}, ${percent(change / first)}` : signed(change)),
-        regret === undefined ? null
-            : fact('Regret', score(regret), `against the best fixed policy; ${score(regret / searches)} a search`))];
+    const { customers, events, seed, policy, first, last, regret, compared } = run.summary;
+    const [before, after] = [first.expected_per_1000 / 1000, last.expected_per_1000 / 1000];
+    const change = after - before;
+    return [
+        h('dl', { class: 'tiles' },
+            fact('Sent', integer(customers), `customers, ${plural(events, 'event', 'events')}, seed ${seed}`),
+            fact(`First ${integer(first.customers)}`, score(before), 'expected reward of a customer'),
+            fact(`Last ${integer(last.customers)}`, score(after),
+                before > 0 ? `${signed(change)}, or ${percent(change / before)}` : signed(change)),
+            regret ? fact('Regret', score(regret.total),
+                `against “${regret.against}”, the best fixed one; ${score(regret.total / customers)} a customer`) : null),
+        compared?.length ? scroller('Policies compared', comparison(compared, policy)) : null,
+    ].filter(Boolean);
 }
 
-/* [{from, to, reward (of a search), regret (so far)}] */
-function binsOfRun(points) {
-    let to = 0;
-    return points.map(one => {
-        const from = to;
-        to += one.searches;
-        return { from, to, reward: one.reward / one.searches, regret: one.regret };
-    });
+function fact(name, value, note) {
+    return h('div', null, h('dt', null, name), h('dd', null, h('b', null, value), h('small', null, note)));
 }
 
-/* Mean reward of the searches from `from` to `to`, as finely as the points tell. */
-function rewardOf(bins, from, to) {
-    let sum = 0;
-    let searches = 0;
-    for (const bin of bins) {
-        const part = Math.min(to, bin.to) - Math.max(from, bin.from);
-        if (part <= 0) continue;
-        sum += bin.reward * part;
-        searches += part;
-    }
-    return searches ? sum / searches : 0;
+function comparison(compared, served) {
+    const heads = ['Policy', 'Expected reward', 'Candidates'];
+    return h('table', { class: 'numbers compared' },
+        h('thead', null, h('tr', null, heads.map(name => h('th', { scope: 'col' }, name)))),
+        h('tbody', null, compared.map(one => h('tr', null,
+            h('th', { scope: 'row' }, one.policy === 'served' ? `${served}, which served` : one.policy),
+            h('td', null, score(one.expected_per_1000 / 1000)), h('td', null, score(one.candidates))))));
+}
+
+/* [{from, to, regret}]: of each part of the series, in customers; the regret is added up from the start. */
+function binsOfRun({ series }) {
+    return series.map((one, i) => ({ from: series[i - 1]?.customers ?? 0, to: one.customers, regret: one.regret }));
 }
 
 customElements.define('learning-curves', LearningCurves);

@@ -9,8 +9,10 @@ export function binsOf(points, most = MOST) {
     const each = Math.ceil(points.length / most) || 1;
     const bins = [];
     let to = 0;
-    for (let at = 0; at < points.length; at += each) {
-        const group = points.slice(at, at + each);
+    for (let at = 0, end; at < points.length; at = end) {
+        // A few left over would tell little on their own: they join the last bin.
+        end = points.length - at < 1.5 * each ? points.length : at + each;
+        const group = points.slice(at, end);
         const from = to;
         to += group.reduce((sum, one) => sum + one.searches, 0);
         if (to > from) bins.push({ from, to, ...meansOf(group, to - from) });
@@ -35,9 +37,10 @@ function meansOf(group, searches) {
     };
 }
 
-/* The strategies that took part at any time, in the server's order. */
-export function namesIn(bins) {
-    return Object.keys(bins.at(-1)?.strategies ?? {}).filter(name => bins.some(bin => bin.strategies[name]?.depth > 0));
+/* The strategies that took part at any time, [{name, place}]: place in the server's order. */
+export function strategiesIn(bins) {
+    return Object.keys(bins.at(-1)?.strategies ?? {}).map((name, place) => ({ name, place }))
+        .filter(({ name }) => bins.some(bin => bin.strategies[name].depth > 0));
 }
 
 /* Of each bin: what part of all candidates asked for was each strategy's. */
@@ -45,5 +48,13 @@ export function depthShares(bins, name) {
     return bins.map(bin => {
         const all = Object.values(bin.strategies).reduce((sum, one) => sum + one.depth, 0);
         return all ? (bin.strategies[name]?.depth ?? 0) / all : 0;
+    });
+}
+
+/* Each value as the mean of its neighbourhood, `reach` to both sides. */
+export function smoothed(values, reach) {
+    return values.map((_, i) => {
+        const near = values.slice(Math.max(0, i - reach), i + reach + 1);
+        return near.reduce((sum, one) => sum + one, 0) / near.length;
     });
 }

@@ -9,7 +9,7 @@ const LEFT = 44;
 const RIGHT = 10;
 const TOP = 10;
 const BOTTOM = 24;
-const TICKS = 4;
+const TICKS = 5;
 
 class TimeChart extends HTMLElement {
     #spec = null;
@@ -29,9 +29,10 @@ class TimeChart extends HTMLElement {
         this.#watcher.disconnect();
     }
 
-    /* spec: {title, unit, bins: [{from, to}], kind: 'areas' | 'lines', series: [{name, label, values}], format,
-     * tick, most}. values: one for each bin; areas are stacked in the given order, the first at the bottom; tick: how the
-     * scale's numbers are written; most: the scale's top, when it is known */
+    /* spec: {title, unit, bins: [{from, to}], kind: 'areas' | 'lines', series: [{name, label, place, values}],
+     * format, tick, most}. values: one for each bin; areas are stacked in the given order, the first at the bottom, and
+     * `place` gives each its shade; tick: how the scale's numbers are written; most: the scale's top, when it is known; of: what
+     * the bins count, searches unless told */
     show(spec) {
         this.#spec = spec;
         if (this.#cursor >= spec.bins.length) this.#cursor = -1;
@@ -72,16 +73,16 @@ class TimeChart extends HTMLElement {
 
     /* Says the values of a bin; -1: of the newest. */
     #tell(at) {
-        const { bins, series, format, kind, title } = this.#spec;
+        const { bins, series, format, kind, title, of = 'searches' } = this.#spec;
         const { drawing, values, where } = this.#parts;
         this.#cursor = at;
         const index = at < 0 ? bins.length - 1 : at;
         const bin = bins[index];
-        where.textContent = at < 0 ? `latest ${integer(bin.to - bin.from)} searches`
-            : `searches ${integer(bin.from + 1)} to ${integer(bin.to)}`;
+        where.textContent = at < 0 ? `latest ${integer(bin.to - bin.from)} ${of}`
+            : `${of} ${integer(bin.from + 1)} to ${integer(bin.to)}`;
         // The list reads as the drawing does, from the top down.
         const ordered = kind === 'areas' ? [...series].reverse() : series;
-        values.replaceChildren(...ordered.map(one => h('li', { data: dataOf(one, series) },
+        values.replaceChildren(...ordered.map(one => h('li', { data: dataOf(one) },
             h('span', { class: 'swatch', 'aria-hidden': 'true' }), one.label ?? humanise(one.name),
             h('b', null, format(one.values[index])))));
         const line = drawing.querySelector('.cursor');
@@ -114,48 +115,51 @@ class TimeChart extends HTMLElement {
 }
 
 // Neighbours of a stack differ in lightness as well as in hue, so that they stay apart without colours.
-function dataOf(one, series) {
-    return { strategy: one.name, shade: String(series.indexOf(one) % 3) };
+const SHADES = 3;
+
+function dataOf({ name, place = 0 }) {
+    return { strategy: name, shade: String(place % SHADES) };
 }
 
 /* The scales: x from searches, y from values, in pixels; `at` turns pixels back into searches. */
 function planOf({ bins, series, kind, most }, width) {
     const end = bins.at(-1)?.to ?? 1;
     const inner = width - LEFT - RIGHT;
-    const tops = kind === 'areas' ? bins.map((_, i) => series.reduce((sum, one) => sum + one.values[i], 0))
+    const values = kind === 'areas' ? bins.map((_, i) => series.reduce((sum, one) => sum + one.values[i], 0))
         : series.flatMap(one => one.values);
-    const ticks = ticksUpTo(most ?? Math.max(0, ...tops));
-    const top = ticks.at(-1);
+    const ticks = ticksOf(Math.min(0, ...values), most ?? Math.max(0, ...values));
+    const [low, high] = [ticks[0], ticks.at(-1)];
     return {
         width, ticks, end,
         x: searches => LEFT + (searches / end) * inner,
         at: pixels => ((pixels - LEFT) / inner) * end,
-        y: value => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM),
+        y: value => TOP + ((high - value) / (high - low)) * (HEIGHT - TOP - BOTTOM),
     };
 }
 
-/* Round values from 0 to the first that is not below `value`. */
-function ticksUpTo(value) {
-    if (!(value > 0)) return [0, 1];
-    const rough = value / TICKS;
+/* Round values, 0 among them, from the last that is not above `low` to the first that is not below `high`. */
+function ticksOf(low, high, most = TICKS) {
+    if (!(high > low)) return [0, 1];
+    const rough = (high - low) / most;
     const size = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 2.5, 5, 10].map(factor => factor * size).find(one => one >= rough * 0.999);
-    const ticks = [0];
-    while (ticks.at(-1) < value * 0.999) ticks.push(ticks.length * step);
-    return ticks;
+    const [first, last] = [Math.floor(low / step + 0.001), Math.ceil(high / step - 0.001)];
+    return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
 }
 
-function grid(plan, { tick = score }) {
+function grid(plan, { tick = score, of = 'searches' }) {
     const { ticks, width, x, y, end } = plan;
-    const parts = width > 420 ? [0, 0.25, 0.5, 0.75, 1] : [0, 0.5, 1];
+    const wide = width > 420;
+    const round = ticksOf(0, end, wide ? TICKS : 2).filter(value => value < end * (wide ? 0.86 : 0.65));
+    const along = (value, text, anchor) =>
+        svg('text', { x: x(value), y: HEIGHT - 6, 'text-anchor': anchor }, text);
     return svg('g', { class: 'grid' },
         ticks.map(value => [
             svg('line', { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), class: value ? '' : 'base' }),
             svg('text', { x: LEFT - 8, y: y(value) + 4, 'text-anchor': 'end' }, tick(value)),
         ]),
-        parts.map(part => svg('text', {
-            x: x(part * end), y: HEIGHT - 6, 'text-anchor': part === 0 ? 'start' : part === 1 ? 'end' : 'middle',
-        }, part === 1 ? `${compact(end)} searches` : compact(Math.round(part * end)))));
+        round.map(value => along(value, compact(value), value ? 'middle' : 'start')),
+        along(end, `${compact(end)} ${of}`, 'end'));
 }
 
 /* Corners of a line through the middle of each bin, drawn on to both ends of the scale. */
@@ -173,13 +177,13 @@ function areas(plan, { bins, series }) {
         const above = below.map((value, i) => value + one.values[i]);
         const d = `M${corners(plan, bins, above).join('L')}L${corners(plan, bins, below).reverse().join('L')}Z`;
         below = above;
-        return svg('path', { class: 'area', d, data: dataOf(one, series) });
+        return svg('path', { class: 'area', d, data: dataOf(one) });
     });
 }
 
 function lines(plan, { bins, series }) {
     return series.map(one =>
-        svg('path', { class: 'line', d: `M${corners(plan, bins, one.values).join('L')}`, data: dataOf(one, series) }));
+        svg('path', { class: 'line', d: `M${corners(plan, bins, one.values).join('L')}`, data: dataOf(one) }));
 }
 
 customElements.define('time-chart', TimeChart);

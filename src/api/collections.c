@@ -253,8 +253,8 @@ static forage_status write_log_line(api_call *c, store_txn *t, slice key, slice 
     return FORAGE_OK;
 }
 
-static float credit_of(void *self, const record_impression *r, uint64_t sequence, uint32_t document) {
-    return export_credit(self, r, sequence, document);
+static float credit_of(void *self, uint64_t sequence, uint32_t document) {
+    return export_credit(self, sequence, document);
 }
 
 static forage_status write_lines(api_call *c, export_format format, store_txn *t, slice key, slice value) {

@@ -3,12 +3,12 @@
 
 #include "evaluate/ope_log.h"
 #include "feedback/timestamp.h"
-#include "funnel/answer.h"
+#include "policy/policy.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(RETRIEVE_STRATEGIES <= OPE_MAX_STRATEGIES && FUNNEL_LEVELS <= OPE_MAX_LEVELS, "decisions fit");
+_Static_assert(FUNNEL_LEVELS <= OPE_MAX_LEVELS && RECORD_MAX_STRATEGIES <= OPE_MAX_STRATEGIES, "decisions fit");
 
 typedef struct evaluation {
     slice policy;
@@ -17,7 +17,13 @@ typedef struct evaluation {
     ope_target target;
     ope_log_options log;
     ope_options options;
-    bool learns; /* the policy has learned from the log that judges it */
+    record_names names;
+    /* The policy, when it is one: */
+    const funnel *funnel;
+    policy *judged;
+    const char *rule;
+    random_source random;       /* its draws; only the distributions are used */
+    policy_decision *decided;   /* on the impression that was judged last */
 } evaluation;
 
 /* ---- The request ---- */
@@ -73,7 +79,7 @@ static forage_status level_of(slice member, int64_t depth, uint32_t *level, base
     return status;
 }
 
-/* {"0": 0.2, "32": 0.8} */
+/* {"0": 0.2, "25": 0.8} */
 static forage_status read_distribution(const json_value *json, float *out, base_error *error) {
     double sum = 0;
     for (const json_value *v = json->first; v; v = v->next) {
@@ -97,8 +103,8 @@ static forage_status read_distribution(const json_value *json, float *out, base_
 
 static forage_status read_part(evaluation *e, const json_value *part, base_error *error) {
     uint32_t s = 0, level;
-    while (s < RETRIEVE_STRATEGIES && !slice_is(part->key, retrieve_strategies[s]->name)) s++;
-    if (s == RETRIEVE_STRATEGIES)
+    while (s < e->names.n_strategies && !slice_is(part->key, e->names.strategies[s])) s++;
+    if (s == e->names.n_strategies)
         return error_set(error, FORAGE_E_INVALID, "\"plan\": there is no strategy \"%.*s\"", SLICE_ARG(part->key));
     memset(e->target.plan[s], 0, sizeof e->target.plan[s]);
     if (part->type == JSON_OBJECT) return read_distribution(part, e->target.plan[s], error);
@@ -114,7 +120,7 @@ static forage_status read_part(evaluation *e, const json_value *part, base_error
 static forage_status read_plan(evaluation *e, base_error *error) {
     if (e->plan->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_INVALID, "\"plan\": expected an object of strategies and depths");
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) e->target.plan[s][0] = 1;
+    for (uint32_t s = 0; s < e->names.n_strategies; s++) e->target.plan[s][0] = 1;
     for (const json_value *part = e->plan->first; part; part = part->next) {
         forage_status status = read_part(e, part, error);
         if (status) return status;
@@ -125,27 +131,52 @@ static forage_status read_plan(evaluation *e, base_error *error) {
 static forage_status plan_equal(evaluation *e, base_error *error) {
     uint32_t level;
     forage_status status = level_of(SLICE("depth"), e->depth, &level, error);
-    for (uint32_t s = 0; !status && s < RETRIEVE_STRATEGIES; s++) e->target.plan[s][level] = 1;
+    for (uint32_t s = 0; !status && s < e->names.n_strategies; s++) e->target.plan[s][level] = 1;
     return status;
 }
 
-static forage_status choose_target(evaluation *e, const funnel *f, base_error *error) {
-    e->target.n_strategies = RETRIEVE_STRATEGIES;
+static bool decide(void *self, const record_impression *r, ope_distributions out) {
+    evaluation *e = self;
+    if (!funnel_decide_again(e->funnel, e->judged, e->rule, r, &e->random, e->decided)) return false;
+    for (uint32_t s = 0; s < r->n_strategies; s++)
+        memcpy(out[s], e->decided->probability[s], r->n_levels * sizeof(float));
+    return true;
+}
+
+/* Records too old to be judged teach too; what the policy would have spent on them is asked for here. */
+static void learn(void *self, const record_impression *r, const record_event *event) {
+    evaluation *e = self;
+    if (!event && !funnel_decide_again(e->funnel, e->judged, e->rule, r, &e->random, e->decided)) return;
+    funnel_teach_policy(e->funnel, e->judged, r, event, e->decided, NULL);
+}
+
+static forage_status choose_policy(evaluation *e, api_call *c, base_error *error) {
+    e->rule = arena_slice(&c->memory, e->policy).data;
+    if (!policy_rule_known(e->rule))
+        return error_set(error, FORAGE_E_INVALID,
+                         "\"policy\": expected regcb, squarecb, lin-ts, linucb, epsilon-greedy, rrf-equal, fixed, all or "
+                         "equal, got \"%s\"", e->rule);
+    e->decided = arena_zalloc(&c->memory, 1, sizeof *e->decided);
+    random_seed(&e->random, e->options.seed);
+    e->target.self = e;
+    e->target.decide = decide;
+    if (policy_rule_learns(e->rule)) e->target.learn = learn;
+    return funnel_policy(e->funnel, e->rule, 0, &e->judged, error);
+}
+
+static forage_status choose_target(evaluation *e, api_call *c, base_error *error) {
+    const schema *s = collection_schema(c->entry->collection);
+    e->funnel = c->entry->funnel;
+    e->names = funnel_names();
+    e->target.n_strategies = e->names.n_strategies;
     e->target.n_levels = FUNNEL_LEVELS;
-    e->target.n_features = funnel_policy_feature_count;
+    e->target.n_features = e->names.n_policy_features;
     memcpy(e->target.depths, funnel_depths, sizeof funnel_depths);
     if (e->plan && e->policy.size)
         return error_set(error, FORAGE_E_INVALID, "\"policy\" and \"plan\" exclude each other");
     if (e->plan) return read_plan(e, error);
-    if (slice_is(e->policy, "equal")) return plan_equal(e, error);
-    if (slice_is(e->policy, "fixed")) e->target.policy = f->learned;
-    else if (slice_is(e->policy, "all")) e->target.policy = f->learned;
-    else if (slice_is(e->policy, "learned")) e->target.policy = f->learned;
-    else
-        return error_set(error, FORAGE_E_INVALID, "\"policy\": expected learned, fixed, all or equal, got \"%.*s\"",
-                         SLICE_ARG(e->policy));
-    e->learns = e->target.policy == f->learned;
-    return FORAGE_OK;
+    if (!e->policy.size) e->policy = slice_of(s->policy);
+    return slice_is(e->policy, "equal") ? plan_equal(e, error) : choose_policy(e, c, error);
 }
 
 /* ---- The answer ---- */
@@ -191,13 +222,10 @@ static void write_estimates(json_writer *w, const evaluation *e, const ope_estim
 }
 
 /* What is wrong with the whole, rather than with one estimator. */
-static void write_warnings(json_writer *w, const evaluation *e, const ope_log *log) {
+static void write_warnings(json_writer *w, const ope_log *log) {
     buffer text = {0};
     json_key(w, "warnings");
     json_begin_array(w);
-    if (e->learns)
-        json_text(w, "the policy has learned from these events, so its value here is flattered; judge it by what "
-                     "was logged later (\"since\")");
     if (log->certain) {
         buffer_printf(&text,
                       "%.3g %% of the impressions left nothing to chance; they tell only about policies that would "
@@ -224,11 +252,14 @@ static forage_status evaluate_log(api_call *c, evaluation *e, int64_t start, bas
     store_txn *t;
     ope_log log = {0};
     ope_estimate estimates[OPE_LOG_ESTIMATES];
-    forage_status status = choose_target(e, c->entry->funnel, error);
-    if (!status) status = store_read_begin(collection_store(c->entry->collection), &t, error);
+    forage_status status = choose_target(e, c, error);
     if (status) return status;
-    status = ope_log_read(t, &e->target, &e->log, &log, error);
-    store_read_end(t);
+    status = store_read_begin(collection_store(c->entry->collection), &t, error);
+    if (!status) {
+        status = ope_log_read(t, &e->target, &e->log, &log, error);
+        store_read_end(t);
+    }
+    policy_destroy(e->judged);
     if (!status) status = ope_log_estimate(&log, &e->options, estimates, error);
     if (!status) {
         ope_estimate logged = ope_log_logged(&log, &e->options);
@@ -237,10 +268,12 @@ static forage_status evaluate_log(api_call *c, evaluation *e, int64_t start, bas
         json_key(w, "policy");
         if (e->plan) json_text(w, "plan");
         else json_string(w, e->policy);
+        json_key(w, "progressive");
+        json_bool(w, e->target.learn != NULL);
         write_count(w, "impressions", log.rows.n);
         write_count(w, "events", log.n_events);
         write_estimates(w, e, &logged, estimates, OPE_LOG_ESTIMATES);
-        write_warnings(w, e, &log);
+        write_warnings(w, &log);
         json_key(w, "took_ms");
         json_float(w, (double)(clock_monotonic(&os_clock_system) - start) / 1000);
         json_end_object(w);
@@ -308,7 +341,7 @@ forage_status api_post_ope(api_call *c, base_error *error) {
                                           "interval", "tuning", "tau",   "lambda", "seed",  NULL};
     int64_t start = clock_monotonic(&os_clock_system);
     json_value *json;
-    evaluation e = {.log = OPE_LOG_DEFAULTS, .options = OPE_DEFAULTS, .depth = 32};
+    evaluation e = {.log = OPE_LOG_DEFAULTS, .options = OPE_DEFAULTS, .depth = 25};
     forage_status status = api_body(c, &json, error);
     if (!status && json->type != JSON_OBJECT)
         status = error_set(error, FORAGE_E_INVALID, "expected an object, got %s", json_type_name(json->type));
@@ -320,6 +353,5 @@ forage_status api_post_ope(api_call *c, base_error *error) {
     e.plan = json_get(json, "plan");
     e.rows = json_get(json, "rows");
     if (e.rows) return evaluate_rows(c, &e, start, error);
-    if (!e.plan && !e.policy.size) e.policy = SLICE("learned");
     return evaluate_log(c, &e, start, error);
 }

@@ -25,6 +25,7 @@ static bool contains(const char *name, const char *const *parts) {
 
 static const char *const alias_names[] = {"alias", "aka", "alternat", "original", "also", "synonym", "series", NULL};
 static const char *const year_names[] = {"year", NULL};
+static const char *const code_names[] = {"lang", "locale", NULL}; /* nobody types "2008 en" */
 
 predict_view predict_view_of(const schema *s, const sparse_snapshot *snapshot, store_txn *t, text_analyzer *analyzer) {
     static const char *const usual[] = {"title", "name", "label"};
@@ -78,7 +79,8 @@ static void add_keyword(facts *x, uint32_t f, slice text) {
     predict_role role = (int32_t)f == x->v->schema->type_field ? PREDICT_TYPE
                         : contains(field->name, year_names)    ? PREDICT_YEAR
                                                                : PREDICT_KEYWORD;
-    add(x, role, text.size <= LONGEST_PHRASE ? text : (slice){0}, key, sparse_document_frequency(x->v->snapshot, key));
+    bool phrase = text.size <= LONGEST_PHRASE && !contains(field->name, code_names);
+    add(x, role, phrase ? text : (slice){0}, key, sparse_document_frequency(x->v->snapshot, key));
 }
 
 static void add_reference(facts *x, uint32_t f, slice id) {

@@ -1,6 +1,10 @@
 /* Predicted queries: shown, imported, counted, dropped. */
 #include "api/predictions.h"
 
+#include "evaluate/columns.h"
+#include "memory/query_memory.h"
+#include "text/utf8.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +76,30 @@ forage_status prediction_store(collection *k, const prediction_list *list, size_
         status = store_write(collection_store(k), &job, error);
     }
     return status;
+}
+
+typedef struct publishing {
+    query_memory *memory;
+    forage_status status;
+    base_error *error;
+} publishing;
+
+static forage_status publish_apply(store_txn *t, void *self, base_error *error) {
+    (void)t, (void)self, (void)error;
+    return FORAGE_OK;
+}
+
+static void publish_committed(void *self, forage_status status) {
+    publishing *p = self;
+    if (!status) p->status = query_memory_refresh(p->memory, p->error);
+}
+
+/* The memory is refreshed by the writer thread, as everything that changes it: so this is a job that stores nothing. */
+forage_status prediction_publish(api_call *c, base_error *error) {
+    publishing p = {.memory = funnel_memory(c->entry->funnel), .error = error};
+    store_job job = {publish_apply, publish_committed, &p};
+    forage_status status = store_write(collection_store(c->entry->collection), &job, error);
+    return status ? status : p.status;
 }
 
 /* ---- Showing ---- */
@@ -213,6 +241,7 @@ forage_status api_delete_predictions(api_call *c, base_error *error) {
         status = store_write(collection_store(c->entry->collection), &job, error);
         d.from = d.document;
     }
+    if (!status) status = prediction_publish(c, error);
     return status ? status : api_get_predictions(c, error);
 }
 
@@ -239,6 +268,7 @@ typedef struct importing {
     json_writer error_json;
     size_t n_errors;
     buffer normalized;
+    arena line_memory; /* of one line */
 } importing;
 
 static void refuse(importing *x, const char *message) {
@@ -268,15 +298,16 @@ static forage_status flush(importing *x, base_error *error) {
     return status;
 }
 
-#define FLUSH_AT 20000 /* predictions */
+#define FLUSH_AT 20000     /* predictions */
+#define LONGEST_QUERY 4096 /* bytes, as it is written: longer ones are not even looked at */
 
 static void add_query(importing *x, uint32_t document, slice query, double score) {
-    arena *a = &x->c->memory;
+    arena *a = &x->line_memory;
     x->received++;
-    text_normalize_query(x->w->analyzer, query, &x->normalized);
+    if (query.size <= LONGEST_QUERY) text_normalize_query(x->w->analyzer, query, &x->normalized);
     slice normalized = {x->normalized.data, x->normalized.size};
-    if (!normalized.size) return refuse(x, "\"query\": it has no words");
-    if (normalized.size > PREDICT_MAX_TEXT)
+    if (query.size <= LONGEST_QUERY && !normalized.size) return refuse(x, "\"query\": it has no words");
+    if (query.size > LONGEST_QUERY || normalized.size > PREDICT_MAX_TEXT)
         return refuse(x, arena_printf(a, "\"query\": longer than %d bytes", PREDICT_MAX_TEXT));
     if (!(score > 0 && score <= 1))
         return refuse(x, arena_printf(a, "\"score\": expected a number above 0 and up to 1, got %g", score));
@@ -291,11 +322,15 @@ static void add_query(importing *x, uint32_t document, slice query, double score
 }
 
 #define USUAL_SCORE 0.5 /* of a line without one */
+#define LONGEST_ID 200  /* in a message */
 
 static bool find_document(importing *x, slice id, uint32_t *document) {
     if (id.size && collection_number_of(x->w->txn, id, document)) return true;
     x->received++;
-    refuse(x, id.size ? arena_printf(&x->c->memory, "there is no document \"%.*s\"", SLICE_ARG(id)) : "it names no document");
+    slice shown = {id.data, text_cut(id.data, id.size, LONGEST_ID)};
+    refuse(x, id.size ? arena_printf(&x->line_memory, "there is no document \"%.*s%s\"", SLICE_ARG(shown),
+                                     shown.size < id.size ? "…" : "")
+                      : "it names no document");
     return false;
 }
 
@@ -314,7 +349,7 @@ static void add_json(importing *x, slice line) {
     json_value *json;
     base_error why;
     uint32_t document;
-    if (json_read(&x->c->memory, line, &json, &why)) {
+    if (json_read(&x->line_memory, line, &json, &why)) {
         x->received++;
         return refuse(x, why.message);
     }
@@ -334,51 +369,31 @@ static void add_json(importing *x, slice line) {
                   each && each->type == JSON_NUMBER ? each->number : value);
 }
 
-static bool read_score(slice text, double *out) {
-    char copy[48], *end;
-    if (text.size >= sizeof copy) return false;
-    memcpy(copy, text.data, text.size);
-    copy[text.size] = '\0';
-    *out = strtod(copy, &end);
-    return end != copy && *end == '\0';
-}
-
-static slice cut_column(slice *line) {
-    const char *tab = memchr(line->data, '\t', line->size);
-    slice column = {line->data, tab ? (size_t)(tab - line->data) : line->size};
-    size_t skip = column.size + (tab != NULL);
-    *line = (slice){line->data + skip, line->size - skip};
-    return column;
-}
-
 static void add_columns(importing *x, slice line) {
-    bool tabs = memchr(line.data, '\t', line.size) != NULL;
-    slice id = cut_column(&line), query = cut_column(&line), last = cut_column(&line);
+    slice columns[3] = {{0}};
     double score = USUAL_SCORE;
     uint32_t document;
-    bool header = x->line == 1 && (slice_is(query, "query") || slice_is(query, "text"));
+    size_t n = columns_split_tabs(line, columns, 3);
+    bool header = x->line == 1 && (slice_is(columns[1], "query") || slice_is(columns[1], "text"));
     if (header) return;
-    if (!tabs || (last.size && !read_score(last, &score))) {
+    if (n < 2 || (columns[2].size && !column_number(columns[2], &score))) {
         x->received++;
-        return refuse(x, tabs ? "the third column is no number; expected document, query and score, parted by tabs"
-                              : "expected document, query and score, parted by tabs");
+        return refuse(x, n < 2 ? "expected document, query and score, parted by tabs"
+                               : "the third column is no number; expected document, query and score, parted by tabs");
     }
-    if (find_document(x, id, &document)) add_query(x, document, query, score);
+    if (find_document(x, columns[0], &document)) add_query(x, document, columns[1], score);
 }
 
 static forage_status import_lines(importing *x, slice body, base_error *error) {
+    line_reader lines = line_reader_of(body);
     forage_status status = FORAGE_OK;
-    if (body.size >= 3 && memcmp(body.data, "\xef\xbb\xbf", 3) == 0) body = (slice){body.data + 3, body.size - 3};
-    for (; !status && body.size; x->line++) {
-        const char *end = memchr(body.data, '\n', body.size);
-        size_t size = end ? (size_t)(end - body.data) : body.size;
-        slice line = {body.data, size};
-        body = (slice){body.data + size + (end != NULL), body.size - size - (end != NULL)};
-        while (line.size && (line.data[line.size - 1] == '\r' || line.data[line.size - 1] == ' ')) line.size--;
+    for (slice line; !status && line_next(&lines, &line); x->line++) {
+        while (line.size && line.data[line.size - 1] == ' ') line.size--;
         if (!line.size) continue;
         if (!text_valid_utf8(line, NULL)) x->received++, refuse(x, "it is not UTF-8");
         else if (line.data[0] == '{') add_json(x, line);
         else add_columns(x, line);
+        arena_reset(&x->line_memory);
         if (x->n_entries >= FLUSH_AT) status = flush(x, error);
     }
     return status ? status : flush(x, error);
@@ -408,10 +423,13 @@ forage_status api_post_predictions(api_call *c, base_error *error) {
     importing x = {.c = c, .w = &w, .line = (uint64_t)first_line};
     x.error_json = json_writer_of(&x.errors);
     arena_init(&x.texts, 0);
+    arena_init(&x.line_memory, 0);
     json_begin_array(&x.error_json);
     if (!status) status = import_lines(&x, (slice){c->request->body, c->request->body_size}, error);
+    if (!status) status = prediction_publish(c, error);
     if (!status) write_report(&x);
     arena_release(&x.texts);
+    arena_release(&x.line_memory);
     buffer_release(&x.errors);
     buffer_release(&x.normalized);
     free(x.lists);

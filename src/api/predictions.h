@@ -34,6 +34,8 @@ typedef struct prediction_list {
 /* Stores what a source predicts for some documents, in a few transactions. */
 forage_status prediction_store(collection *k, const prediction_list *list, size_t n, predict_source source, bool replace,
                                base_error *error);
+/* What was stored or dropped is in the memory's next answer. */
+forage_status prediction_publish(api_call *c, base_error *error);
 
 /* FORAGE_E_INVALID for a name that is not among the sources below `below`. */
 forage_status prediction_source_read(slice name, predict_source below, predict_source *out, base_error *error);

@@ -135,6 +135,7 @@ forage_status api_post_predictions_build(api_call *c, base_error *error) {
     if (!status) status = predict_them(&b, error);
     for (predict_source s = PREDICT_CATALOGUE; !status && s < PREDICT_IMPORTED; s++)
         if (b.chosen.sources[s]) status = prediction_store(c->entry->collection, b.lists[s], b.n, s, true, error);
+    if (!status) status = prediction_publish(c, error);
     if (!status) write_built(&b);
     for (int s = 0; s < PREDICT_IMPORTED; s++) free(b.lists[s]);
     arena_release(&b.texts);

@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const cli_option options[] = {
-    {"policy", 'p', "NAME|FILE", "learned (default), fixed, all, equal, or a file with a plan as JSON"},
-    {"depth", 0, "N", "of equal: candidates asked of every strategy (default: 32)"},
+    {"policy", 'p', "NAME|FILE", "a policy's name (default: the collection's), equal, or a file with a plan as JSON"},
+    {"depth", 0, "N", "of equal: candidates asked of every strategy (default: 25)"},
     {"since", 0, "TIME", "only searches from then on, such as 2026-01-31 or 2026-01-31T12:00:00Z"},
     {"until", 0, "TIME", "only searches before then"},
     {"limit", 0, "N", "only the latest N searches (default: 100000, at most 1000000)"},
@@ -34,16 +34,10 @@ typedef struct ope_run {
 
 /* ---- The request ----------------------------------------------------------------------------------------------- */
 
-static bool is_policy_name(const char *name) {
-    static const char *const names[] = {"learned", "fixed", "all", "equal", NULL};
-    for (size_t i = 0; names[i]; i++)
-        if (strcmp(name, names[i]) == 0) return true;
-    return false;
-}
-
 static int write_policy(ope_run *r, json_writer *w) {
-    const char *policy = arg_text(r->arguments, "policy", "learned");
-    if (is_policy_name(policy) || !os_exists(policy)) { /* a name that nobody knows is the API's to refuse */
+    const char *policy = arg_text(r->arguments, "policy", NULL);
+    if (!policy) return CLI_OK;
+    if (!strpbrk(policy, "./")) { /* a name; one that nobody knows is the API's to refuse */
         json_key(w, "policy");
         json_text(w, policy);
         return CLI_OK;
@@ -191,11 +185,12 @@ static void print_answer(const json_value *answer, arena *memory) {
         {"estimator", false, false, STYLE_BOLD},     {"value", true, false, STYLE_NONE},
         {"95 % interval", true, false, STYLE_DIM},   {"effective rows", true, false, STYLE_NONE},
         {"largest weight", true, false, STYLE_NONE}, {"tau, lambda", true, false, STYLE_DIM}};
-    const json_value *estimates = json_get(answer, "estimates");
+    const json_value *estimates = json_get(answer, "estimates"), *progressive = json_get(answer, "progressive");
     table *t = table_create(columns, 6);
     if (json_get(answer, "rows")) printf("%s rows", text_count(memory, (uint64_t)number(answer, "rows")));
     else
-        printf("policy %.*s on %s impressions, %s events", SLICE_ARG(text(answer, "policy")),
+        printf("policy %.*s%s on %s impressions, %s events", SLICE_ARG(text(answer, "policy")),
+               progressive && progressive->boolean ? ", learning as it goes," : "",
                text_count(memory, (uint64_t)number(answer, "impressions")),
                text_count(memory, (uint64_t)number(answer, "events")));
     printf("; %.*s intervals; %s\n", SLICE_ARG(text(answer, "interval")),
@@ -267,15 +262,15 @@ const cli_command command_ope = {
     "ope [options] --policy NAME|FILE\nope [options] --rows FILE",
     "Off-policy evaluation: the log holds the probability of every choice, so that it can say what a policy that "
     "never\n"
-    "served would have earned per search, with 95 % intervals and a warning where it cannot know. A plan is a JSON "
-    "file\n"
-    "such as {\"lexical\": 128, \"memory\": {\"0\": 0.2, \"32\": 0.8}}: a depth, or probabilities of depths, for each "
+    "served would have earned per search, with 95 % intervals and a warning where it cannot know. One that learns is\n"
+    "judged as it learns: asked about each search before the log teaches it that search. A plan is a JSON file\n"
+    "such as {\"lexical\": 100, \"memory\": {\"0\": 0.2, \"25\": 0.8}}: a depth, or probabilities of depths, for each "
     "strategy\n"
     "that is asked. Rows are logged bandit data from anywhere: columns reward, logging (the probability of what was\n"
     "done), target (the same under the policy in question) and, with a reward model, predicted and expected.",
     options,
     CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
-    "forage ope --policy all\nforage ope --policy equal --depth 32 --since 2026-01-31\nforage ope --policy plan.json "
+    "forage ope --policy all\nforage ope --policy equal --depth 25 --since 2026-01-31\nforage ope --policy plan.json "
     "--json\n"
     "forage ope --rows logged.csv",
     run};

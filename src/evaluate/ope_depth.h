@@ -11,8 +11,9 @@
  *
  * with w_s = pi_s(l_s) / mu_s(l_s). Inclusion: a document is among the candidates when some strategy s was asked down
  * to its rank rho_s. If all ranks were known, its weight would be P_pi(included) / P_mu(included), with P(included) =
- * 1 - prod over s of P(d_s < rho_s). The log knows rho_s only for the strategies that found it: rank 0 says "deeper
- * than it was asked". Taking that as "nowhere" would make P_mu too small where another level would have found the
+ * 1 - prod over s of P(d_s < rho_s); so it is where the log holds what every strategy would have had
+ * (record_event.ranks). A page's own ranks know rho_s only for the strategies that found it: rank 0 says "deeper than it
+ * was asked". Taking that as "nowhere" would make P_mu too small where another level would have found the
  * document too, and the estimate too large or too small as the target asks for more or less of it. So only what is
  * known is used: put the strategies in an order that does not depend on what was drawn, and let j be the first that
  * found the document; then

@@ -11,9 +11,8 @@ typedef struct reading {
     const ope_log_options *options;
     store_txn *txn;
     ope_log *log;
+    size_t to_skip; /* impressions that are too old to be judged */
     arena memory;
-    random_source random; /* deciding draws; only the distribution is used */
-    float x[POLICY_MAX_STRATEGIES * POLICY_MAX_FEATURES];
 } reading;
 
 static bool fits(const ope_target *t, const record_impression *r) {
@@ -31,48 +30,32 @@ static bool left_to_chance(const record_impression *r) {
     return false;
 }
 
-static uint32_t usable_levels(const record_impression *r, uint32_t s, bool chance) {
-    const record_strategy *strategy = &r->strategies[s];
-    uint32_t usable = 0;
-    if (!chance) return strategy->level ? (1u << r->n_levels) - 1 : 1;
-    for (uint32_t l = 0; l < r->n_levels; l++) usable |= (uint32_t)(strategy->probability[l] > 0) << l;
-    return usable ? usable : 1;
+/* The deepest allowed level that is not deeper, else the shallowest. */
+static uint32_t nearest_allowed(uint32_t allowed, uint32_t level) {
+    uint32_t up_to = allowed & ((2u << level) - 1);
+    return up_to ? 31 - (uint32_t)__builtin_clz(up_to) : (uint32_t)__builtin_ctz(allowed);
 }
 
-/* The deepest usable level that is not deeper, else the shallowest. */
-static uint32_t nearest_usable(uint32_t usable, uint32_t level) {
-    uint32_t up_to = usable & ((2u << level) - 1);
-    return up_to ? 31 - (uint32_t)__builtin_clz(up_to) : (uint32_t)__builtin_ctz(usable);
-}
-
-static void decide(reading *in, const record_impression *r, ope_decision *d, bool chance) {
-    const ope_target *t = in->target;
-    uint32_t usable[OPE_MAX_STRATEGIES];
-    for (uint32_t s = 0; s < t->n_strategies; s++) usable[s] = usable_levels(r, s, chance);
-    if (t->policy) {
-        policy_decision decided;
-        for (uint32_t s = 0; s < t->n_strategies; s++)
-            memcpy(in->x + (size_t)s * t->n_features, r->strategies[s].x, t->n_features * sizeof *in->x);
-        policy_decide(t->policy, in->x, usable, &in->random, &decided);
-        for (uint32_t s = 0; s < t->n_strategies; s++)
-            memcpy(d->target[s], decided.probability[s], t->n_levels * sizeof(float));
-        return;
-    }
+static bool decide(const ope_target *t, const record_impression *r, ope_decision *d) {
+    if (t->decide) return t->decide(t->self, r, d->target);
     for (uint32_t s = 0; s < t->n_strategies; s++)
-        for (uint32_t l = 0; l < t->n_levels; l++) d->target[s][nearest_usable(usable[s], l)] += t->plan[s][l];
+        for (uint32_t l = 0; l < t->n_levels; l++)
+            d->target[s][nearest_allowed(r->strategies[s].allowed, l)] += t->plan[s][l];
+    return true;
 }
 
 /* A page asks its main strategy for at least as many candidates as it shows, whatever was drawn. */
 static uint32_t depth_at(const record_impression *r, uint32_t s, uint32_t level) {
     const record_strategy *strategy = &r->strategies[s];
-    bool widened = strategy->level && strategy->depth > r->depths[strategy->level];
-    return level && widened && strategy->depth > r->depths[level] ? strategy->depth : r->depths[level];
+    bool widened = strategy->depth > r->depths[strategy->level];
+    return widened && strategy->depth > r->depths[level] ? strategy->depth : r->depths[level];
 }
 
-static bool decision_of(reading *in, const record_impression *r, ope_decision *d) {
-    bool chance = left_to_chance(r);
+/* The logged half of a decision. False: no sound log has it. */
+static bool logged_decision(const record_impression *r, ope_decision *d) {
     *d = (ope_decision){.n_strategies = r->n_strategies, .n_levels = r->n_levels};
     for (uint32_t s = 0; s < r->n_strategies; s++) {
+        if (!r->strategies[s].allowed) return false;
         d->level[s] = r->strategies[s].level;
         for (uint32_t l = 0; l < r->n_levels; l++) {
             float p = r->strategies[s].probability[l];
@@ -82,7 +65,6 @@ static bool decision_of(reading *in, const record_impression *r, ope_decision *d
         }
         if (d->logging[s][d->level[s]] <= 0) return false;
     }
-    decide(in, r, d, chance);
     return true;
 }
 
@@ -122,19 +104,31 @@ static void add_row(reading *in, uint64_t sequence, const record_impression *r, 
     }
 }
 
+static void judge(reading *in, uint64_t sequence, const record_impression *r) {
+    ope_decision d;
+    if (in->to_skip) {
+        in->to_skip--;
+        return;
+    }
+    if (r->time < in->options->since || r->time >= in->options->until) return;
+    if (logged_decision(r, &d) && decide(in->target, r, &d)) add_row(in, sequence, r, &d);
+    else in->log->skipped++;
+}
+
+static void teach(reading *in, const record_impression *r, const record_event *e) {
+    if (in->target->learn && r->time < in->options->until && (!e || e->time < in->options->until))
+        in->target->learn(in->target->self, r, e);
+}
+
 static void add_impression(reading *in, uint64_t sequence, slice record) {
     record_impression r;
-    ope_decision d;
-    if (record_read_impression(record, &in->memory, &r)) {
-        in->log->skipped++;
+    if (record_read_impression(record, &in->memory, &r) || !fits(in->target, &r)) {
+        if (in->to_skip) in->to_skip--;
+        else in->log->skipped++;
         return;
     }
-    if (r.time < in->options->since || r.time >= in->options->until) return;
-    if (!fits(in->target, &r) || !decision_of(in, &r, &d)) {
-        in->log->skipped++;
-        return;
-    }
-    add_row(in, sequence, &r, &d);
+    judge(in, sequence, &r);
+    teach(in, &r, NULL);
 }
 
 static size_t row_of(const ope_log *log, uint64_t sequence) {
@@ -147,25 +141,44 @@ static size_t row_of(const ope_log *log, uint64_t sequence) {
     return low < log->rows.n && log->sequence[low] == sequence ? low : SIZE_MAX;
 }
 
+/* With all ranks known, by hindsight, the weight is exact; else it goes by those of the strategies that found it. */
+static double weight_of(const ope_decision *d, const record_impression *r, const record_event *e) {
+    double target, logging;
+    if (e->n_ranks == r->n_strategies) {
+        ope_inclusion(d, e->ranks, &target, &logging);
+        if (logging > 0) return target / logging;
+    }
+    return ope_inclusion_weight(d, r->hits[e->hit].ranks);
+}
+
+/* By what the target would have done when the search was served, whatever it has learned since. */
+static void credit_row(reading *in, size_t row, const record_impression *r, const record_event *e) {
+    ope_log *log = in->log;
+    ope_decision d;
+    logged_decision(r, &d);
+    for (size_t s = 0; s < d.n_strategies; s++)
+        memcpy(d.target[s], log->rows.target + (row * d.n_strategies + s) * d.n_levels, d.n_levels * sizeof(float));
+    double weight = weight_of(&d, r, e);
+    log->rows.reward[row] += (double)e->credit;
+    log->inclusion[row] += (double)e->credit * weight;
+    log->inclusion_sum += weight;
+    log->inclusion_squares += weight * weight;
+    log->inclusion_max = fmax(log->inclusion_max, weight);
+    log->n_events++;
+}
+
 static void add_event(reading *in, slice record) {
     record_event e;
     record_impression r;
-    ope_decision d;
     uint8_t key[8];
     slice joined;
     if (record_read_event(record, &e) || !(e.credit > 0) || !isfinite(e.credit)) return;
-    size_t row = row_of(in->log, e.impression);
-    if (row == SIZE_MAX) return;
     store_be64(key, e.impression);
     if (store_get(in->txn, STORE_LOG, (slice){(const char *)key, 8}, &joined)) return;
-    if (record_read_impression(joined, &in->memory, &r) || e.hit >= r.n_hits || !decision_of(in, &r, &d)) return;
-    in->log->rows.reward[row] += (double)e.credit;
-    double weight = ope_inclusion_weight(&d, r.hits[e.hit].ranks);
-    in->log->inclusion[row] += (double)e.credit * weight;
-    in->log->inclusion_sum += weight;
-    in->log->inclusion_squares += weight * weight;
-    in->log->inclusion_max = fmax(in->log->inclusion_max, weight);
-    in->log->n_events++;
+    if (record_read_impression(joined, &in->memory, &r) || e.hit >= r.n_hits || !fits(in->target, &r)) return;
+    size_t row = row_of(in->log, e.impression);
+    if (row != SIZE_MAX) credit_row(in, row, &r, &e);
+    teach(in, &r, &e);
 }
 
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
@@ -182,7 +195,8 @@ static forage_status count_impressions(store_txn *t, size_t *out, base_error *er
     return FORAGE_OK;
 }
 
-static forage_status read_records(reading *in, size_t to_skip, base_error *error) {
+/* `to_pass` impressions are not even taught. */
+static forage_status read_records(reading *in, size_t to_pass, base_error *error) {
     store_cursor *cursor;
     slice key, value;
     forage_status status = store_cursor_open(in->txn, STORE_LOG, (slice){0}, &cursor, error);
@@ -190,8 +204,8 @@ static forage_status read_records(reading *in, size_t to_skip, base_error *error
     while (store_cursor_next(cursor, &key, &value)) {
         record_kind kind;
         if (key.size != 8 || record_kind_of(value, &kind)) continue;
-        if (kind == RECORD_IMPRESSION && to_skip) {
-            to_skip--;
+        if (kind == RECORD_IMPRESSION && to_pass) {
+            to_pass--;
             continue;
         }
         arena_reset(&in->memory);
@@ -208,11 +222,15 @@ forage_status ope_log_read(store_txn *t, const ope_target *target, const ope_log
         .rows = {.n_strategies = target->n_strategies, .n_levels = target->n_levels, .n_features = target->n_features}};
     reading *in = mem_zalloc(1, sizeof *in);
     size_t count = 0, limit = options->limit < OPE_LOG_MOST ? options->limit : OPE_LOG_MOST;
+    size_t taught = target->learn ? OPE_LOG_MOST : limit;
     *in = (reading){.target = target, .options = options, .txn = t, .log = &log};
     arena_init(&in->memory, 0);
-    random_seed(&in->random, 1);
     forage_status status = count_impressions(t, &count, error);
-    if (!status) status = read_records(in, count > limit ? count - limit : 0, error);
+    if (!status) {
+        size_t to_pass = count > taught ? count - taught : 0;
+        in->to_skip = count - to_pass > limit ? count - to_pass - limit : 0;
+        status = read_records(in, to_pass, error);
+    }
     if (!status && !log.rows.n)
         status = error_set(error, FORAGE_E_INVALID, "the log has no impressions to go by%s",
                            log.skipped ? " that this engine made"

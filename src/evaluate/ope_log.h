@@ -6,18 +6,26 @@
 #include "evaluate/ope_depth.h"
 #include "evaluate/ope_model.h"
 #include "feedback/record.h"
-#include "policy/policy.h"
 #include "store/store.h"
 
-/* What to evaluate: a policy asked what it would do now (it is not taught), or a plan, the same for every request: a
- * distribution over levels for each strategy. Where a level cannot be used, its share goes to the deepest usable one
- * above it in the list, else to the shallowest, as the policy "fixed" does. Impressions of another shape are left out.
- * */
+typedef float ope_distributions[OPE_MAX_STRATEGIES][OPE_MAX_LEVELS]; /* of levels, for each strategy */
+
+/* What to evaluate: a policy, or a plan, the same for every request: a distribution over levels for each strategy.
+ * Where a plan's level is not allowed, its share goes to the deepest allowed one that is not deeper, else to the
+ * shallowest, as the policy "fixed" does. Impressions of another shape are left out.
+ *
+ * A policy that learns would look too good if it were judged by what taught it. So it is judged progressively (Blum,
+ * Kalai & Langford 1999): asked about each impression first, taught it and what it earned afterwards, in the log's
+ * order. */
 typedef struct ope_target {
     uint32_t n_strategies, n_levels, n_features;
     uint32_t depths[OPE_MAX_LEVELS];
-    const policy *policy; /* of that shape; NULL: the plan */
-    float plan[OPE_MAX_STRATEGIES][OPE_MAX_LEVELS];
+    /* What the policy would do where r was served; `out` comes zeroed; false leaves r out. NULL: the plan. */
+    bool (*decide)(void *self, const record_impression *r, ope_distributions out);
+    /* r was served (e is NULL), or e earned something on r. NULL: it learns nothing. */
+    void (*learn)(void *self, const record_impression *r, const record_event *e);
+    void *self;
+    ope_distributions plan;
 } ope_target;
 
 typedef struct ope_log_options {
@@ -39,9 +47,8 @@ typedef struct ope_log {
     size_t capacity;
 } ope_log;
 
-/* Reads the log with the target in hand. Which levels a strategy could be given at all is not in the log. A decision
- * that left anything to chance tells by its support, for a policy gives every usable level a chance; where nothing was
- * left to chance, a strategy that was not asked counts as one that could not be. FORAGE_E_INVALID when there is no
+/* Reads the log with the target in hand. A target that learns is taught by the latest OPE_LOG_MOST impressions, those
+ * before `since` and beyond `limit` among them, but by nothing from `until` on. FORAGE_E_INVALID when there is no
  * impression to go by. On success ope_log_release. */
 forage_status ope_log_read(store_txn *t, const ope_target *target, const ope_log_options *options, ope_log *out,
                            base_error *error);

@@ -194,7 +194,8 @@ forage_status record_to_json(slice bytes, uint64_t sequence, const record_names 
     if (status) return status;
     record_impression impression;
     record_event event;
-    status = kind == RECORD_IMPRESSION ? record_read_impression(bytes, a, &impression) : record_read_event(bytes, &event);
+    if (kind == RECORD_IMPRESSION) status = record_read_impression(bytes, a, &impression);
+    else status = record_read_event(bytes, &event);
     if (status) return status;
     json_writer w = json_writer_of(out);
     json_begin_object(&w);

@@ -1,6 +1,5 @@
 #include "feedback/export_formats.h"
 
-#include "base/bytes.h"
 #include "format/json.h"
 
 #include <math.h>
@@ -46,26 +45,10 @@ double export_slot_reward(const record_impression *r, uint32_t strategy, const f
     return reward;
 }
 
-/* The funnel's events keep a document's credit under this key (src/funnel/learn.c). */
-static hash128 credit_key(slice query_id, uint32_t document) {
-    uint8_t number[4];
-    buffer text = {0};
-    store_be32(number, document);
-    buffer_puts(&text, "credit");
-    put_string(&text, query_id);
-    put_string(&text, (slice){(const char *)number, 4});
-    hash128 key = hash128_of(text.data, text.size);
-    buffer_release(&text);
-    return key;
-}
-
-float export_credit(store_txn *t, const record_impression *r, uint64_t sequence, uint32_t document) {
-    hash128 id = hash128_of(r->query_id.data, r->query_id.size), key = credit_key(r->query_id, document);
+float export_credit(store_txn *t, uint64_t sequence, uint32_t document) {
+    hash128 key = record_credit_key(sequence, document);
     slice value;
     float credit;
-    if (store_get(t, STORE_IMPRESSIONS, (slice){(const char *)id.bytes, sizeof id.bytes}, &value) || value.size != 8 ||
-        load_be64(value.data) != sequence)
-        return 0;
     if (store_get(t, STORE_EVENTS, (slice){(const char *)key.bytes, sizeof key.bytes}, &value) || value.size != 4)
         return 0;
     memcpy(&credit, value.data, sizeof credit);
@@ -88,8 +71,7 @@ forage_status export_record(export_format format, slice bytes, uint64_t sequence
     status = record_read_impression(bytes, a, &r);
     if (status) return status;
     float *credit = arena_zalloc(a, r.n_hits + 1, sizeof *credit);
-    for (uint32_t i = 0; i < r.n_hits; i++)
-        credit[i] = source->credit_of(source->self, &r, sequence, r.hits[i].document);
+    for (uint32_t i = 0; i < r.n_hits; i++) credit[i] = source->credit_of(source->self, sequence, r.hits[i].document);
     if (format == EXPORT_VW_DSJSON) export_vw_dsjson(&r, credit, source, out);
     else if (format == EXPORT_OBD_CSV) export_obd_csv(&r, sequence, credit, out);
     else if (format == EXPORT_LETOR) export_letor(&r, sequence, credit, source, a, out);

@@ -33,7 +33,7 @@ typedef struct export_source {
     const char *const *policy_features; /* names */
     uint32_t n_policy_features;
     record_id_of id_of;    /* a document's id, empty when it is gone */
-    float (*credit_of)(void *self, const record_impression *r, uint64_t sequence, uint32_t document);
+    float (*credit_of)(void *self, uint64_t sequence, uint32_t document);
     void *self;
 } export_source;
 
@@ -45,9 +45,8 @@ void export_head(export_format format, const export_source *source, buffer *out)
 forage_status export_record(export_format format, slice bytes, uint64_t sequence, const export_source *source, arena *a,
                             buffer *out);
 
-/* What a document earned on an impression so far, by the store's own books. A query_id that was used twice earns for
- * its latest impression. */
-float export_credit(store_txn *t, const record_impression *r, uint64_t sequence, uint32_t document);
+/* What a document earned on an impression so far, by the store's own books. */
+float export_credit(store_txn *t, uint64_t sequence, uint32_t document);
 
 /* One file each: lines of an impression that was read; credit[i] belongs to hit i. */
 void export_vw_dsjson(const record_impression *r, const float *credit, const export_source *source, buffer *out);

@@ -143,9 +143,9 @@ static void read_strategy(byte_reader *in, uint8_t format, const record_impressi
     s->late = read_u8(in) != 0;
     if (format > 1) s->allowed = read_u8(in);
     s->x = read_floats(in, r->n_policy_features, a);
-    if (s->level >= r->n_levels || s->allowed >> r->n_levels) in->failed = true;
+    bool sound = s->level < r->n_levels && !(s->allowed >> r->n_levels);
+    if (!sound || (s->allowed && !(s->allowed >> s->level & 1))) in->failed = true;
     if (!s->allowed) s->allowed = levels_with_a_chance(r, s);
-    else if (!(s->allowed >> s->level & 1)) in->failed = true;
 }
 
 static void read_hits(byte_reader *in, record_impression *r, arena *a) {
@@ -204,7 +204,7 @@ forage_status record_read_impression(slice bytes, arena *a, record_impression *o
         r.took_us = read_u32(&in);
     }
     r.n_hits = read_u16(&in);
-    /* A hit takes at least 8 bytes, its ranks and its features: a count that cannot be is refused before memory is taken. */
+    /* A hit takes 8 bytes, its ranks and its features at least: a count that cannot be takes no memory. */
     uint64_t least = 8 + r.n_strategies + 4 * (uint64_t)r.n_features;
     if (in.failed || r.n_hits * least > read_left(&in)) return FORAGE_E_CORRUPT;
     read_hits(&in, &r, a);
@@ -237,4 +237,12 @@ forage_status record_read_event(slice bytes, record_event *out) {
     if (in.failed || read_left(&in)) return FORAGE_E_CORRUPT;
     *out = r;
     return FORAGE_OK;
+}
+
+hash128 record_credit_key(uint64_t impression, uint32_t document) {
+    uint8_t text[7 + 12];
+    memcpy(text, "credit:", 7);
+    store_be64(text + 7, impression);
+    store_be32(text + 15, document);
+    return hash128_of(text, sizeof text);
 }

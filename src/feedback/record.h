@@ -27,7 +27,7 @@ typedef struct record_strategy {
     uint32_t candidates;                   /* that came */
     uint32_t took_us;
     bool late;                             /* left out: its deadline passed */
-    uint32_t allowed;                      /* bits: levels that could be drawn; written as 0, read as those of probability > 0 */
+    uint32_t allowed;                      /* bits: levels that could be drawn; 0 is read as those with a probability */
     const float *x;                        /* n_policy_features: the policy's features of this strategy */
 } record_strategy;
 
@@ -74,8 +74,8 @@ typedef struct record_event {
     float credit;             /* what it added to this (impression, document): the learners use this one */
     uint64_t engaged;         /* bit i: hit i had been engaged with before (the first 64) */
     uint32_t n_ranks;         /* strategies; 0: they were not asked */
-    uint32_t ranks[RECORD_MAX_STRATEGIES]; /* by hindsight: where each would have had the document, from 1; 0: not within
-                                              its deepest level */
+    uint32_t ranks[RECORD_MAX_STRATEGIES]; /* by hindsight: where each would have had the document, from 1; 0: not
+                                              within its deepest level */
 } record_event;
 
 void record_write_impression(const record_impression *r, buffer *out);
@@ -86,11 +86,14 @@ forage_status record_kind_of(slice bytes, record_kind *out);
 forage_status record_read_impression(slice bytes, arena *a, record_impression *out);
 forage_status record_read_event(slice bytes, record_event *out);
 
+/* Where STORE_EVENTS keeps what a document has earned on an impression so far: a f32, the sum of its credits. */
+hash128 record_credit_key(uint64_t impression, uint32_t document);
+
 /* A document's id, empty when it is gone. */
 typedef slice (*record_id_of)(void *self, uint32_t document, arena *a);
 
-/* What records leave to lists kept elsewhere. Features beyond a list are "f" and their number; an event's strategies are "s"
- * and their number (from 0) when there are more or fewer than names. */
+/* What records leave to lists kept elsewhere. Features beyond a list are "f" and their number; an event's strategies
+ * are "s" and their number (from 0) when there are more or fewer than names. */
 typedef struct record_names {
     const char *const *features, *const *policy_features, *const *strategies;
     uint32_t n_features, n_policy_features, n_strategies;

@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define FUNNEL_LEVELS 8
 #define FUNNEL_MAX_ROWS 256 /* of the memory, the most believed first */
 #define FUNNEL_FEATURE_SET 2 /* which list of feature names; grows when the list changes */
 
@@ -73,6 +72,7 @@ typedef enum slot_state { SLOT_IDLE, SLOT_RUNNING, SLOT_DONE, SLOT_LATE } slot_s
 typedef struct funnel_slot {
     funnel_answer *answer;
     uint32_t strategy, depth;
+    uint32_t base; /* its hits beyond this one are for later pages */
     slot_state state; /* under the answer's mutex */
     arena memory;
     sparse_hit *hits;
@@ -90,6 +90,7 @@ typedef struct funnel_candidate {
     uint32_t document;
     uint32_t rank[RETRIEVE_STRATEGIES]; /* from 1; 0: not found by it */
     float raw[RETRIEVE_STRATEGIES];
+    uint32_t tier; /* 0: on the first page's list; else it comes after all of a lower one */
 } funnel_candidate;
 
 struct funnel_answer {
@@ -173,7 +174,6 @@ segment_fields funnel_segment_fields(const schema *s);
 /* try.c. By hindsight: at which rank, from 1, each strategy would have returned the hit of the impression, had it been asked at
  * its deepest level; 0: not within it. Where the impression tells it, it is not asked again. False: it cannot be told. */
 bool funnel_hindsight(funnel *f, const record_impression *r, uint64_t sequence, uint32_t hit, uint32_t rank[RETRIEVE_STRATEGIES]);
-extern const uint32_t funnel_depths[FUNNEL_LEVELS];
 extern const float funnel_prior_weights[F_COUNT], funnel_prior_variances[F_COUNT];
 forage_status funnel_create_learners(funnel *f, base_error *error);
 /* What a search has spent of the collection's budget. */

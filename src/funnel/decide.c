@@ -64,23 +64,30 @@ static forage_status choose(funnel_answer *a, base_error *error) {
                      "rrf-equal, fixed or all", a->policy_name);
 }
 
-#define DEEPER 4 /* times as deep, for pages beyond the deepest level */
-
 /* Candidates that the others will bring, as far as that is certain: what is remembered. */
 static uint32_t remembered(const funnel_answer *a) {
     uint32_t depth = funnel_depths[a->decision.level[RETRIEVE_IS_MEMORY]];
     return a->n_rows < depth ? (uint32_t)a->n_rows : depth;
 }
 
-/* A page needs at least as many candidates as it shows, whatever was drawn: the next level that has them, so that the pages
- * of a search are cut from the same candidates but for a few steps. The level drawn and its probability stay what they
- * were. */
-static uint32_t depth_for(const funnel_answer *a, uint32_t s) {
-    uint32_t level = a->decision.level[s], depth = funnel_depths[level], window = a->request->offset + a->request->limit;
-    if (!funnel_is_main(a, s) || (!depth && remembered(a) >= window) || !a->funnel->strategies[s]->available(&a->asked))
-        return depth;
-    while (depth < window) depth = ++level < FUNNEL_LEVELS ? funnel_depths[level] : depth * DEEPER;
+#define DEEPER 10 /* times as deep, for what the deepest level has not */
+
+static uint32_t step_to(uint32_t depth, uint32_t needed) {
+    if (depth < needed) depth = funnel_depths[needed <= funnel_depths[1] ? 1 : FUNNEL_LEVELS - 1];
+    while (depth < needed) depth *= DEEPER;
     return depth < FUNNEL_MAX_WINDOW ? depth : FUNNEL_MAX_WINDOW;
+}
+
+/* A page needs at least as many candidates as it shows, whatever was drawn: then the main strategy is asked for more. The first
+ * page's candidates are the same for all pages of a search; what later ones need besides (from `base` on) comes after them, so
+ * that no page repeats another's. The level drawn and its probability stay what they were. */
+static void set_depth(funnel_answer *a, uint32_t s) {
+    funnel_slot *slot = &a->slots[s];
+    uint32_t limit = a->request->limit;
+    slot->depth = slot->base = funnel_depths[a->decision.level[s]];
+    if (!funnel_is_main(a, s) || !a->funnel->strategies[s]->available(&a->asked)) return;
+    if (slot->base || remembered(a) < limit) slot->base = step_to(slot->base, limit);
+    slot->depth = a->request->offset ? step_to(slot->base, a->request->offset + limit) : slot->base;
 }
 
 forage_status funnel_decide(funnel_answer *a, base_error *error) {
@@ -88,6 +95,6 @@ forage_status funnel_decide(funnel_answer *a, base_error *error) {
     if (status) return status;
     funnel_describe(a);
     policy_decide_by(a->funnel->learned, a->policy_name, &a->x[0][0], a->allowed, &a->cost[0][0], &a->random, &a->decision);
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) a->slots[s].depth = depth_for(a, s);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) set_depth(a, s);
     return FORAGE_OK;
 }

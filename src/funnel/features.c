@@ -95,6 +95,9 @@ static float expected_results(const funnel_answer *a, uint32_t s) {
     return fminf(eligible, a->spread + (s == RETRIEVE_IS_PERSONAL ? (float)a->n_rows : 0));
 }
 
+/* In steps of fourfold time, from 4 ms on: what takes a bit longer today decides nothing. */
+static float slowness(float ms) { return ms < 4 ? 0 : fminf(4, floorf(log2f(ms) / 2)) / 4; }
+
 static void describe_strategies(funnel_answer *a, const float *x) {
     funnel *f = a->funnel;
     performance_keys keys;
@@ -117,7 +120,7 @@ static void describe_strategies(funnel_answer *a, const float *x) {
         own[X_QUERY] = past.query[s];
         own[X_PAST_WORDS] = past.words[s];
         own[X_SEGMENT] = past.segments[s];
-        own[X_LATENCY] = log1pf((float)took[s]) / 10;
+        own[X_LATENCY] = slowness((float)took[s] / 1000);
         for (uint32_t l = 0; l < FUNNEL_LEVELS; l++) {
             float depth = (float)funnel_depths[l];
             a->cost[s][l] = by_time ? (deep[s] > 0 ? depth * (float)(took[s] / deep[s]) / 1000 : depth * 1e-3f)
@@ -138,7 +141,7 @@ bool funnel_is_main(const funnel_answer *a, uint32_t s) {
 static uint32_t allowed_levels(const funnel_answer *a, uint32_t s) {
     uint32_t all = (1u << FUNNEL_LEVELS) - 1;
     if (!a->funnel->strategies[s]->available(&a->asked)) return 1;
-    bool needed = funnel_is_main(a, s) && a->n_rows < a->request->offset + a->request->limit;
+    bool needed = funnel_is_main(a, s) && a->n_rows < a->request->limit;
     return needed ? all & ~1u : all;
 }
 

@@ -13,6 +13,12 @@ struct policy; /* policy/policy.h */
 struct query_memory;
 struct behaviour;
 struct record_names;
+struct record_impression;
+struct record_event;
+struct policy_decision;
+
+#define FUNNEL_LEVELS 8
+extern const uint32_t funnel_depths[FUNNEL_LEVELS]; /* candidates at each level of a decision, increasing; the first 0 */
 
 /* Loads what was learned and catches up with the log. `pool` and the collection stay the caller's and must outlive it. */
 forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **out, base_error *error);
@@ -123,6 +129,15 @@ forage_status funnel_try(funnel *f, const funnel_request *request, uint32_t dept
 forage_status funnel_policy(const funnel *f, const char *name, double budget, struct policy **out, base_error *error);
 /* The same, having learned what the funnel's has until now: for estimates of what it would earn. */
 forage_status funnel_policy_copy(funnel *f, const char *name, struct policy **out, base_error *error);
+/* Asks a policy of this shape what it would have done where r was served; of *out only the distribution and its expected cost
+ * mean anything. What levels cost is told by the logged features. False: r is of another shape. */
+bool funnel_decide_again(const funnel *f, const struct policy *p, const char *rule, const struct record_impression *r,
+                         random_source *random, struct policy_decision *out);
+/* Teaches it r (e is NULL), or what e earned on r. `decided`: what funnel_decide_again told of r, so that the price is steered by
+ * what this policy would have spent; NULL: by what was spent. False: nothing was taught; r is of another shape, or nobody
+ * looked back at e. *weight, unless NULL: how many events e stands for, with those that could not be seen. */
+bool funnel_teach_policy(const funnel *f, struct policy *p, const struct record_impression *r, const struct record_event *e,
+                         const struct policy_decision *decided, float *weight);
 /* Of a served answer: its union, in no order. */
 size_t funnel_answer_union(funnel_answer *a, const uint32_t **documents);
 

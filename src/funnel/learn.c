@@ -11,32 +11,9 @@
 
 /* ---- What records teach ---- */
 
-/* The decision as the policy knew it. False when the record is of another shape and nobody can learn from it. */
-static bool decision_of(const funnel *f, const record_impression *r, policy_decision *d, float x[RETRIEVE_STRATEGIES][X_COUNT]) {
-    if (r->n_strategies != RETRIEVE_STRATEGIES || r->n_levels != FUNNEL_LEVELS || r->n_policy_features != X_COUNT ||
-        memcmp(r->depths, funnel_depths, sizeof funnel_depths) != 0)
-        return false;
-    memset(d, 0, sizeof *d);
-    d->n_strategies = RETRIEVE_STRATEGIES;
-    d->n_levels = FUNNEL_LEVELS;
-    d->propensity = r->propensity;
-    d->version = r->policy_version;
-    d->expected_cost = (double)funnel_spent(collection_schema(f->collection), r->n_candidates, r->took_us);
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
-        d->level[s] = r->strategies[s].level;
-        memcpy(d->probability[s], r->strategies[s].probability, FUNNEL_LEVELS * sizeof(float));
-        memcpy(x[s], r->strategies[s].x, sizeof x[s]);
-    }
-    return true;
-}
-
 void funnel_learn_impression(funnel *f, const record_impression *r) {
-    policy_decision d;
-    float x[RETRIEVE_STRATEGIES][X_COUNT];
-    uint32_t allowed[RETRIEVE_STRATEGIES], depth[RETRIEVE_STRATEGIES];
-    if (!decision_of(f, r, &d, x)) return;
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) allowed[s] = r->strategies[s].allowed;
-    policy_observe_all(f->learned, &x[0][0], allowed, &d);
+    uint32_t depth[RETRIEVE_STRATEGIES];
+    if (!funnel_teach_policy(f, f->learned, r, NULL, NULL, NULL)) return;
     double price = policy_price(f->learned);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) depth[s] = r->strategies[s].depth;
     pthread_mutex_lock(&f->counters_mutex);
@@ -50,8 +27,6 @@ void funnel_learn_impression(funnel *f, const record_impression *r) {
     }
     pthread_mutex_unlock(&f->counters_mutex);
 }
-
-#define MOST_WEIGHT 4.0 /* of an event that could be seen for what was shown: the bias costs less than the variance */
 
 static void teach_performance(funnel *f, const record_impression *r, const record_event *e, float weight) {
     performance_keys keys;
@@ -68,16 +43,10 @@ static void teach_performance(funnel *f, const record_impression *r, const recor
     arena_release(&a);
 }
 
-/* By hindsight, every level of every strategy is credited with what it adds to the others. The event stands for those, too, that
- * could not be seen because the document was no candidate. */
 static void teach_policy(funnel *f, const record_impression *r, const record_event *e) {
-    policy_decision d;
-    float x[RETRIEVE_STRATEGIES][X_COUNT];
-    if (e->n_ranks != RETRIEVE_STRATEGIES || !decision_of(f, r, &d, x)) return;
-    double inclusion = policy_inclusion(&d, funnel_depths, e->ranks);
-    float weight = (float)(inclusion * MOST_WEIGHT > 1 ? 1 / inclusion : MOST_WEIGHT);
-    policy_hindsight(f->learned, &x[0][0], &d, e->ranks, e->credit * weight);
-    teach_performance(f, r, e, fminf(1, e->credit) * weight);
+    float weight;
+    if (funnel_teach_policy(f, f->learned, r, e, NULL, &weight)) teach_performance(f, r, e, fminf(1, e->credit) * weight);
+    if (r->n_strategies != RETRIEVE_STRATEGIES) return;
     pthread_mutex_lock(&f->counters_mutex);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) f->counters.credited[s] += r->hits[e->hit].ranks[s] > 0;
     pthread_mutex_unlock(&f->counters_mutex);
@@ -146,21 +115,13 @@ static forage_status refuse(funnel_event_result *out, forage_status status, cons
     return status;
 }
 
-/* Keys of the events table: one for an event's id, one for what a document of an impression has earned. */
+/* The events table's key of an event's id. */
 static hash128 event_id_key(slice event_id) {
     char text[6 + 256];
     size_t size = event_id.size < 256 ? event_id.size : 256;
     memcpy(text, "event:", 6);
     memcpy(text + 6, event_id.data, size);
     return hash128_of(text, 6 + size);
-}
-
-static hash128 credit_key(uint64_t impression, uint32_t document) {
-    uint8_t text[7 + 12];
-    memcpy(text, "credit:", 7);
-    store_be64(text + 7, impression);
-    store_be32(text + 15, document);
-    return hash128_of(text, sizeof text);
 }
 
 static slice key_slice(const hash128 *key) { return (slice){(const char *)key->bytes, sizeof key->bytes}; }
@@ -227,14 +188,14 @@ static forage_status join(recording *r, store_txn *t, const feedback_event *e, r
 
 static void note_engaged(store_txn *t, recorded *out) {
     for (uint32_t i = 0; i < out->impression.n_hits && i < 64; i++) {
-        hash128 key = credit_key(out->event.impression, out->impression.hits[i].document);
+        hash128 key = record_credit_key(out->event.impression, out->impression.hits[i].document);
         if (i != out->event.hit && earned_before(t, &key) > 0) out->event.engaged |= (uint64_t)1 << i;
     }
 }
 
 static forage_status write_event(recording *r, store_txn *t, size_t index, recorded *out, base_error *error) {
     record_event *e = &out->event;
-    hash128 key = credit_key(e->impression, e->document);
+    hash128 key = record_credit_key(e->impression, e->document);
     float before = earned_before(t, &key);
     e->credit = e->reward > before ? e->reward - before : 0;
     if (e->credit > 0) note_engaged(t, out);
@@ -302,21 +263,36 @@ static void record_committed(void *self, forage_status status) {
 /* Each event keeps its impression in memory until the commit: of a page of a thousand hits that is a fifth of a megabyte. */
 #define EVENTS_AT_ONCE 256
 
-/* Asks every strategy where it has what was engaged with, outside of any transaction that writes. */
+/* Where each strategy has what the event names. False: its impression is not there (yet). */
+static bool look_at(recording *r, store_txn *t, const feedback_event *e, foresight *out) {
+    recorded found = {0};
+    funnel_event_result result = {0};
+    arena_reset(&r->memory);
+    if (join(r, t, e, &found, &result)) return result.status != FORAGE_E_NO_QUERY;
+    const record_event *event = &found.event;
+    hash128 key = record_credit_key(event->impression, event->document);
+    if (found.impression.n_strategies != RETRIEVE_STRATEGIES || event->reward <= earned_before(t, &key)) return true;
+    if (!funnel_hindsight(r->funnel, &found.impression, event->impression, event->hit, out->rank)) return true;
+    out->impression = event->impression;
+    out->document = event->document;
+    return true;
+}
+
+/* Outside of any transaction that writes. The impressions of searches that were just answered may still be on their way to the
+ * disk: they are waited for. */
 static void look_back(funnel *f, recording *r, foresight *out) {
+    store *s = collection_store(f->collection);
     store_txn *t;
-    if (store_read_begin(collection_store(f->collection), &t, NULL)) return;
+    bool waited = false;
+    if (store_read_begin(s, &t, NULL)) return;
     for (size_t i = 0; i < r->n; i++) {
-        recorded found = {0};
-        funnel_event_result result = {0};
-        arena_reset(&r->memory);
-        if (r->results[i].malformed || is_known(t, r->events[i].event_id) || join(r, t, &r->events[i], &found, &result)) continue;
-        const record_event *e = &found.event;
-        hash128 key = credit_key(e->impression, e->document);
-        if (found.impression.n_strategies != RETRIEVE_STRATEGIES || e->reward <= earned_before(t, &key)) continue;
-        if (!funnel_hindsight(f, &found.impression, e->impression, e->hit, out[i].rank)) continue;
-        out[i].impression = e->impression;
-        out[i].document = e->document;
+        if (r->results[i].malformed || is_known(t, r->events[i].event_id) || look_at(r, t, &r->events[i], &out[i]) || waited)
+            continue;
+        store_read_end(t);
+        store_wait(s);
+        waited = true;
+        if (store_read_begin(s, &t, NULL)) return;
+        look_at(r, t, &r->events[i], &out[i]);
     }
     store_read_end(t);
 }

@@ -96,12 +96,14 @@ static void describe(funnel_answer *a, const funnel_candidate *c, float best_lex
 }
 
 typedef struct sortable {
+    uint32_t tier;
     float score;
     uint32_t document, candidate;
 } sortable;
 
 static int best_first(const void *x, const void *y) {
     const sortable *p = x, *q = y;
+    if (p->tier != q->tier) return p->tier < q->tier ? -1 : 1;
     if (p->score != q->score) return p->score > q->score ? -1 : 1;
     return (p->document > q->document) - (p->document < q->document);
 }
@@ -109,7 +111,7 @@ static int best_first(const void *x, const void *y) {
 static void sort_candidates(funnel_answer *a) {
     size_t n = a->n_candidates;
     sortable *list = arena_alloc(&a->memory, (n + 1) * sizeof *list);
-    for (size_t i = 0; i < n; i++) list[i] = (sortable){a->scores[i], a->candidates[i].document, (uint32_t)i};
+    for (size_t i = 0; i < n; i++) list[i] = (sortable){a->candidates[i].tier, a->scores[i], a->candidates[i].document, (uint32_t)i};
     if (n) qsort(list, n, sizeof *list, best_first);
     a->order = arena_alloc(&a->memory, (n + 1) * sizeof *a->order);
     for (size_t i = 0; i < n; i++) a->order[i] = list[i].candidate;

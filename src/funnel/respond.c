@@ -221,6 +221,12 @@ static void write_memory(const funnel_answer *a, uint32_t document, json_writer 
         json_float(w, (double)row->mean);
         json_key(w, "deviation");
         json_float(w, (double)row->deviation);
+        json_key(w, "way");
+        json_text(w, memory_way_name(row->way));
+        json_key(w, "lent");
+        json_float(w, (double)row->lent);
+        json_key(w, "predicted");
+        json_float(w, (double)row->predicted);
         json_end_object(w);
         return;
     }

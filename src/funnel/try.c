@@ -16,7 +16,7 @@ static forage_status ask(funnel *f, const funnel_request *request, const uint32_
     }
     funnel_describe(a);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
-        a->slots[s].depth = f->strategies[s]->available(&a->asked) ? depth[s] : 0;
+        a->slots[s].depth = a->slots[s].base = f->strategies[s]->available(&a->asked) ? depth[s] : 0;
     if (a->slots[RETRIEVE_IS_RELATED].depth && !a->slots[RETRIEVE_IS_LEXICAL].depth)
         a->slots[RETRIEVE_IS_LEXICAL].depth = f->strategies[RETRIEVE_IS_LEXICAL]->available(&a->asked) ? funnel_depths[1] : 0;
     funnel_retrieve(a);
@@ -90,7 +90,7 @@ static bool told(const record_impression *r, uint32_t hit, uint32_t s, uint32_t 
     uint32_t found = r->hits[hit].ranks[s];
     *rank = found <= DEEPEST ? found : 0;
     bool able = r->strategies[s].allowed & ~1u;
-    return found || !able || (r->strategies[s].depth >= DEEPEST && !r->strategies[s].late);
+    return found || !able || (r->strategies[s].depth >= DEEPEST && !r->strategies[s].late && !r->offset);
 }
 
 static uint32_t rank_in(const funnel_slot *slot, uint32_t document) {
@@ -117,7 +117,7 @@ bool funnel_hindsight(funnel *f, const record_impression *r, uint64_t sequence, 
     for (uint32_t s = 0; known && s < RETRIEVE_STRATEGIES; s++) {
         if (!depth[s]) continue;
         /* It was asked as deep as its level and did not have it: what has changed since does not count. */
-        uint32_t least = r->strategies[s].late ? 0 : r->strategies[s].depth, found = rank_in(&a->slots[s], document);
+        uint32_t least = r->strategies[s].late || r->offset ? 0 : r->strategies[s].depth, found = rank_in(&a->slots[s], document);
         rank[s] = found && found <= least ? least + 1 : found;
     }
     if (known) funnel_answer_unref(a);

@@ -49,7 +49,8 @@ static size_t add_chosen(const behaviour_event *e, float voice, graph_edge *out,
 static forage_status record_profile(const behaviour *b, store_txn *t, const behaviour_event *e, float *voice,
                                     graph_edge *partners, size_t *n, base_error *error) {
     hash128 key;
-    if (!profile_key(e->user, e->session, &key)) {
+    bool known = profile_key(e->user, e->session, &key);
+    if (!known && !profile_key_of_search(e->query_id, &key)) {
         *voice = fminf(1, e->credit);
         *n = 0;
         return FORAGE_OK;
@@ -57,8 +58,10 @@ static forage_status record_profile(const behaviour *b, store_txn *t, const beha
     profile p;
     profile_read(t, &key, &p);
     profile_engagement engagement = {
-        .document = e->document, .credit = e->credit, .origin = e->taught ? PROFILE_TAUGHT : PROFILE_CHOSEN, .time = e->time, .now = e->now, .half_life = b->half_life,
-        .attributes = e->attributes, .n_attributes = e->n_attributes, .segments = e->segments, .n_segments = e->n_segments};
+        .document = e->document, .credit = e->credit, .origin = e->taught ? PROFILE_TAUGHT : PROFILE_CHOSEN,
+        .time = e->time, .now = e->now, .half_life = b->half_life,
+        .attributes = e->attributes, .n_attributes = known ? e->n_attributes : 0, /* nobody comes back as a search */
+        .segments = e->segments, .n_segments = known ? e->n_segments : 0};
     *voice = profile_engage(&p, &engagement);
     *n = partners_of(&p, e->document, *voice, partners);
     return profile_write(t, &key, &p, error);

@@ -10,6 +10,9 @@
  * now and then:            behaviour_save      in a store job, with the log's sequence up to which impressions were shown
  *                          behaviour_saved     after its commit
  *
+ * Whoever it is, is heard as one voice (profile.h): a user; without one a session; without either all that comes from one search.
+ * What names no search either (it was taught) is taken at its word: each counts whole.
+ *
  * Threads: these are called by the store's writer thread; behaviour_open before anybody else looks; reading by any. */
 #ifndef MEMORY_BEHAVIOUR_H
 #define MEMORY_BEHAVIOUR_H
@@ -26,6 +29,7 @@ typedef struct behaviour behaviour;
 
 typedef struct behaviour_event {
     slice user, session;     /* either or both may be empty */
+    slice query_id;          /* of the search it belongs to: who it was when neither is known; may be empty */
     uint32_t document;
     float credit;            /* (0, 1], as the learners see it */
     bool taught;             /* it is known from elsewhere, not from a search */

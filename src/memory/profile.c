@@ -2,21 +2,25 @@
 
 #include "base/bytes.h"
 
-
 #define PROFILE_FORMAT 1
 
 static float sane(float weight, float most) { return weight > 0 ? fminf(weight, most) : 0; } /* NaN too */
 
-bool profile_key(slice user, slice session, hash128 *out) {
-    slice id = user.size ? user : session;
+static bool key_of(const char *kind, slice id, hash128 *out) {
     if (!id.size) return false;
     buffer text = {0};
-    buffer_puts(&text, user.size ? "user" : "session");
+    buffer_puts(&text, kind);
     put_string(&text, id);
     *out = hash128_of(text.data, text.size);
     buffer_release(&text);
     return true;
 }
+
+bool profile_key(slice user, slice session, hash128 *out) {
+    return key_of("user", user, out) || key_of("session", session, out);
+}
+
+bool profile_key_of_search(slice query_id, hash128 *out) { return key_of("search", query_id, out); }
 
 void profile_init(profile *p) {
     p->first = p->time = INT64_MIN;

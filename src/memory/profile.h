@@ -9,9 +9,9 @@
  * The same document again adds nothing until the first time is half forgotten, and all engagements of a user together add at
  * most PROFILE_ALLOWANCE (decayed): a user who clicks a million times is heard as loud as a busy one.
  *
- * Bytes in STORE_PROFILES: key: 16-byte hash of the user's (or, without one, the session's) id. Value: u8 format (1);
- * i64 first, i64 time; f32 spent; u32 events; u8 n, u64 segment × n; u16 n, (u32 document, f32 weight, u8 origin) × n; u16 n, (u16 field,
- * string value, f32 weight) × n; weights descending. The id itself is not stored. */
+ * Bytes in STORE_PROFILES: key: 16-byte hash of the user's (or, without one, the session's; or the search's) id. Value: u8
+ * format (1); i64 first, i64 time; f32 spent; u32 events; u8 n, u64 segment × n; u16 n, (u32 document, f32 weight, u8 origin) × n;
+ * u16 n, (u16 field, string value, f32 weight) × n; weights descending. The id itself is not stored. */
 #ifndef MEMORY_PROFILE_H
 #define MEMORY_PROFILE_H
 
@@ -53,6 +53,8 @@ typedef struct profile {
 
 /* False, and *out untouched, when neither is known: then there is no profile. */
 bool profile_key(slice user, slice session, hash128 *out);
+/* Of one search by nobody that is known, for its voice alone. False without a query id. */
+bool profile_key_of_search(slice query_id, hash128 *out);
 
 void profile_init(profile *p);
 /* The stored profile; slices live as long as the transaction, and in a write until the next put. False when there is none or

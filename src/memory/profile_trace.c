@@ -58,11 +58,16 @@ static void add_session(profile_trace *trace, slice session) {
     trace->n_sessions++;
 }
 
+static bool has_session(const profile_trace *trace, slice session) { return session.size && session_slot(trace, session)->size; }
+
 static bool holds(slice bytes, slice text) { return memmem(bytes.data, bytes.size, text.data, text.size) != NULL; }
 
-static bool is_theirs(const profile_trace *trace, const owner *o) {
-    if (o->user.size) return slice_equal(o->user, trace->user);
-    return o->session.size && session_slot(trace, o->session)->size;
+#define LOOK_FOR 16 /* sessions; more are not looked for in a record before it is read */
+
+static bool holds_any(const profile_trace *trace, slice bytes) {
+    bool found = holds(bytes, trace->user);
+    for (size_t i = 0; !found && i < trace->slots; i++) found = trace->sessions[i].size && holds(bytes, trace->sessions[i]);
+    return found;
 }
 
 forage_status profile_trace_create(store_txn *t, slice user, profile_trace **out, base_error *error) {
@@ -95,8 +100,20 @@ void profile_trace_destroy(profile_trace *trace) {
     free(trace);
 }
 
-/* A record that cannot be read is theirs when the id is in it. */
-static bool next(const profile_trace *trace, store_txn *t, uint64_t *sequence, slice *record, bool damaged_too) {
+/* ---- Walking ---- */
+
+/* Bits: how a record concerns the user. */
+enum { NAMED = 1, OF_SESSION = 2 /* it names nobody */, SHARED = 4 /* it names somebody else, and their session */, DAMAGED = 8 };
+
+static int concern_of(const profile_trace *trace, slice record, arena *scratch) {
+    owner o;
+    if (trace->n_sessions <= LOOK_FOR && !holds_any(trace, record)) return 0;
+    if (!read_owner(record, scratch, &o)) return holds_any(trace, record) ? DAMAGED : 0;
+    if (slice_equal(o.user, trace->user)) return NAMED;
+    return !has_session(trace, o.session) ? 0 : o.user.size ? SHARED : OF_SESSION;
+}
+
+static bool next(const profile_trace *trace, store_txn *t, int concerns, uint64_t *sequence, slice *record) {
     uint8_t from[8];
     slice key, value;
     store_cursor *cursor;
@@ -106,11 +123,8 @@ static bool next(const profile_trace *trace, store_txn *t, uint64_t *sequence, s
     if (store_cursor_open(t, STORE_LOG, (slice){(const char *)from, 8}, &cursor, NULL)) return false;
     arena_init(&scratch, 0);
     while (!found && store_cursor_next(cursor, &key, &value)) {
-        owner o;
-        bool named = holds(value, trace->user);
-        if (key.size != 8 || (!named && !trace->n_sessions)) continue;
-        found = read_owner(value, &scratch, &o) ? is_theirs(trace, &o) : named && damaged_too;
-        if (!found) continue;
+        if (key.size != 8 || !(concern_of(trace, value, &scratch) & concerns)) continue;
+        found = true;
         *sequence = load_be64(key.data);
         *record = value;
     }
@@ -120,7 +134,7 @@ static bool next(const profile_trace *trace, store_txn *t, uint64_t *sequence, s
 }
 
 bool profile_trace_next(const profile_trace *trace, store_txn *t, uint64_t *sequence, slice *record) {
-    return next(trace, t, sequence, record, false);
+    return next(trace, t, NAMED | OF_SESSION, sequence, record);
 }
 
 /* ---- Forgetting ---- */
@@ -138,42 +152,71 @@ static bool is_word(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || ((unsigned char)c & 0x80);
 }
 
-/* The text, or nothing when the id stands in it as a word: "7" is not in "1789". */
-static slice without(slice text, slice id) {
-    for (size_t i = 0; i + id.size <= text.size; i++) {
+/* Whether the id stands in the text as a word: "7" is not in "1789". */
+static bool mentions(slice text, slice id) {
+    for (size_t i = 0; id.size && i + id.size <= text.size; i++) {
         if (memcmp(text.data + i, id.data, id.size) != 0) continue;
         bool starts = i == 0 || !is_word(text.data[i - 1]) || !is_word(id.data[0]);
         bool ends = i + id.size == text.size || !is_word(text.data[i + id.size]) || !is_word(id.data[id.size - 1]);
-        if (starts && ends) return (slice){0};
+        if (starts && ends) return true;
     }
-    return text;
+    return false;
 }
 
-static bool anonymise(slice bytes, slice user, arena *a, buffer *out, record_kind *kind) {
-    record_impression impression;
-    record_event event;
-    if (record_kind_of(bytes, kind)) return false;
-    if (*kind == RECORD_IMPRESSION) {
-        if (record_read_impression(bytes, a, &impression)) return false;
-        impression.user = impression.session = (slice){0};
-        impression.query = without(impression.query, user);
-        impression.query_id = without(impression.query_id, user);
-        impression.context = without(impression.context, user);
-        record_write_impression(&impression, out);
-    } else {
-        if (record_read_event(bytes, &event)) return false;
-        event.user = event.session = event.event_id = (slice){0};
-        event.query_id = without(event.query_id, user);
-        record_write_event(&event, out);
+/* The text, or nothing when it says who they are. */
+static slice without_ids(const profile_trace *trace, slice text) {
+    bool found = mentions(text, trace->user);
+    for (size_t i = 0; !found && i < trace->slots; i++) found = mentions(text, trace->sessions[i]);
+    return found ? (slice){0} : text;
+}
+
+static forage_status anonymise_impression(const profile_trace *trace, store_txn *t, slice bytes, int concern, arena *a, buffer *out,
+                                          base_error *error) {
+    record_impression r;
+    forage_status status = record_read_impression(bytes, a, &r);
+    if (status) return status;
+    bool asked = r.query.size > 0;
+    r.session = (slice){0};
+    if (concern != SHARED) {
+        r.user = (slice){0};
+        r.query = without_ids(trace, r.query);
+        r.query_id = without_ids(trace, r.query_id);
+        r.context = without_ids(trace, r.context);
+        r.filter = without_ids(trace, r.filter);
     }
-    return true;
+    record_write_impression(&r, out);
+    slice key = {(const char *)r.memory_key.bytes, sizeof r.memory_key.bytes};
+    return asked && !r.query.size ? store_delete(t, STORE_QUERIES, key, error) : FORAGE_OK;
 }
 
-static void blank(char *bytes, size_t size, slice text) {
-    for (char *at; (at = memmem(bytes, size, text.data, text.size)) != NULL;) memset(at, 0, text.size);
+static forage_status anonymise_event(const profile_trace *trace, slice bytes, int concern, buffer *out) {
+    record_event e;
+    forage_status status = record_read_event(bytes, &e);
+    if (status) return status;
+    e.session = (slice){0};
+    e.event_id = concern == SHARED ? without_ids(trace, e.event_id) : (slice){0};
+    if (concern != SHARED) {
+        e.user = (slice){0};
+        e.query_id = without_ids(trace, e.query_id);
+    }
+    record_write_event(&e, out);
+    return FORAGE_OK;
 }
 
-static forage_status forget_record(forgetting *f, store_txn *t, uint64_t sequence, arena *a, base_error *error) {
+static void blank(buffer *bytes, slice id) {
+    if (!id.size) return;
+    char *end = bytes->data + bytes->size;
+    for (char *at = bytes->data; (at = memmem(at, (size_t)(end - at), id.data, id.size)) != NULL; at += id.size)
+        memset(at, 0, id.size);
+}
+
+static void blank_all(const profile_trace *trace, slice record, buffer *out) {
+    buffer_append(out, record.data, record.size);
+    blank(out, trace->user);
+    for (size_t i = 0; i < trace->slots; i++) blank(out, trace->sessions[i]);
+}
+
+static forage_status forget_record(forgetting *f, store_txn *t, uint64_t sequence, arena *a, arena *scratch, base_error *error) {
     uint8_t key_bytes[8];
     slice key = {(const char *)key_bytes, 8}, record;
     buffer anonymous = {0};
@@ -181,34 +224,33 @@ static forage_status forget_record(forgetting *f, store_txn *t, uint64_t sequenc
     store_be64(key_bytes, sequence);
     if (store_get(t, STORE_LOG, key, &record)) return FORAGE_OK;
     record = arena_slice(a, record);
-    bool readable = anonymise(record, f->trace->user, a, &anonymous, &kind);
-    /* First the same number of bytes, which the store writes where the old ones are: a shorter value alone would leave the
-     * old one's end in the page. */
-    char *old = arena_alloc(a, record.size + 1);
-    if (readable) memset(old, 0, record.size);
-    else {
-        memcpy(old, record.data, record.size);
-        blank(old, record.size, f->trace->user);
-    }
-    forage_status status = store_put(t, STORE_LOG, key, (slice){old, record.size}, error);
-    if (!status && readable) status = store_put(t, STORE_LOG, key, (slice){anonymous.data, anonymous.size}, error);
+    int concern = concern_of(f->trace, record, scratch);
+    forage_status status = FORAGE_OK;
+    if (concern == DAMAGED) blank_all(f->trace, record, &anonymous);
+    else if (!(status = record_kind_of(record, &kind)))
+        status = kind == RECORD_EVENT ? anonymise_event(f->trace, record, concern, &anonymous)
+                                      : anonymise_impression(f->trace, t, record, concern, a, &anonymous, error);
+    if (!status) status = store_put(t, STORE_LOG, key, (slice){anonymous.data, anonymous.size}, error);
     buffer_release(&anonymous);
-    f->done.unreadable += !readable;
-    f->done.impressions += readable && kind == RECORD_IMPRESSION;
-    f->done.events += readable && kind == RECORD_EVENT;
+    bool theirs = concern == NAMED || concern == OF_SESSION;
+    f->done.unreadable += concern == DAMAGED;
+    f->done.impressions += theirs && kind == RECORD_IMPRESSION;
+    f->done.events += theirs && kind == RECORD_EVENT;
     return status;
 }
 
 static forage_status forget_apply(store_txn *t, void *self, base_error *error) {
     forgetting *f = self;
     forage_status status = FORAGE_OK;
-    arena a;
+    arena a, scratch;
     arena_init(&a, 0);
+    arena_init(&scratch, 0);
     f->done = (profile_forgotten){0};
     for (size_t i = 0; !status && i < f->n; i++) {
         arena_reset(&a);
-        status = forget_record(f, t, f->sequences[i], &a, error);
+        status = forget_record(f, t, f->sequences[i], &a, &scratch, error);
     }
+    arena_release(&scratch);
     arena_release(&a);
     return status;
 }
@@ -239,24 +281,41 @@ static void add_up(profile_forgotten *sum, const profile_forgotten *part) {
     sum->unreadable += part->unreadable;
 }
 
-/* The sequences of the user's records after `*after`, up to `most`; *after becomes the last. */
-static forage_status list_records(const profile_trace *trace, store *s, uint64_t *after, size_t most, uint64_t *out, size_t *n,
-                                  base_error *error) {
+static forage_status run_job(store *s, forgetting *f, forage_status (*apply)(store_txn *, void *, base_error *),
+                             profile_forgotten *sum, base_error *error) {
+    forage_status status = store_write(s, &(store_job){apply, NULL, f}, error);
+    if (!status) add_up(sum, &f->done);
+    return status;
+}
+
+/* The sequences of records after `*after` that concern the user so, up to `most`; *after becomes the last. */
+static forage_status list_records(const profile_trace *trace, store *s, int concerns, uint64_t *after, size_t most, uint64_t *out,
+                                  size_t *n, base_error *error) {
     store_txn *t;
     slice record;
     forage_status status = store_read_begin(s, &t, error);
     if (status) return status;
-    for (*n = 0; *n < most && next(trace, t, after, &record, true); (*n)++) out[*n] = *after;
+    for (*n = 0; *n < most && next(trace, t, concerns, after, &record); (*n)++) out[*n] = *after;
     store_read_end(t);
     return FORAGE_OK;
+}
+
+static forage_status forget_records(const profile_trace *trace, store *s, int concerns, profile_forgotten *sum,
+                                    base_error *error) {
+    uint64_t sequences[RECORDS_OF_ONE_JOB], after = 0;
+    forgetting f = {.trace = trace, .sequences = sequences};
+    forage_status status;
+    do {
+        status = list_records(trace, s, concerns, &after, RECORDS_OF_ONE_JOB, sequences, &f.n, error);
+        if (!status && f.n) status = run_job(s, &f, forget_apply, sum, error);
+    } while (!status && f.n == RECORDS_OF_ONE_JOB);
+    return status;
 }
 
 forage_status profile_forget(store *s, slice user, profile_forgotten *out, base_error *error) {
     profile_trace *trace = NULL;
     store_txn *t;
-    uint64_t sequences[RECORDS_OF_ONE_JOB], after = 0;
     profile_forgotten sum = {0};
-    size_t n = 0;
     store_wait(s); /* searches of theirs whose impressions are on their way */
     forage_status status = store_read_begin(s, &t, error);
     if (status) return status;
@@ -264,15 +323,11 @@ forage_status profile_forget(store *s, slice user, profile_forgotten *out, base_
     store_read_end(t);
     if (status) return status;
     forgetting f = {.trace = trace};
-    do {
-        status = list_records(trace, s, &after, RECORDS_OF_ONE_JOB, sequences, &n, error);
-        f.sequences = sequences;
-        f.n = n;
-        if (!status && n) status = store_write(s, &(store_job){forget_apply, NULL, &f}, error);
-        if (!status && n) add_up(&sum, &f.done);
-    } while (!status && n == RECORDS_OF_ONE_JOB);
-    if (!status) status = store_write(s, &(store_job){forget_profiles_apply, NULL, &f}, error);
-    if (!status) add_up(&sum, &f.done);
+    /* The records that tell which sessions were theirs come last: whoever forgets again still finds them. */
+    status = run_job(s, &f, forget_profiles_apply, &sum, error);
+    if (!status && trace->n_sessions) status = forget_records(trace, s, OF_SESSION | SHARED | DAMAGED, &sum, error);
+    if (!status) status = forget_records(trace, s, NAMED | (trace->n_sessions ? 0 : DAMAGED), &sum, error);
+    if (!status) status = store_scrub(s, error);
     if (!status) *out = sum;
     profile_trace_destroy(trace);
     return status;

@@ -1,13 +1,14 @@
 /* What the log holds about one user, and how it is made to forget.
  *
  * A user's records are the impressions and events that name them, and those of their sessions that name nobody. Forgetting
- * deletes the profiles (of the user and of those sessions) and rewrites the records in place: user, session and event id are
- * emptied, and the query, the query's id and the context where the user's id stands in them as a word. What was shown, which
- * documents were chosen, decisions and features stay, and so do sums over all people (memory, trends, graph, models): they do
- * not say whose they are. Learners that are computed again from the log come out the same.
+ * deletes the profiles (of the user and of those sessions) and rewrites the records: user, session and event id are
+ * emptied, and the query, the query's id and the context where the user's id or a session's stands in them as a word; such a
+ * query's text is no longer remembered either. In the records of other people who used one of the sessions the session is emptied.
+ * What was shown, which documents were chosen, decisions and features stay, and so do sums over all people (memory,
+ * trends, graph, models): they do not say whose they are. Learners that are computed again from the log come out the same.
  *
- * Threads: reading from any; forgetting from any but the store's writer thread. It is not one transaction: if it is cut short,
- * forgetting again ends it. */
+ * Threads: reading from any; forgetting from any but the store's writer thread. It is not one transaction. If it is cut short,
+ * forgetting again ends it: records that do not name the user go first, and those by which their sessions are known last. */
 #ifndef MEMORY_PROFILE_TRACE_H
 #define MEMORY_PROFILE_TRACE_H
 
@@ -30,8 +31,8 @@ typedef struct profile_forgotten {
     uint64_t unreadable; /* damaged records with the id in them: the id was overwritten */
 } profile_forgotten;
 
-/* FORAGE_E_INVALID for an empty id. On return it is on disk; pages that the store does not use any more may still hold old
- * bytes (store_scrub). */
+/* FORAGE_E_INVALID for an empty id; others as store_write and store_scrub. On return it is on disk and nothing of it is left in
+ * the store's file, not in unused bytes either. */
 forage_status profile_forget(store *s, slice user, profile_forgotten *out, base_error *error);
 
 #endif

@@ -245,7 +245,11 @@ forage_status query_memory_open(store *s, const memory_settings *settings, query
     m->settings = *settings;
     if (m->settings.most_queries == 0) m->settings.most_queries = 1;
     m->analyzer = text_analyzer_create();
-    pthread_rwlock_init(&m->lock, NULL);
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&m->lock, &attributes); /* searches without end do not keep a refresh waiting */
+    pthread_rwlockattr_destroy(&attributes);
     arena_init(&m->names, 1024);
     query_memory_set_segments(m, &settings->segments);
     query_memory_set_examination(m, NULL, 0);
@@ -498,14 +502,4 @@ forage_status query_memory_earned(query_memory *m, store_txn *t, memory_changes 
     if (!status && rewards > 0) status = add_to_segments(m, t, changes, r, e->document, &x, error);
     if (!status) note(changes, &change);
     return status;
-}
-
-void query_memory_predicted(query_memory *m, memory_changes *changes, uint32_t document, slice normalized, float score) {
-    hash128 key = memory_key(normalized);
-    bool room = neighbours_has(m->near, &key) || neighbours_count(m->near) < m->settings.most_queries;
-    if (!room || !normalized.size) return;
-    memory_counts none = {.time = (int64_t)UINT32_MAX * SECOND};
-    memory_change change = {.key = key, .text = arena_slice(&changes->texts, normalized), .weight = -1,
-                            .row = lent_row(document, &none, score)};
-    note(changes, &change);
 }

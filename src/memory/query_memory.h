@@ -86,8 +86,9 @@ typedef struct memory_question {
     bool same_only;            /* only the same query */
 } memory_question;
 
-/* The `most` best rows, best mean first (ties by document number), in the arena. Of the same query MEMORY_MAX_ROWS are
- * read. */
+/* The `most` best rows, best mean first (ties by document number), in the arena: of documents that were chosen, by whom
+ * ever, or that are predicted. Of the same query MEMORY_MAX_ROWS are read. Nothing is done when nothing is remembered;
+ * of 200,000 queries it takes about 0.1 ms. */
 size_t query_memory_ask(query_memory *m, store_txn *t, const memory_question *question, size_t most, arena *a,
                         memory_row **rows);
 
@@ -112,11 +113,10 @@ forage_status query_memory_shown(query_memory *m, store_txn *t, memory_changes *
  * first credit counts it whole. Times may come in any order: what is late counts as if it had decayed. */
 forage_status query_memory_earned(query_memory *m, store_txn *t, memory_changes *changes, const record_impression *r,
                                   const record_event *e, bool first, base_error *error);
-/* The document was predicted for the query (predict_store has stored it): neighbours can lend it, while there is room. */
-void query_memory_predicted(query_memory *m, memory_changes *changes, uint32_t document, slice normalized, float score);
 
 void query_memory_publish(query_memory *m, const memory_changes *changes);
-/* Everything anew from the store: after predictions were dropped; for a reader, after another process has written. */
+/* Everything anew from the store: after predictions were stored or dropped; for a reader, after another process has
+ * written. */
 forage_status query_memory_refresh(query_memory *m, base_error *error);
 
 /* From now on these members of the context make segments; the names are copied. Called by the writer thread. */

@@ -168,15 +168,22 @@ static void sink(memory_row *heap, size_t n, size_t at) {
     }
 }
 
+/* Nobody chose it, nothing predicts it any more: that it was shown once is no answer. */
+static bool is_answer(const memory_row *row) { return row->rewards > 0 || row->lent > 0 || row->predicted > 0; }
+
 static size_t select_best(const answer *x, size_t most, memory_row **rows) {
-    size_t n = x->n < most ? x->n : most;
-    memory_row *heap = arena_alloc(x->a, (n + 1) * sizeof *heap);
-    for (size_t i = 0; i < n; i++) heap[i] = x->beliefs[i].row;
-    for (size_t i = n / 2; i-- > 0;) sink(heap, n, i);
-    for (size_t i = n; n && i < x->n; i++) {
-        if (!is_before(&x->beliefs[i].row, &heap[0])) continue;
-        heap[0] = x->beliefs[i].row;
-        sink(heap, n, 0);
+    size_t n = 0, room = x->n < most ? x->n : most;
+    memory_row *heap = arena_alloc(x->a, (room + 1) * sizeof *heap);
+    for (size_t i = 0; room && i < x->n; i++) {
+        const memory_row *row = &x->beliefs[i].row;
+        if (!is_answer(row)) continue;
+        if (n < room) {
+            heap[n++] = *row;
+            for (size_t at = n / 2; n == room && at-- > 0;) sink(heap, n, at);
+        } else if (is_before(row, &heap[0])) {
+            heap[0] = *row;
+            sink(heap, n, 0);
+        }
     }
     if (n) qsort(heap, n, sizeof *heap, best_first);
     *rows = heap;

@@ -10,8 +10,10 @@
 #define FIRST_FORMAT_BORN_SIZE 24
 #define HEAD_SIZE 36
 
+#define MOST 1e9f /* that anything was ever counted */
+
 /* Damaged or hostile counts never reach a learner. */
-static float sane(float count) { return isfinite(count) && count > 0 ? count : 0; }
+static float sane(float count) { return count > 0 && count <= MOST ? count : 0; }
 
 bool memory_counts_read(slice bytes, memory_counts *out) {
     byte_reader in = byte_reader_of(bytes.data, bytes.size);

@@ -32,7 +32,7 @@ typedef struct memory_counts {
     uint16_t reward_cells[MEMORY_CELLS], impression_cells[MEMORY_CELLS];
 } memory_counts;
 
-/* False for bytes that are no row. Counts that are not finite or below 0 are read as 0. */
+/* False for bytes that are no row. Counts that are no numbers, below 0 or above a billion are read as 0. */
 bool memory_counts_read(slice bytes, memory_counts *out);
 size_t memory_counts_write(const memory_counts *c, uint8_t out[MEMORY_COUNTS_SIZE]);
 

@@ -10,7 +10,9 @@
  *     regression: u64 time, f64 held, F (F + 1) / 2 × f64 A (rows of the lower triangle), outputs × F × f64 b
  *
  * Version 1 had neither credit (1 for the name "squarecb", else 0) nor price (the loading policy's `cost`) nor what was
- * owed (0); it is read, not written. P and theta are not stored: they follow from A and b, so that bytes cannot contradict themselves. */
+ * owed (0); it is read, not written. P and theta are not stored: they follow from A and b, so that bytes cannot
+ * contradict themselves. Saving computes them from there too, since in memory they gather rounding errors that a loaded
+ * state does not have. */
 #include "policy/policy_internal.h"
 
 #include "base/bytes.h"
@@ -38,7 +40,7 @@ static void save_regression(const regression *r, uint32_t F, buffer *out) {
     for (uint32_t i = 0; i < r->K * F; i++) put_f64(out, r->b[i]);
 }
 
-/* Leaves a strategy's models as load_models makes them. */
+/* Leaves a strategy's models as load_models will make them. */
 static void settle(const policy *p, policy_model *model) {
     regression_prior prior = policy_prior(p);
     regression_refresh(&model->whole, &prior);
@@ -103,7 +105,8 @@ static forage_status read_head(byte_reader *r, const policy *p, state_head *head
     head->updates = read_u64(r);
     head->price = head->version > 1 ? read_f64(r) : p->config.cost;
     head->owed = head->version > 1 ? read_f64(r) : 0;
-    bool sound = head->price >= 0 && head->price <= MAGNITUDE_LIMIT && head->owed >= 0 && head->owed <= MAGNITUDE_LIMIT;
+    bool sound = head->price >= 0 && head->price <= MAGNITUDE_LIMIT;
+    sound = sound && head->owed >= 0 && head->owed <= MAGNITUDE_LIMIT;
     if (r->failed || credit > CREDIT_HINDSIGHT || !sound)
         return error_set(error, FORAGE_E_CORRUPT, "policy state: its head cannot be read");
     if (credit != credit_of(p))

@@ -2,7 +2,7 @@
 #ifndef SIMULATE_QUERY_STYLE_H
 #define SIMULATE_QUERY_STYLE_H
 
-#include "simulate/customers.h"
+#include "simulate/population.h"
 
 /* The query for a document in the wanted style; *style is what came out where the document lacks what that needs. *attribute:
  * the one that the query names first, SIM_NONE for none. In the arena; at most some hundred bytes, valid UTF-8. */

@@ -121,6 +121,7 @@ forage_status replay_log_read(records_reader *records, slice action, int64_t now
         arena_reset(&scratch);
         forage_status read = records_next(records, &text, &row.line, &end, &recoverable, &why);
         if (!read && end) break;
+        log.cut = read && !recoverable;
         if (!read && log.n == REPLAY_MOST_ROWS) {
             status = error_set(error, FORAGE_E_TOO_LARGE, "more than %d rows; replay the log in parts", REPLAY_MOST_ROWS);
             break;
@@ -132,7 +133,6 @@ forage_status replay_log_read(records_reader *records, slice action, int64_t now
         }
         log.malformed++;
         replay_log_problem(&log, row.line, why.message);
-        log.cut = !recoverable;
         if (log.cut) break;
     }
     arena_release(&scratch);

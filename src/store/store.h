@@ -96,6 +96,12 @@ bool store_write_async(store *s, const store_job *job);
 
 void store_wait(store *s); /* until everything queued so far is committed */
 
+/* Overwrites with zeros what the file still holds of values that were deleted or replaced, and returns when that is on disk.
+ * It changes only bytes that nobody can read, so a crash in the middle does no harm. Writes wait meanwhile; the file is
+ * read once. FORAGE_E_OVERLOADED when somebody (of this process or of another one) reads an older state and does not end within
+ * ten seconds: try again. What the disk itself or the file system keeps of old blocks is out of reach. */
+forage_status store_scrub(store *s, base_error *error);
+
 /* Looks at every page in use and walks every table: FORAGE_E_CORRUPT names what is damaged. Values have no checksum. */
 forage_status store_check(store *s, base_error *error);
 

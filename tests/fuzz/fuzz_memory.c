@@ -1,6 +1,6 @@
-/* Hostile bytes where the memory and the predictions keep theirs. The first byte chooses: a row's counts, a translation
- * model (as it is, and with its last 8 bytes made the checksum), a predicted query, a remembered query. What is read must
- * then be used without a number going wrong. */
+/* Hostile bytes where the memory and the predictions keep theirs. The first byte chooses: a row's counts (alone, or where
+ * they are asked for), a translation model (as it is, and with its last 8 bytes made the checksum), a predicted query, a
+ * remembered query. What is read must then be used without a number going wrong. */
 #include "base/bytes.h"
 #include "memory/predict.h"
 #include "memory/query_memory.h"
@@ -32,6 +32,7 @@ static void try_counts(slice bytes) {
     }
     memory_counts back;
     require(memory_counts_read((slice){(const char *)out, memory_counts_write(&c, out)}, &back));
+    require(back.born == c.born && back.shown == c.shown && back.earned == c.earned);
 }
 
 static void try_translation(slice bytes) {
@@ -104,7 +105,7 @@ static void read_rows(void) {
     require(store_read_begin(rows, &t, NULL) == FORAGE_OK);
     memory_question q = {.normalized = SLICE("dune"), .language = TEXT_EN, .analyzer = analyzer, .now = 5};
     size_t n = query_memory_ask(memory, t, &q, 10, &a, &answer);
-    for (size_t i = 0; i < n; i++) require(answer[i].mean > 0 && answer[i].mean < 1);
+    for (size_t i = 0; i < n; i++) require(answer[i].mean > 0 && answer[i].mean <= 1 && isfinite(answer[i].deviation));
     n = predict_of_document(t, 0x64646464, &a, &list);
     for (size_t i = 0; i < n; i++) require(list[i].score >= 0 && list[i].score <= 1);
     (void)predict_count(t);
@@ -122,11 +123,22 @@ static void try_row(store_table table, size_t key_size, slice bytes) {
     write_row(table, key, (slice){0});
 }
 
+static void try_asked_row(slice counts) {
+    char key[20] = {0};
+    hash128 query = memory_key(SLICE("dune"));
+    memcpy(key, query.bytes, sizeof query.bytes);
+    buffer row = {0};
+    buffer_append(&row, key, sizeof key);
+    buffer_slice(&row, counts);
+    try_row(STORE_MEMORY, sizeof key, (slice){row.data, row.size});
+    buffer_release(&row);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!size) return 0;
     slice bytes = {(const char *)data + 1, size - 1};
     buffer signed_bytes = {0};
-    switch (data[0] % 5) {
+    switch (data[0] % 6) {
     case 0: try_counts(bytes); break;
     case 1:
         try_translation(bytes);
@@ -138,7 +150,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         break;
     case 2: try_row(STORE_PREDICTIONS, 21, bytes); break;
     case 3: try_row(STORE_PREDICTIONS, 22, bytes); break;
-    default: try_row(STORE_QUERIES, 16, bytes); break;
+    case 4: try_row(STORE_QUERIES, 16, bytes); break;
+    default: try_asked_row(bytes); break;
     }
     return 0;
 }

@@ -18,8 +18,8 @@ static void check_same(const buffer *written, slice bytes) {
     if (!slice_equal((slice){written->data, written->size}, bytes)) abort();
 }
 
-/* The reader takes more than the writer makes: format 1, long varints, and other numbers than 0 and 1 for a bool. So what it
- * read is compared after it was written and read once. What it read is also within its bounds. */
+/* The reader takes more than the writer makes: format 1, long varints, and other numbers than 0 and 1 for a bool. So
+ * what it read is compared after it was written and read once. What it read is also within its bounds. */
 static void check_impression(slice bytes, arena *a) {
     record_impression first, second;
     buffer once = {0}, twice = {0};

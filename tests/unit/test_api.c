@@ -321,7 +321,7 @@ static void the_log_is_a_list_of_what_happened(void **state) {
     assert_string_equal(text_at(a.json, "user_query"), "fire");
     assert_string_equal(text_at(a.json, "client_id"), "u");
     assert_int_equal(count_at(a.json, "hits"), 2);
-    assert_int_equal(count_at(a.json, "decision.strategies.0.probabilities"), 4);
+    assert_int_equal(count_at(a.json, "decision.strategies.0.probabilities"), 8);
     assert_float_equal(number_at(a.json, "decision.propensity"), 1, 0);
     char target[300];
     snprintf(target, sizeof target, "/collections/books/log?after=%s", a.response.next);

@@ -37,8 +37,7 @@ static slice hand_id(void *self, uint32_t document, arena *a) {
     return slice_of(arena_printf(a, "doc\n%u", document));
 }
 
-static float hand_credit(void *self, const record_impression *r, uint64_t sequence, uint32_t document) {
-    (void)r;
+static float hand_credit(void *self, uint64_t sequence, uint32_t document) {
     assert_int_equal(sequence, 5);
     return document == 7 ? *(const float *)self : 0;
 }
@@ -145,8 +144,8 @@ static void names(void **state) {
 
 /* ---- Credit by the store's own books ---- */
 
-static float credit_of(void *self, const record_impression *r, uint64_t sequence, uint32_t document) {
-    return export_credit(self, r, sequence, document);
+static float credit_of(void *self, uint64_t sequence, uint32_t document) {
+    return export_credit(self, sequence, document);
 }
 
 static slice no_id(void *self, uint32_t document, arena *a) { return (void)self, (void)document, (void)a, (slice){0}; }

@@ -314,6 +314,7 @@ static void levels_and_ranks_are_bounded(void **state) {
     assert_int_equal(read_one_strategy(9, 3, 0, &r), FORAGE_E_CORRUPT); /* a level that there is not */
     assert_int_equal(read_one_strategy(5, 3, 1, &r), FORAGE_E_CORRUPT); /* drawn, and not allowed */
     assert_ok(read_one_strategy(255, 8, 7, &r));
+    assert_int_equal(read_one_strategy(255, 8, 200, &r), FORAGE_E_CORRUPT);
     record_event e = {.n_ranks = RECORD_MAX_STRATEGIES};
     buffer bytes = {0};
     record_write_event(&e, &bytes);

@@ -241,6 +241,7 @@ static void test_a_user_is_forgotten(void **state) {
         log_impression(b, sequence++, "bert", "s-bert", "books");
     }
     log_impression(b, sequence++, "", "s-anna", "before she said who she is");
+    log_impression(b, sequence++, "carl", "s-anna", "on her computer");
     make_profile(b, ANNA, "");
     make_profile(b, "", "s-anna");
     make_profile(b, "bert", "");
@@ -253,12 +254,46 @@ static void test_a_user_is_forgotten(void **state) {
     assert_int_equal(done.unreadable, 0);
     assert_int_equal(records_of(b, ANNA), 0);
     assert_int_equal(records_of(b, "bert"), 400);
+    assert_int_equal(records_of(b, "carl"), 1); /* still his, but the session says nothing any more */
     assert_false(stored(b, SLICE("s-anna")));
+    assert_int_equal(in_file(b, SLICE("s-anna")), 0);
+    assert_int_equal(in_file(b, SLICE("books for " ANNA)), 0);
     assert_ok(profile_forget(b->s, SLICE(ANNA), &done, NULL));
     assert_int_equal(done.impressions + done.events + done.profiles, 0);
     assert_int_equal(profile_forget(b->s, (slice){0}, &done, NULL), FORAGE_E_INVALID);
     assert_ok(store_check(b->s, NULL));
-    printf("left in the file's unused bytes: %zu times\n", in_file(b, SLICE("s-anna")));
+}
+
+/* Damaged records are not lost, but say no more who it was. */
+static void test_damaged_records_are_blanked(void **state) {
+    bench *b = *state;
+    profile_forgotten done;
+    log_line l = {7, SLICE("\x01\x01 no record, but " ANNA " and s-anna stand in it")};
+    log_impression(b, 6, ANNA, "s-anna", "books");
+    assert_ok(store_write(b->s, &(store_job){log_apply, NULL, &l}, NULL));
+    l = (log_line){8, SLICE("\x02 not hers")};
+    assert_ok(store_write(b->s, &(store_job){log_apply, NULL, &l}, NULL));
+    assert_ok(profile_forget(b->s, SLICE(ANNA), &done, NULL));
+    assert_int_equal(done.unreadable, 1);
+    assert_int_equal(in_file(b, SLICE(ANNA)) + in_file(b, SLICE("s-anna")), 0);
+    assert_int_equal(in_file(b, SLICE("not hers")), 1);
+}
+
+static void test_many_sessions(void **state) {
+    bench *b = *state;
+    profile_forgotten done;
+    char session[32];
+    for (int i = 0; i < 60; i++) {
+        snprintf(session, sizeof session, "s-anna-%03d-x", i);
+        log_impression(b, (uint64_t)i * 2 + 1, ANNA, session, "books");
+        log_impression(b, (uint64_t)i * 2 + 2, "", session, "before");
+    }
+    log_impression(b, 500, "", "s-anna-1", "somebody else's");
+    assert_int_equal(records_of(b, ANNA), 120);
+    assert_ok(profile_forget(b->s, SLICE(ANNA), &done, NULL));
+    assert_int_equal(done.impressions, 120);
+    assert_int_equal(in_file(b, SLICE("s-anna-0")), 0);
+    assert_int_equal(in_file(b, SLICE("s-anna-1")), 1);
 }
 
 int main(void) {
@@ -268,6 +303,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_the_walk, begin, end),
         cmocka_unit_test_setup_teardown(test_damaged_rows_are_empty, begin, end),
         cmocka_unit_test_setup_teardown(test_a_user_is_forgotten, begin, end),
+        cmocka_unit_test_setup_teardown(test_damaged_records_are_blanked, begin, end),
+        cmocka_unit_test_setup_teardown(test_many_sessions, begin, end),
     };
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

@@ -92,7 +92,12 @@ static void the_memory_is_of_the_query_however_it_is_typed(void **state) {
     a = world_search(w, "{\"query\":\"cátching-fire\",\"policy\":\"all\",\"explain\":true}");
     assert_float_equal(number_at(named(at(a, "hits"), "id", "manual"), "explain.memory.rewards"), 1, 0);
     a = world_search(w, "{\"query\":\"fire catching\",\"policy\":\"all\",\"explain\":true}");
-    assert_null(at(named(at(a, "hits"), "id", "manual"), "explain.memory")); /* another query */
+    const json_value *other = at(named(at(a, "hits"), "id", "manual"), "explain.memory"); /* another query with the same words */
+    assert_string_equal(text_at(other, "way"), "words");
+    assert_float_equal(number_at(other, "rewards"), 0, 0);
+    assert_true(number_at(other, "lent") > 0);
+    a = world_search(w, "{\"query\":\"goblet\",\"policy\":\"all\",\"explain\":true}");
+    assert_null(at(named(at(a, "hits"), "id", "manual"), "explain.memory"));
 }
 
 static void what_is_shown_and_passed_over_sinks_again(void **state) {
@@ -102,11 +107,11 @@ static void what_is_shown_and_passed_over_sinks_again(void **state) {
     double mean = number_at(named(at(a, "hits"), "id", "manual"), "explain.memory.mean");
     for (int i = 0; i < 10; i++) {
         store_wait(collection_store(w->collection));
-        a = world_search(w, FIRE);
+        a = world_search(w, arena_printf(&w->memory, "{\"query\":\"fire\",\"policy\":\"all\",\"explain\":true,\"user\":\"u%d\"}", i));
     }
     const json_value *memory = at(named(at(a, "hits"), "id", "manual"), "explain.memory");
-    assert_float_equal(number_at(memory, "impressions"), 11, 0);
-    assert_true(number_at(memory, "mean") < mean / 3);
+    assert_true(number_at(memory, "impressions") > 2); /* each counts by the chance that its place was looked at */
+    assert_true(number_at(memory, "mean") < mean * 0.8);
 }
 
 static void everybody_who_found_it_is_credited(void **state) {
@@ -272,6 +277,7 @@ static void play(world *it, int first, int rounds, int events_every) {
     world *before = w;
     w = it;
     for (int i = first; i < first + rounds; i++) {
+        w->fixed = INT64_C(1700000000000000) + i * INT64_C(60000000); /* memories fade alike in all worlds */
         const json_value *a = world_search(
             w,
             arena_printf(&w->memory, "{\"query\":\"%s\",\"seed\":%d,\"query_id\":\"q%d\"}", queries[i % 5], i + 1, i));

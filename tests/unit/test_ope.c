@@ -390,13 +390,54 @@ static void search_and_click(world *w, int n, const char *served_by) {
     }
 }
 
-static ope_target target_of(world *w, const policy *p) {
-    (void)w;
+/* A policy of the funnel's as a target; it keeps what it was asked and taught. */
+typedef struct asked {
+    const funnel *funnel;
+    const char *rule;
+    policy *policy;
+    random_source random;
+    policy_decision decision;
+    uint32_t n_asked, n_taught, n_earned;
+    uint64_t order; /* of the last questions and lessons, a decimal digit each: 1 asked, 2 taught, 3 earned */
+} asked;
+
+static void note(asked *a, uint32_t *count, uint64_t what) {
+    ++*count;
+    a->order = (a->order * 10 + what) % 1000000;
+}
+
+static bool ask(void *self, const record_impression *r, ope_distributions out) {
+    asked *a = self;
+    note(a, &a->n_asked, 1);
+    if (!funnel_decide_again(a->funnel, a->policy, a->rule, r, &a->random, &a->decision)) return false;
+    for (uint32_t s = 0; s < r->n_strategies; s++)
+        memcpy(out[s], a->decision.probability[s], r->n_levels * sizeof(float));
+    return true;
+}
+
+static void teach(void *self, const record_impression *r, const record_event *e) {
+    asked *a = self;
+    if (e) note(a, &a->n_earned, 3);
+    else note(a, &a->n_taught, 2);
+    assert_true(funnel_teach_policy(a->funnel, a->policy, r, e, &a->decision, NULL));
+}
+
+static ope_target plan_target(void) {
     ope_target t = {.n_strategies = RETRIEVE_STRATEGIES,
                     .n_levels = FUNNEL_LEVELS,
-                    .n_features = funnel_policy_feature_count,
-                    .policy = p};
+                    .n_features = funnel_names().n_policy_features};
     memcpy(t.depths, funnel_depths, sizeof funnel_depths);
+    return t;
+}
+
+static ope_target policy_target(world *w, const char *rule, asked *a) {
+    ope_target t = plan_target();
+    *a = (asked){.funnel = w->funnel, .rule = rule};
+    random_seed(&a->random, 1);
+    assert_ok(funnel_policy(w->funnel, rule, 0, &a->policy, NULL));
+    t.self = a;
+    t.decide = ask;
+    t.learn = policy_rule_learns(rule) ? teach : NULL;
     return t;
 }
 
@@ -415,7 +456,8 @@ static void a_log_evaluates_the_policy_that_made_it(void **state) {
     base_error error = {0};
     world_import(w, books);
     search_and_click(w, 40, "all");
-    ope_target t = target_of(w, w->funnel->all);
+    asked all;
+    ope_target t = policy_target(w, "all", &all);
     ope_log_options options = OPE_LOG_DEFAULTS;
     ope_options o = OPE_DEFAULTS;
     ope_log log;
@@ -441,6 +483,7 @@ static void a_log_evaluates_the_policy_that_made_it(void **state) {
     t.n_features--;
     options = OPE_LOG_DEFAULTS;
     refused(read_log(w, &t, &options, &log, &error), &error, "that this engine made");
+    policy_destroy(all.policy);
     world_end(w);
 }
 
@@ -448,7 +491,7 @@ static void a_log_says_where_it_knows_nothing(void **state) {
     (void)state;
     world *w = world_begin();
     base_error error = {0};
-    ope_target t = target_of(w, NULL);
+    ope_target t = plan_target();
     ope_log_options options = OPE_LOG_DEFAULTS;
     ope_options o = OPE_DEFAULTS;
     ope_log log;
@@ -456,7 +499,7 @@ static void a_log_says_where_it_knows_nothing(void **state) {
     refused(read_log(w, &t, &options, &log, &error), &error, "no impressions");
     world_import(w, books);
     search_and_click(w, 40, "all");
-    for (int s = 0; s < RETRIEVE_STRATEGIES; s++) t.plan[s][1] = 1; /* everybody at 8; the log has 128 */
+    for (int s = 0; s < RETRIEVE_STRATEGIES; s++) t.plan[s][1] = 1; /* everybody at 10; the log has 100 */
     assert_ok(read_log(w, &t, &options, &log, &error));
     assert_ok(ope_log_estimate(&log, &o, e, &error));
     assert_true(says(&e[0], "support is missing: 100 %"));
@@ -473,7 +516,8 @@ static void a_log_with_chance_knows_every_plan(void **state) {
     base_error error = {0};
     world_import(w, books);
     search_and_click(w, 300, "squarecb");
-    ope_target t = target_of(w, w->funnel->learned);
+    asked learner;
+    ope_target t = policy_target(w, "squarecb", &learner);
     ope_log_options options = OPE_LOG_DEFAULTS;
     ope_options o = OPE_DEFAULTS;
     ope_log log;
@@ -489,6 +533,80 @@ static void a_log_with_chance_knows_every_plan(void **state) {
     near(sum / (double)log.rows.n, 1, .5);
     for (int i = 0; i < OPE_LOG_ESTIMATES; i++) assert_false(e[i].warnings & OPE_NO_SUPPORT);
     near(e[OPE_LOG_ESTIMATES - 1].value, ope_log_logged(&log, &o).value, .1);
+    ope_log_release(&log);
+    policy_destroy(learner.policy);
+    world_end(w);
+}
+
+/* Each impression is judged by what the policy knew before it: what is left out of the judgment still teaches, and what
+ * comes later changes nothing. */
+static void a_policy_that_learns_is_judged_before_it_learns(void **state) {
+    (void)state;
+    world *w = world_begin();
+    base_error error = {0};
+    asked learner;
+    world_import(w, books);
+    search_and_click(w, 40, "squarecb");
+    ope_target t = policy_target(w, "regcb", &learner);
+    ope_log_options options = OPE_LOG_DEFAULTS;
+    ope_log all, last;
+    assert_ok(read_log(w, &t, &options, &all, &error));
+    assert_int_equal(learner.n_asked, 40);
+    assert_int_equal(learner.n_taught, 40);
+    assert_int_equal(learner.n_earned, 20);
+    assert_int_equal(learner.order, 212312); /* the last but one was clicked */
+    policy_destroy(learner.policy);
+    t = policy_target(w, "regcb", &learner);
+    options.limit = 10;
+    assert_ok(read_log(w, &t, &options, &last, &error));
+    assert_int_equal(learner.n_asked, 10);
+    assert_int_equal(learner.n_taught, 40);
+    assert_int_equal(last.rows.n, 10);
+    size_t each = (size_t)RETRIEVE_STRATEGIES * FUNNEL_LEVELS;
+    assert_memory_equal(last.rows.target, all.rows.target + 30 * each, 10 * each * sizeof(float));
+    assert_memory_equal(last.inclusion, all.inclusion + 30, 10 * sizeof *last.inclusion);
+    ope_log_release(&last);
+    ope_log_release(&all);
+    policy_destroy(learner.policy);
+    world_end(w);
+}
+
+/* An event whose ranks are all known weighs P_target(included) / P_logger(included), whoever found it that time. */
+static void hindsight_makes_inclusion_exact(void **state) {
+    (void)state;
+    world *w = world_begin();
+    base_error error = {0};
+    world_import(w, books);
+    search_and_click(w, 1, "squarecb");
+    ope_target t = plan_target();
+    for (int s = 0; s < RETRIEVE_STRATEGIES; s++) t.plan[s][1] = 1;
+    ope_log_options options = OPE_LOG_DEFAULTS;
+    ope_log log;
+    store_txn *txn;
+    store_cursor *cursor;
+    slice key, value;
+    record_impression r;
+    record_event e = {0};
+    assert_ok(store_read_begin(collection_store(w->collection), &txn, NULL));
+    assert_ok(store_cursor_open(txn, STORE_LOG, (slice){0}, &cursor, NULL));
+    assert_true(store_cursor_next(cursor, &key, &value));
+    assert_ok(record_read_impression(arena_slice(&w->memory, value), &w->memory, &r));
+    assert_true(store_cursor_next(cursor, &key, &value));
+    assert_ok(record_read_event(value, &e));
+    store_cursor_close(cursor);
+    store_read_end(txn);
+    assert_int_equal(e.n_ranks, RETRIEVE_STRATEGIES);
+    double not_target = 1, not_logger = 1;
+    for (uint32_t s = 0; s < r.n_strategies; s++) {
+        double shallower = 0;
+        if (!e.ranks[s]) continue;
+        for (uint32_t l = 0; l < r.n_levels; l++)
+            if (r.depths[l] < e.ranks[s]) shallower += (double)r.strategies[s].probability[l];
+        not_logger *= shallower;
+        not_target *= !(r.strategies[s].allowed & 2) || e.ranks[s] > r.depths[1];
+    }
+    assert_ok(read_log(w, &t, &options, &log, &error));
+    near(log.inclusion[0], (double)e.credit * (1 - not_target) / (1 - not_logger), 1e-6);
     ope_log_release(&log);
     world_end(w);
 }
@@ -547,11 +665,11 @@ static int close_house(void **state) {
 static void requests(void **state) {
     static const char *const good[] = {
         "{}",
-        "{\"policy\":\"learned\"}",
+        "{\"policy\":\"lin-ts\"}",
         "{\"policy\":\"fixed\",\"interval\":\"bootstrap\"}",
         "{\"policy\":\"all\",\"tuning\":\"slope\"}",
-        "{\"policy\":\"equal\",\"depth\":8,\"limit\":10}",
-        "{\"plan\":{\"lexical\":{\"8\":0.5,\"32\":0.5},\"memory\":8}}",
+        "{\"policy\":\"equal\",\"depth\":10,\"limit\":10}",
+        "{\"plan\":{\"lexical\":{\"10\":0.5,\"25\":0.5},\"memory\":10}}",
         "{\"plan\":{},\"since\":\"2001-01-01\",\"tau\":3,\"lambda\":0,\"seed\":1}",
     };
     house *h = *state;
@@ -562,6 +680,7 @@ static void requests(void **state) {
         const json_value *answer = call(h, "POST", "/ope", good[i], 200);
         assert_int_equal(count_at(answer, "estimates"), OPE_LOG_ESTIMATES);
         near(number_at(answer, "impressions"), i == 4 ? 10 : 60, 0);
+        assert_true(true_at(answer, "progressive") == (i < 2)); /* the default learns */
         assert_true(number_at(answer, "logged.value") > 0);
         assert_true(number_at(answer, "estimates.9.low") <= number_at(answer, "estimates.9.high"));
     }
@@ -578,11 +697,11 @@ static void bad_requests(void **state) {
         "{\"what\":1}",
         "{\"policy\":\"best\"}",
         "{\"policy\":\"equal\",\"depth\":7}",
-        "{\"plan\":8}",
-        "{\"plan\":{\"psychic\":8}}",
+        "{\"plan\":10}",
+        "{\"plan\":{\"psychic\":10}}",
         "{\"plan\":{\"lexical\":9}}",
-        "{\"plan\":{\"lexical\":{\"8\":0.5}}}",
-        "{\"plan\":{\"lexical\":{\"8\":2}}}",
+        "{\"plan\":{\"lexical\":{\"10\":0.5}}}",
+        "{\"plan\":{\"lexical\":{\"10\":2}}}",
         "{\"plan\":{\"lexical\":{\"x\":1}}}",
         "{\"plan\":{},\"policy\":\"all\"}",
         "{\"since\":\"yesterday\"}",
@@ -625,6 +744,8 @@ int main(void) {
         cmocka_unit_test(a_log_evaluates_the_policy_that_made_it),
         cmocka_unit_test(a_log_says_where_it_knows_nothing),
         cmocka_unit_test(a_log_with_chance_knows_every_plan),
+        cmocka_unit_test(a_policy_that_learns_is_judged_before_it_learns),
+        cmocka_unit_test(hindsight_makes_inclusion_exact),
         cmocka_unit_test_setup_teardown(requests, open_house, close_house),
         cmocka_unit_test_setup_teardown(bad_requests, open_house, close_house),
     };

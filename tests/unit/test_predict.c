@@ -373,6 +373,95 @@ static void test_routes(void **state) {
     close_engine();
 }
 
+/* ---- What was predicted is found ---- */
+
+static double total(const char *query) {
+    char body[200];
+    snprintf(body, sizeof body, "{\"query\":\"%s\"}", query);
+    const json_value *v = call("POST", "/collections/c/search", body, 200);
+    return count_at(v, "hits");
+}
+
+static bool finds(const char *query, const char *id) {
+    char body[200];
+    snprintf(body, sizeof body, "{\"query\":\"%s\"}", query);
+    const json_value *v = call("POST", "/collections/c/search", body, 200);
+    return named(at(v, "hits"), "id", id) != NULL;
+}
+
+static void test_predicted_is_found(void **state) {
+    (void)state;
+    open_engine();
+    make_books();
+    assert_true(total("desert planet") == 0);
+    call("POST", "/collections/c/predictions", "b1\tdesert planet\t0.9\nb2\tocean mind\t0.9\n", 200);
+    assert_true(finds("Desert planet!", "b1") && total("desert planet") == 1);
+    assert_true(finds("a planet with a desert", "b1")); /* its words lend */
+    assert_true(finds("dessert planet", "b1"));         /* so does its spelling */
+    assert_true(finds("ocean mind", "b2"));
+    call("DELETE", "/collections/c/predictions?source=imported", NULL, 200);
+    assert_true(total("desert planet") == 0 && total("a planet with a desert") == 0);
+    call("POST", "/collections/c/predictions/build", "{\"sources\":[\"catalogue\"]}", 200);
+    assert_true(finds("1965 science fiction by frank herbert", "b1"));
+    forage_close(db); /* predictions are there after a restart */
+    assert_ok(forage_open(data, &(forage_options){.no_sync = true, .threads = 2, .seed = 5}, &db, NULL));
+    call("POST", "/collections/c/predictions", "b3\tmatch making\n", 200);
+    assert_true(finds("match making", "b3"));
+    close_engine();
+}
+
+/* ---- Bad files ---- */
+
+static const json_value *import(const buffer *file, int expected) {
+    forage_request request = {.method = "POST", .target = "/collections/c/predictions", .body = file->data,
+                              .body_size = file->size};
+    forage_response response;
+    forage_call(db, &request, &response);
+    assert_int_equal(response.status, expected);
+    const json_value *answer = parse(&answers, response.body);
+    forage_response_release(&response);
+    return answer;
+}
+
+static void test_bad_files(void **state) {
+    (void)state;
+    open_engine();
+    make_books();
+    buffer file = {0};
+    buffer_puts(&file, "\xef\xbb\xbf""b1\tdesert\t1\r\n"                     /* a byte order mark, another line end */
+                       "b1\tx\tnan\nb1\tx\tNaN\nb1\tx\tinf\nb1\tx\t-0.5\nb1\tx\t0x1p-3\nb1\tx\t1e-400\n"
+                       "b1\t\xc3\x28\t0.5\n"                              /* not UTF-8 */
+                       "{\"id\":\"b1\",\"query\":\"x\",\"score\":NaN}\n"
+                       "{\"id\":\"b1\",\"query\":\"x\",\"score\":\n");    /* cut */
+    const json_value *v = import(&file, 200);
+    assert_true(number_at(v, "stored") == 1 && number_at(v, "failed") == 9 && number_at(v, "received") == 10);
+    file.size = 0;
+    const size_t long_line = (size_t)10 << 20;
+    for (int way = 0; way < 4; way++) { /* a document, a query, a score and a JSON text of ten megabytes */
+        buffer_puts(&file, way == 0 ? "" : way == 1 ? "b1\t" : way == 2 ? "b1\tx\t" : "{\"id\":\"b1\",\"query\":\"");
+        buffer_reserve(&file, long_line);
+        memset(file.data + file.size, '5', long_line);
+        file.size += long_line;
+        buffer_puts(&file, way == 0 ? "\tx\n" : way == 3 ? "\"}\n" : "\n");
+    }
+    buffer_puts(&file, "b2\tcut off\t0.");
+    v = import(&file, 200);
+    assert_true(number_at(v, "failed") == 5 && number_at(v, "received") == 5);
+    for (int i = 0; i < 5; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "errors.%d.message", i);
+        assert_true(strlen(text_at(v, path)) > 10 && strlen(text_at(v, path)) < 300);
+    }
+    file.size = 0;
+    for (int i = 0; i < 1000; i++) buffer_puts(&file, "nobody\twords\t0.5\n");
+    v = import(&file, 200);
+    assert_true(number_at(v, "failed") == 1000 && count_at(v, "errors") == 100);
+    file.size = 0;
+    assert_true(number_at(import(&file, 200), "received") == 0);
+    buffer_release(&file);
+    close_engine();
+}
+
 static void test_build_goes_on(void **state) {
     (void)state;
     open_engine();
@@ -516,6 +605,8 @@ int main(void) {
         cmocka_unit_test(test_translation_recovers_a_table),
         cmocka_unit_test(test_translation_bytes),
         cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_predicted_is_found),
+        cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_build_goes_on),
         cmocka_unit_test(test_borrowing_and_translating),
     };

@@ -640,26 +640,22 @@ typedef struct predicting {
     world *w;
     uint32_t document;
     predict_entry entry;
-    memory_changes changes;
 } predicting;
 
 static forage_status predict_apply(store_txn *t, void *self, base_error *error) {
     predicting *p = self;
-    memory_changes_reset(&p->changes);
-    query_memory_predicted(p->w->memory, &p->changes, p->document, p->entry.query, p->entry.score);
     return predict_store(t, p->document, PREDICT_IMPORTED, &p->entry, 1, false, NULL, error);
 }
 
 static void predict_committed(void *self, forage_status status) {
     predicting *p = self;
-    if (!status) query_memory_publish(p->w->memory, &p->changes);
+    if (!status) query_memory_refresh(p->w->memory, NULL);
 }
 
 static void predict_query(world *w, uint32_t document, const char *query, float score) {
     predicting p = {.w = w, .document = document, .entry = {slice_of(query), score}};
     store_job job = {predict_apply, predict_committed, &p};
     assert_ok(store_write(w->store, &job, NULL));
-    memory_changes_release(&p.changes);
 }
 
 static void test_predictions_are_priors(void **state) {

@@ -6,8 +6,8 @@
  * whose order follows the catalogue's own, loosely; drifts redraw it and the tastes, seasons move it to and fro.
  *
  * Everything follows from the seed: customer n is the same whatever the engine answered to those before. */
-#ifndef SIMULATE_CUSTOMERS_H
-#define SIMULATE_CUSTOMERS_H
+#ifndef SIMULATE_POPULATION_H
+#define SIMULATE_POPULATION_H
 
 #include "simulate/sim_catalogue.h"
 
@@ -21,21 +21,21 @@ typedef enum query_style {
 } query_style;
 extern const char *const query_style_names[QUERY_STYLES];
 
-#define CUSTOMERS_MAX_DRIFTS 8
-#define CUSTOMERS_TASTES 3
+#define POPULATION_MAX_DRIFTS 8
+#define POPULATION_TASTES 3
 
-typedef struct customers_config {
+typedef struct population_config {
     uint64_t seed;
     uint32_t users;
     double styles[QUERY_STYLES]; /* shares; need not add up to 1 */
-    uint32_t drift_at[CUSTOMERS_MAX_DRIFTS], n_drifts; /* customers before it, increasing */
+    uint32_t drift_at[POPULATION_MAX_DRIFTS], n_drifts; /* customers before it, increasing */
     double drift_share;          /* of documents and of users that a drift changes */
     uint32_t season;             /* customers of one turn of the seasons; 0: none */
     double season_strength;      /* a popularity moves by e^±strength at most */
-} customers_config;
+} population_config;
 
 /* 500 users; styles .3, .2, .2, .15, .15; no drift (share .5), no season (strength 1). */
-void customers_config_default(customers_config *c);
+void population_config_default(population_config *c);
 
 typedef struct customer {
     uint32_t number;        /* from 0 */
@@ -47,22 +47,22 @@ typedef struct customer {
     uint64_t seed;          /* for what else is left to chance about this customer */
 } customer;
 
-typedef struct customers customers;
+typedef struct population population;
 
 /* The catalogue must outlive it. Weights of styles are at least 0, one is above. */
-customers *customers_create(const sim_catalogue *k, const customers_config *config);
-void customers_destroy(customers *c); /* NULL is a no-op */
+population *population_create(const sim_catalogue *k, const population_config *config);
+void population_destroy(population *c); /* NULL is a no-op */
 /* The next customer, after any drift and change of season that falls before. */
-void customers_next(customers *c, arena *a, customer *out);
+void population_next(population *c, arena *a, customer *out);
 
 /* The attributes that a user likes now, the favourite first. */
-void customers_tastes(const customers *c, uint32_t user, uint32_t out[CUSTOMERS_TASTES]);
+void population_tastes(const population *c, uint32_t user, uint32_t out[POPULATION_TASTES]);
 /* How likely a document is to be somebody's intent when tastes play no part; of all documents it sums to 1. */
-double customers_popularity(const customers *c, uint32_t document);
+double population_popularity(const population *c, uint32_t document);
 
 /* Of a document, by its number and attributes, to what the customer has in mind, in [0, 1]. The intent itself: 1. With J the
  * share of the intent's attributes, by weight, that the document has: .5 J; for a customer whom an attribute will do:
  * .3 + .7 J with the attribute, else 0. */
-double customers_relevance(const customers *c, const customer *who, uint32_t number, const uint32_t *attributes, size_t n);
+double population_relevance(const population *c, const customer *who, uint32_t number, const uint32_t *attributes, size_t n);
 
 #endif

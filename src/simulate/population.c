@@ -1,4 +1,4 @@
-#include "simulate/customers.h"
+#include "simulate/population.h"
 
 #include "base/hash.h"
 #include "simulate/query_style.h"
@@ -13,9 +13,9 @@
 #define POPULARITY_NOISE 1.0 /* of the logarithm of the rank in the catalogue */
 #define SEASON_STEPS 16      /* of one turn */
 
-struct customers {
+struct population {
     const sim_catalogue *catalogue;
-    customers_config config;
+    population_config config;
     uint32_t next;      /* customer */
     uint32_t drifts;    /* that have happened */
     double *base;       /* weight of each document, seasons left out */
@@ -28,8 +28,8 @@ struct customers {
 
 const char *const query_style_names[QUERY_STYLES] = {"title", "attribute", "ambiguous", "typo", "broad"};
 
-void customers_config_default(customers_config *c) {
-    *c = (customers_config){.users = 500, .drift_share = .5, .season_strength = 1,
+void population_config_default(population_config *c) {
+    *c = (population_config){.users = 500, .drift_share = .5, .season_strength = 1,
                             .styles = {[STYLE_TITLE] = .3, [STYLE_ATTRIBUTE] = .2, [STYLE_AMBIGUOUS] = .2,
                                        [STYLE_TYPO] = .15, [STYLE_BROAD] = .15}};
 }
@@ -37,7 +37,7 @@ void customers_config_default(customers_config *c) {
 /* Independent generators for independent questions. */
 enum { OF_POPULARITY, OF_DRIFT, OF_TASTE, OF_CHANGE, OF_CUSTOMER };
 
-static random_source generator(const customers *c, uint64_t what, uint64_t which, uint64_t when) {
+static random_source generator(const population *c, uint64_t what, uint64_t which, uint64_t when) {
     const uint64_t key[] = {what, which, when};
     random_source r;
     random_seed(&r, hash64(key, sizeof key, c->config.seed));
@@ -58,7 +58,7 @@ static int by_key(const void *left, const void *right) {
 }
 
 /* Ranks by the catalogue's popularity, shaken; at random where it knows none. */
-static void draw_popularity(customers *c) {
+static void draw_popularity(population *c) {
     size_t n = c->catalogue->n_documents;
     random_source r = generator(c, OF_POPULARITY, 0, 0);
     ranked *order = mem_alloc((n + 1) * sizeof *order);
@@ -76,7 +76,7 @@ static void draw_popularity(customers *c) {
 }
 
 /* The weights of a share of the documents go to others of them. */
-static void drift(customers *c) {
+static void drift(population *c) {
     size_t n = 0;
     random_source r = generator(c, OF_DRIFT, c->drifts, 0);
     uint32_t *changed = mem_alloc((c->catalogue->n_documents + 1) * sizeof *changed);
@@ -91,7 +91,7 @@ static void drift(customers *c) {
     free(changed);
 }
 
-static double season_of(const customers *c, const sim_document *d) {
+static double season_of(const population *c, const sim_document *d) {
     if (!c->config.season || !d->n_attributes) return 1;
     uint32_t step = (uint32_t)((uint64_t)c->next * SEASON_STEPS / c->config.season);
     double turn = 2 * M_PI * (step % SEASON_STEPS) / SEASON_STEPS, sum = 0;
@@ -99,7 +99,7 @@ static double season_of(const customers *c, const sim_document *d) {
     return exp(c->config.season_strength * sum / d->n_attributes);
 }
 
-static void weigh(customers *c) {
+static void weigh(population *c) {
     const sim_catalogue *k = c->catalogue;
     double sum = 0;
     for (size_t d = 0; d < k->n_documents; d++) {
@@ -113,7 +113,7 @@ static void weigh(customers *c) {
     }
 }
 
-double customers_popularity(const customers *c, uint32_t document) {
+double population_popularity(const population *c, uint32_t document) {
     return c->weight[document] / c->total[c->catalogue->n_documents - 1];
 }
 
@@ -132,7 +132,7 @@ static size_t draw_from(const double *sums, size_t n, random_source *r) {
 /* ---- Users ---- */
 
 /* How often this user's tastes were drawn anew. */
-static uint32_t changes_of(const customers *c, uint32_t user) {
+static uint32_t changes_of(const population *c, uint32_t user) {
     uint32_t changes = 0;
     for (uint32_t i = 0; i < c->drifts; i++) {
         random_source r = generator(c, OF_CHANGE, user, i);
@@ -142,10 +142,10 @@ static uint32_t changes_of(const customers *c, uint32_t user) {
 }
 
 /* Attributes of documents drawn uniformly, so that wide attributes are liked more often. */
-void customers_tastes(const customers *c, uint32_t user, uint32_t out[CUSTOMERS_TASTES]) {
+void population_tastes(const population *c, uint32_t user, uint32_t out[POPULATION_TASTES]) {
     const sim_catalogue *k = c->catalogue;
     random_source r = generator(c, OF_TASTE, user, changes_of(c, user));
-    for (size_t i = 0; i < CUSTOMERS_TASTES; i++) {
+    for (size_t i = 0; i < POPULATION_TASTES; i++) {
         out[i] = SIM_NONE;
         for (int tries = 0; out[i] == SIM_NONE && k->n_attributes && tries < 20; tries++) {
             const sim_document *d = &k->documents[random_below(&r, k->n_documents)];
@@ -156,18 +156,18 @@ void customers_tastes(const customers *c, uint32_t user, uint32_t out[CUSTOMERS_
 
 /* ---- Customers ---- */
 
-static uint32_t draw_intent(const customers *c, uint32_t user, random_source *r) {
+static uint32_t draw_intent(const population *c, uint32_t user, random_source *r) {
     const sim_catalogue *k = c->catalogue;
-    uint32_t tastes[CUSTOMERS_TASTES];
+    uint32_t tastes[POPULATION_TASTES];
     double u = random_double(r);
-    customers_tastes(c, user, tastes);
-    uint32_t liked = tastes[(size_t)(u * u * CUSTOMERS_TASTES)];
+    population_tastes(c, user, tastes);
+    uint32_t liked = tastes[(size_t)(u * u * POPULATION_TASTES)];
     if (random_double(r) >= BY_TASTE || liked == SIM_NONE) return (uint32_t)draw_from(c->total, k->n_documents, r);
     const sim_attribute *attribute = &k->attributes[liked];
     return k->members[attribute->first + draw_from(c->within + attribute->first, attribute->n_documents, r)];
 }
 
-static query_style draw_style(const customers *c, random_source *r) {
+static query_style draw_style(const population *c, random_source *r) {
     double at = random_double(r) * c->styles;
     for (int s = 0; s < QUERY_STYLES; s++) {
         if (at < c->config.styles[s]) return (query_style)s;
@@ -176,7 +176,7 @@ static query_style draw_style(const customers *c, random_source *r) {
     return STYLE_TITLE;
 }
 
-static void move_on(customers *c) {
+static void move_on(population *c) {
     bool weights = false;
     for (; c->drifts < c->config.n_drifts && c->config.drift_at[c->drifts] <= c->next; c->drifts++) {
         drift(c);
@@ -187,7 +187,7 @@ static void move_on(customers *c) {
     if (weights || turned) weigh(c);
 }
 
-void customers_next(customers *c, arena *a, customer *out) {
+void population_next(population *c, arena *a, customer *out) {
     move_on(c);
     random_source r = generator(c, OF_CUSTOMER, c->next, 0);
     double u = random_double(&r);
@@ -203,7 +203,7 @@ void customers_next(customers *c, arena *a, customer *out) {
     *out = who;
 }
 
-double customers_relevance(const customers *c, const customer *who, uint32_t number, const uint32_t *attributes, size_t n) {
+double population_relevance(const population *c, const customer *who, uint32_t number, const uint32_t *attributes, size_t n) {
     const sim_catalogue *k = c->catalogue;
     const sim_document *intent = &k->documents[who->intent];
     if (number == intent->number) return 1;
@@ -225,8 +225,8 @@ double customers_relevance(const customers *c, const customer *who, uint32_t num
 
 /* ---- Create and destroy ---- */
 
-customers *customers_create(const sim_catalogue *k, const customers_config *config) {
-    customers *c = mem_zalloc(1, sizeof *c);
+population *population_create(const sim_catalogue *k, const population_config *config) {
+    population *c = mem_zalloc(1, sizeof *c);
     c->catalogue = k;
     c->config = *config;
     c->base = mem_alloc((k->n_documents + 1) * sizeof *c->base);
@@ -242,7 +242,7 @@ customers *customers_create(const sim_catalogue *k, const customers_config *conf
     return c;
 }
 
-void customers_destroy(customers *c) {
+void population_destroy(population *c) {
     if (!c) return;
     free(c->base);
     free(c->weight);

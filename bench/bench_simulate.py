@@ -1,0 +1,70 @@
+"""Simulated customers over the sample catalogue: does regret grow slower than linearly, and how soon is a drift made good?
+
+Rewards are the click model's exact expectations. Regret is against the best static policy of no higher cost (fixed, all,
+rrf-equal), in hindsight, at every customer; the growth is cumulative regret as a power of the number of customers. A run whose
+regret does not stay above 0 has no such power: what was served was at least as good, and 0 is reported.
+"""
+
+import json
+import os
+
+import harness
+
+MEDIA = os.path.join(harness.ROOT, "examples", "media")
+BUDGETS = (None, 25)  # mean candidates: the collection's default, and a tight one
+
+
+def catalogue(bench, name, budget):
+    """A data folder with the sample catalogue and a budget of so many candidates."""
+    folder = harness.fresh_folder(name)
+    with open(os.path.join(MEDIA, "schema.json"), encoding="utf-8") as file:
+        schema = json.load(file)
+    if budget:
+        schema["budget"] = {"candidates": budget}
+    path = os.path.join(harness.OUT, name + ".schema.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(schema, file)
+    bench.command(["import", "--data", folder, "--schema", path, "-c", "media", "--quiet",
+                   os.path.join(MEDIA, "catalogue.ndjson.zst")])
+    return folder
+
+
+def simulate(bench, folder, customers, *more):
+    out, _, _, line = bench.command(["simulate", "--data", folder, "-c", "media", "-n", str(customers), "--seed", "1",
+                                     "--compare-every", "1", "--json", *more])
+    return json.loads(out), line
+
+
+def report_regret(bench, told, label, line):
+    regret, growth = told.get("regret"), told.get("regret", {}).get("growth")
+    for policy in told["compared"]:
+        bench.add(f"{label}: {policy['policy']}, {policy['candidates']:.0f} candidates", policy["expected_per_1000"],
+                  "reward/1,000", command=line)
+    if not regret:
+        return
+    what = f"{label}: regret against {regret['against']}, {regret['total']:.1f} in all"
+    if growth:
+        low, high = growth["low"], growth["high"]
+        interval = f"{low:.2f} to {high:.2f}, " if low is not None else ""
+        bench.add(f"{what}, grows as n^a ({interval}R2 {growth['r2']:.2f})", growth["exponent"], "a", bar=0.9, lower=True,
+                  command=line)
+    else:
+        bench.add(f"{what}, does not stay above 0", 0.0, "a", bar=0.9, lower=True, command=line)
+
+
+def run(bench):
+    customers = 2000 if bench.quick else 20000
+    for budget in BUDGETS:
+        label = f"budget {budget}" if budget else "default"
+        folder = catalogue(bench, f"simulate-{budget or 'default'}", budget)
+        told, line = simulate(bench, folder, customers)
+        report_regret(bench, told, label, line)
+        for part in ("first", "last"):
+            bench.add(f"{label}: {part} {told[part]['customers']:,} customers", told[part]["expected_per_1000"], "reward/1,000",
+                      command=line)
+        told, line = simulate(bench, folder, customers, "--drift-at", str(customers // 2), "--compare-every", "0")
+        drift = told["drifts"][0]
+        fall = f"from {drift['before_per_1000']:.0f} to {drift['lowest_per_1000']:.0f}"
+        bench.add(f"{label}: events until recovered from a drift ({fall})",
+                  drift.get("recovery_events", told["events"]), "events" if drift["recovered"] else "events, not recovered",
+                  command=line)

@@ -1,0 +1,91 @@
+/* What a logged search teaches a policy: the one that serves, and those that are judged by the log. */
+#include "funnel/answer.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_of_this_shape(const record_impression *r) {
+    return r->n_strategies == RETRIEVE_STRATEGIES && r->n_levels == FUNNEL_LEVELS && r->n_policy_features == X_COUNT &&
+           memcmp(r->depths, funnel_depths, sizeof funnel_depths) == 0;
+}
+
+typedef struct lesson {
+    policy_decision decision; /* as the policy that served knew it */
+    float x[RETRIEVE_STRATEGIES][X_COUNT];
+    uint32_t allowed[RETRIEVE_STRATEGIES];
+} lesson;
+
+static void lesson_of(const funnel *f, const record_impression *r, lesson *out) {
+    policy_decision *d = &out->decision;
+    *d = (policy_decision){.n_strategies = RETRIEVE_STRATEGIES, .n_levels = FUNNEL_LEVELS, .propensity = r->propensity,
+                           .version = r->policy_version};
+    d->expected_cost = (double)funnel_spent(collection_schema(f->collection), r->n_candidates, r->took_us);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
+        d->level[s] = r->strategies[s].level;
+        memcpy(d->probability[s], r->strategies[s].probability, FUNNEL_LEVELS * sizeof(float));
+        memcpy(out->x[s], r->strategies[s].x, sizeof out->x[s]);
+        out->allowed[s] = r->strategies[s].allowed;
+    }
+}
+
+/* ---- Asking again ---- */
+
+/* About what features.c told when the search was served. A float's error must not become a candidate. */
+static float candidates_of(const float *x, uint32_t level) {
+    float expected = expm1f(7 * x[X_EXPECTED]);
+    return fminf((float)funnel_depths[level], ceilf(expected * (1 - 1e-5f)));
+}
+
+/* Milliseconds, as if this search had been like the others. */
+static float time_of(const record_strategy *s, uint32_t level) {
+    float each = s->depth && !s->late ? (float)s->took_us / 1000 / (float)s->depth : 1e-3f;
+    return each * (float)funnel_depths[level];
+}
+
+bool funnel_decide_again(const funnel *f, const policy *p, const char *rule, const record_impression *r,
+                         random_source *random, policy_decision *out) {
+    float cost[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
+    lesson l;
+    if (!is_of_this_shape(r)) return false;
+    lesson_of(f, r, &l);
+    bool by_time = collection_schema(f->collection)->budget_p95_ms > 0;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
+        for (uint32_t i = 0; i < FUNNEL_LEVELS; i++)
+            cost[s][i] = by_time ? time_of(&r->strategies[s], i) : candidates_of(l.x[s], i);
+    policy_decide_by(p, rule, &l.x[0][0], l.allowed, &cost[0][0], random, out);
+    return true;
+}
+
+/* ---- Teaching ---- */
+
+/* What the policy would have spent instead. Strategies find the same documents: as large a share of its candidates would
+ * have been others' as of those that came. By time nothing tells, and what was spent stands for it. */
+static double would_have_spent(const funnel *f, const record_impression *r, const lesson *l,
+                               const policy_decision *decided) {
+    double came = 0;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) came += r->strategies[s].candidates;
+    if (collection_schema(f->collection)->budget_p95_ms > 0) return l->decision.expected_cost;
+    return came > 0 ? decided->expected_cost * fmin(1, r->n_candidates / came) : decided->expected_cost;
+}
+
+#define MOST_WEIGHT 4.0 /* of an event that could be seen for what was shown: the bias costs less than the variance */
+
+bool funnel_teach_policy(const funnel *f, policy *p, const record_impression *r, const record_event *e,
+                         const policy_decision *decided, float *weight) {
+    lesson l;
+    if (!is_of_this_shape(r) || (e && e->n_ranks != RETRIEVE_STRATEGIES)) return false;
+    lesson_of(f, r, &l);
+    if (!e) {
+        if (decided) l.decision.expected_cost = would_have_spent(f, r, &l, decided);
+        if (decided && !l.decision.version) l.decision.version = policy_updates(p) + 1;
+        policy_observe_all(p, &l.x[0][0], l.allowed, &l.decision);
+        return true;
+    }
+    /* Every level of every strategy is credited with what it adds to the others. The event stands for those, too, that
+     * could not be seen because the document was no candidate. */
+    double inclusion = policy_inclusion(&l.decision, funnel_depths, e->ranks);
+    float stands_for = (float)(inclusion * MOST_WEIGHT > 1 ? 1 / inclusion : MOST_WEIGHT);
+    policy_hindsight(p, &l.x[0][0], &l.decision, e->ranks, e->credit * stands_for);
+    if (weight) *weight = stands_for;
+    return true;
+}
