@@ -1,5 +1,6 @@
-// <learning-curves>: learning as it happens. What is asked of each strategy and what a search earns, over the searches so
-// far, as charts and as a table; and simulated customers to see the lines move. Emits "customers-wanted" {customers}.
+// <learning-curves>: learning as it happens. What is asked of each strategy and what a search earns, over the searches
+// so far, as charts and as a table; and simulated customers to see the lines move. Emits "customers-wanted"
+// {customers}.
 
 import { h, icon, scroller, send } from './dom.js';
 import { humanise, integer, percent, plural, score, signed } from './format.js';
@@ -117,7 +118,7 @@ class LearningCurves extends HTMLElement {
         chart.hidden = !bins.length;
         if (!bins.length) return;
         chart.show({
-            title: 'Regret of the customers just sent', unit: 'against the best fixed policy, added up', bins, kind: 'lines',
+            title: 'Regret of the customers just sent', unit: 'against the best fixed policy at this cost, added up', bins, kind: 'lines',
             series: [{ name: 'regret', label: 'Regret', values: bins.map(bin => bin.regret) }], format: score, of: 'customers',
         });
     }
@@ -135,7 +136,8 @@ class LearningCurves extends HTMLElement {
     }
 }
 
-/* Of a finished run: what it earned at first and at last, and what the best fixed policy would have earned more. */
+/* Of a finished run: what it earned at first and at last, and how much more the best fixed policy would have earned with
+ * as many candidates. */
 function told(run) {
     if (run?.state === 'refused') return [h('p', { class: 'refusal', role: 'alert' }, `Not sent: ${run.reason}`)];
     if (run?.state !== 'done') return [];
@@ -149,7 +151,7 @@ function told(run) {
             fact(`Last ${integer(last.customers)}`, score(after),
                 before > 0 ? `${signed(change)}, or ${percent(change / before)}` : signed(change)),
             regret ? fact('Regret', score(regret.total),
-                `against “${regret.against}”, the best fixed one; ${score(regret.total / customers)} a customer`) : null),
+                `against “${regret.against}”, the best fixed one at this cost; ${score(regret.total / customers)} a customer`) : null),
         compared?.length ? scroller('Policies compared', comparison(compared, policy)) : null,
     ].filter(Boolean);
 }
@@ -163,8 +165,13 @@ function comparison(compared, served) {
     return h('table', { class: 'numbers compared' },
         h('thead', null, h('tr', null, heads.map(name => h('th', { scope: 'col' }, name)))),
         h('tbody', null, compared.map(one => h('tr', null,
-            h('th', { scope: 'row' }, one.policy === 'served' ? `${served}, which served` : one.policy),
+            h('th', { scope: 'row' }, nameOf(one, served)),
             h('td', null, score(one.expected_per_1000 / 1000)), h('td', null, score(one.candidates))))));
+}
+
+function nameOf({ policy, equal_cost: equal = true }, served) {
+    if (policy === 'served') return `${served}, which served`;
+    return equal ? policy : `${policy}, at a higher cost`;
 }
 
 /* [{from, to, regret}]: of each part of the series, in customers; the regret is added up from the start. */

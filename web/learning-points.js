@@ -1,5 +1,5 @@
-// The points of a learning history, made ready for drawing. A point of the server covers some searches and tells sums of
-// reward and candidates, and for each strategy the share of searches that asked it and its mean depth over all of them.
+// The points of a learning history, made ready for drawing. A point of the server covers some searches and tells sums
+// of reward and candidates, and for each strategy the share of searches that asked it and its mean depth over all.
 
 const MOST = 60; // what a chart of this size can show
 

@@ -47,7 +47,8 @@ static history_point *open_point(history *h) {
 static uint32_t bounded(uint32_t count) { return count < HISTORY_MOST ? count : HISTORY_MOST; }
 
 void history_shown(history *h, const uint32_t depth[HISTORY_STRATEGIES], uint32_t candidates, double price) {
-    history_point one = {.searches = 1, .candidates = bounded(candidates), .price = price > 0 && isfinite(price) ? price : 0};
+    history_point one = {.searches = 1, .candidates = bounded(candidates)};
+    if (price > 0 && isfinite(price)) one.price = price;
     for (uint32_t s = 0; s < HISTORY_STRATEGIES; s++) {
         one.asked[s] = depth[s] > 0;
         one.depth[s] = bounded(depth[s]);
@@ -131,14 +132,17 @@ static void read_point(byte_reader *in, history_point *p) {
 
 /* What history_shown and history_earned could have counted: NaN passes none of the comparisons. */
 static bool possible(const history_point *p) {
-    bool fine = p->searches > 0 && p->candidates <= p->searches * HISTORY_MOST && p->reward >= 0 && p->reward <= MOST_REWARD &&
-                p->price >= 0 && p->price <= MOST_REWARD;
+    bool fine = p->searches > 0 && p->candidates <= p->searches * HISTORY_MOST;
+    fine = fine && p->reward >= 0 && p->reward <= MOST_REWARD && p->price >= 0 && p->price <= MOST_REWARD;
     for (uint32_t s = 0; s < HISTORY_STRATEGIES; s++)
-        fine = fine && p->asked[s] <= p->searches && p->depth[s] >= p->asked[s] && p->depth[s] <= p->asked[s] * HISTORY_MOST;
+        fine = fine && p->asked[s] <= p->searches && p->depth[s] >= p->asked[s] &&
+               p->depth[s] <= p->asked[s] * HISTORY_MOST;
     return fine;
 }
 
-static forage_status damaged(base_error *error) { return error_set(error, FORAGE_E_CORRUPT, "learning history: damaged"); }
+static forage_status damaged(base_error *error) {
+    return error_set(error, FORAGE_E_CORRUPT, "learning history: damaged");
+}
 
 forage_status history_load(slice bytes, history *out, base_error *error) {
     byte_reader in = byte_reader_of(bytes.data, bytes.size);

@@ -1,5 +1,5 @@
-/* Hostile learning history: what loads must be one that could have been counted: it saves as bytes that load again, can be
- * counted on, and gives JSON without a number gone wrong. */
+/* Hostile learning history: what loads must be one that could have been counted: it saves as bytes that load again, can
+ * be counted on, and gives JSON without a number gone wrong. */
 #include "funnel/history.h"
 
 #include <math.h>

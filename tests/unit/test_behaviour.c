@@ -185,11 +185,9 @@ static void a_job_that_runs_again_gives_the_same(void **state) {
 
 static void it_is_the_same_after_opening_again(void **state) {
     bench *b = *state;
-    uint32_t shown[] = {1, 2};
     uint64_t segments[] = {SEGMENT};
     for (uint32_t i = 1; i < 20; i++)
         record(b, EVENT(.user = SLICE("anna"), .document = i % 7, .segments = segments, .n_segments = 1, .time = NOW + i * 1000));
-    behaviour_shown(b->b, shown, 2, NOW, NOW);
     float everyone = trend_of(b, TREND_EVERYONE, 3), segment = trend_of(b, SEGMENT, 3), tie = tie_of(b, 3, 4);
     assert_true(everyone > 0 && segment > 0 && tie > 0);
     close_all(b);
