@@ -33,7 +33,7 @@ THEIRS = ["--squarecb -q xa", "--squarecb --gamma_scale 1000 -q xa --learning_ra
           "--epsilon 0.001 -q xa --learning_rate 0.0005", "--epsilon 0.001 -q xa --learning_rate 0.001",
           "--epsilon 0.001 -q xa --learning_rate 0.002", "--epsilon 0.001 -q xd --learning_rate 0.02",
           "--epsilon 0.001 -q xa --learning_rate 0.0003 --cb_type ips",
-          "--epsilon 0.001 -q xa --learning_rate 0.001 --cb_type ips",
+          "--epsilon 0.001 -q xa --learning_rate 0.0001 --cb_type ips",
           "--epsilon 0.001 -q xa --learning_rate 0.01 --cb_type dr"]
 
 

@@ -1,8 +1,8 @@
-"""Simulated customers over the sample catalogue: does regret grow slower than linearly, and how soon is a drift made good?
+"""Simulated customers over the sample catalogue: does regret grow slower than linearly, how soon is a drift made good?
 
-Rewards are the click model's exact expectations. Regret is against the best static policy of no higher cost (fixed, all,
-rrf-equal), in hindsight, at every customer; the growth is cumulative regret as a power of the number of customers. A run whose
-regret does not stay above 0 has no such power: what was served was at least as good, and 0 is reported.
+Rewards are the click model's exact expectations. Regret is against the best static policy of no higher cost (fixed,
+all, rrf-equal), in hindsight, at every customer; the growth is cumulative regret as a power of the number of customers.
+A run whose regret does not stay above 0 has no such power: what was served was at least as good, and 0 is reported.
 """
 
 import json
@@ -46,8 +46,8 @@ def report_regret(bench, told, label, line):
     if growth:
         low, high = growth["low"], growth["high"]
         interval = f"{low:.2f} to {high:.2f}, " if low is not None else ""
-        bench.add(f"{what}, grows as n^a ({interval}R2 {growth['r2']:.2f})", growth["exponent"], "a", bar=0.9, lower=True,
-                  command=line)
+        bench.add(f"{what}, grows as n^a ({interval}R2 {growth['r2']:.2f})", growth["exponent"], "a", bar=0.9,
+                  lower=True, command=line)
     else:
         bench.add(f"{what}, does not stay above 0", 0.0, "a", bar=0.9, lower=True, command=line)
 
@@ -60,11 +60,11 @@ def run(bench):
         told, line = simulate(bench, folder, customers)
         report_regret(bench, told, label, line)
         for part in ("first", "last"):
-            bench.add(f"{label}: {part} {told[part]['customers']:,} customers", told[part]["expected_per_1000"], "reward/1,000",
-                      command=line)
+            bench.add(f"{label}: {part} {told[part]['customers']:,} customers", told[part]["expected_per_1000"],
+                      "reward/1,000", command=line)
         told, line = simulate(bench, folder, customers, "--drift-at", str(customers // 2), "--compare-every", "0")
         drift = told["drifts"][0]
         fall = f"from {drift['before_per_1000']:.0f} to {drift['lowest_per_1000']:.0f}"
-        bench.add(f"{label}: events until recovered from a drift ({fall})",
-                  drift.get("recovery_events", told["events"]), "events" if drift["recovered"] else "events, not recovered",
-                  command=line)
+        unit = "events" if drift["recovered"] else "events, not recovered"
+        bench.add(f"{label}: events until recovered from a drift ({fall})", drift.get("recovery_events", told["events"]),
+                  unit, command=line)

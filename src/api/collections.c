@@ -75,6 +75,7 @@ forage_status api_put_collection(api_call *c, base_error *error) {
     if (!status) status = api_make_collection(c, error);
     if (!status && (json->type != JSON_OBJECT || json->count))
         status = collection_extend_schema(c->entry->collection, json, error);
+    if (!status) status = funnel_settings_changed(c->entry->funnel, error);
     if (status) return status;
     c->http = c->created ? 201 : 200;
     write_collection(c);

@@ -241,6 +241,8 @@ static forage_status write_tried(json_writer *w, replay_call *r, base_error *err
                                .self = r};
     json_key(w, "tried");
     json_begin_object(w);
+    json_key(w, "policy"); /* that serves this collection */
+    json_text(w, collection_schema(r->c->entry->collection)->policy);
     forage_status status = contest_write(&r->result.trial, &options, w, error);
     json_end_object(w);
     return status;

@@ -6,7 +6,8 @@
 
 #include <stdatomic.h>
 
-/* Numbers that are read by their names: where they go and what is allowed. Other ranges are the simulation's to check. */
+/* Numbers that are read by their names: where they go and what is allowed. Other ranges are the simulation's to
+ * check. */
 typedef struct number_member {
     const char *name;
     double *to, most;
@@ -20,18 +21,23 @@ static forage_status read_numbers(const json_value *json, const number_member *m
 }
 
 static forage_status read_clicks(const json_value *json, click_model *m, base_error *error) {
-    static const char *const members[] = {"noise", "attraction", "satisfaction", "commitment", "eta", "perseverance", NULL};
+    static const char *const members[] = {"noise",        "attraction", "satisfaction", "commitment", "eta",
+                                          "perseverance", NULL};
     slice name = SLICE("pbm");
     forage_status status = json_member_string(json, "click_model", &name, error);
     if (!status) status = click_model_named(name, m, error);
     const json_value *parameters = json_get(json, "click_parameters");
     if (status || !parameters || parameters->type == JSON_NULL) return status;
     if (parameters->type != JSON_OBJECT)
-        return error_set(error, FORAGE_E_INVALID, "\"click_parameters\": expected an object such as {\"eta\": 1}, got %s",
+        return error_set(error, FORAGE_E_INVALID,
+                         "\"click_parameters\": expected an object such as {\"eta\": 1}, got %s",
                          json_type_name(parameters->type));
-    const number_member numbers[] = {
-        {"noise", &m->noise, 1},           {"attraction", &m->attraction, 1}, {"satisfaction", &m->satisfaction, 1},
-        {"commitment", &m->commitment, 1}, {"eta", &m->eta, 10},              {"perseverance", &m->perseverance, 1}};
+    const number_member numbers[] = {{"noise", &m->noise, 1},
+                                     {"attraction", &m->attraction, 1},
+                                     {"satisfaction", &m->satisfaction, 1},
+                                     {"commitment", &m->commitment, 1},
+                                     {"eta", &m->eta, 10},
+                                     {"perseverance", &m->perseverance, 1}};
     status = json_only_members(parameters, members, error);
     if (!status) status = read_numbers(parameters, numbers, sizeof numbers / sizeof numbers[0], error);
     return status;
@@ -42,7 +48,8 @@ static forage_status read_styles(const json_value *styles, population_config *p,
     forage_status status = FORAGE_OK;
     if (!styles || styles->type == JSON_NULL) return FORAGE_OK;
     if (styles->type != JSON_OBJECT)
-        return error_set(error, FORAGE_E_INVALID, "\"styles\": expected an object such as {\"title\": 0.5, \"typo\": 0.5}, got %s",
+        return error_set(error, FORAGE_E_INVALID,
+                         "\"styles\": expected an object such as {\"title\": 0.5, \"typo\": 0.5}, got %s",
                          json_type_name(styles->type));
     for (int s = 0; s < QUERY_STYLES; s++) {
         members[s] = query_style_names[s];
@@ -78,7 +85,8 @@ static forage_status read_compare(const json_value *json, simulation_config *c, 
     c->n_rules = 0;
     for (const json_value *v = list->first; v; v = v->next) {
         if (v->type != JSON_STRING || !v->text.size)
-            return error_set(error, FORAGE_E_INVALID, "\"compare\": expected names of policies, got %s", json_type_name(v->type));
+            return error_set(error, FORAGE_E_INVALID, "\"compare\": expected names of policies, got %s",
+                             json_type_name(v->type));
         c->rules[c->n_rules++] = v->text;
     }
     return FORAGE_OK;
@@ -109,11 +117,14 @@ static forage_status read_counts(const json_value *json, simulation_config *c, b
 }
 
 static forage_status read_config(const json_value *json, simulation_config *c, base_error *error) {
-    static const char *const members[] = {"customers", "seed", "users", "page", "points", "compare", "compare_every", "policy",
-                                          "click_model", "click_parameters", "styles", "drift_at", "drift_share", "season",
-                                          "season_strength", "days", "until", NULL};
+    static const char *const members[] = {
+        "customers", "seed",          "users",       "page",        "points",
+        "compare",   "compare_every", "policy",      "click_model", "click_parameters",
+        "styles",    "drift_at",      "drift_share", "season",      "season_strength",
+        "days",      "until",         NULL};
     const number_member numbers[] = {{"drift_share", &c->population.drift_share, 1},
-                                     {"season_strength", &c->population.season_strength, 10}, {"days", &c->days, 3650}};
+                                     {"season_strength", &c->population.season_strength, 10},
+                                     {"days", &c->days, 3650}};
     slice until = {0};
     if (json->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_INVALID, "expected an object such as {\"customers\": 5000}, got %s",
@@ -128,7 +139,8 @@ static forage_status read_config(const json_value *json, simulation_config *c, b
     if (!status) status = json_member_string(json, "policy", &c->policy, error);
     if (!status) status = json_member_string(json, "until", &until, error);
     if (!status && until.size && !timestamp_read(until, &c->until))
-        status = error_set(error, FORAGE_E_INVALID, "\"until\": expected a time such as \"2026-01-31T12:00:00Z\", got \"%.*s\"",
+        status = error_set(error, FORAGE_E_INVALID,
+                           "\"until\": expected a time such as \"2026-01-31T12:00:00Z\", got \"%.*s\"",
                            SLICE_ARG(until));
     return status ? status : simulation_config_check(c, error);
 }

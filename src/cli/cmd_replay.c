@@ -212,8 +212,11 @@ static int replay_log_text(replay_command *r, slice log) {
 
 /* ---- Where the log comes from ---------------------------------------------------------------------------------- */
 
-static int open_temporary(replay_command *r) {
+static int open_for_lastfm(replay_command *r) {
     const char *base = getenv("TMPDIR");
+    if (client_would_be_remote(r->arguments) || arg_text(r->arguments, "data", NULL))
+        return client_open(r->arguments, CLIENT_CREATES, &r->client);
+    if (r->folder[0]) return client_open_folder(r->arguments, r->folder, &r->client);
     snprintf(r->folder, sizeof r->folder, "%s/forage-replay-XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(r->folder)) {
         cli_error("making a temporary folder: %s", strerror(errno));
@@ -249,10 +252,14 @@ static int run_lastfm(replay_command *r) {
     if (a->n_words) return cli_usage_error(a->command, "\"%s\": --lastfm replays what is in its folder", a->words[0]);
     int status = arg_integer(a, "rows", 1, INT64_MAX, &most);
     if (!status) status = lastfm_read(source, (uint64_t)most, &set);
-    bool named = client_would_be_remote(a) || arg_text(a, "data", NULL);
-    if (!status) status = named ? client_open(a, CLIENT_CREATES, &r->client) : open_temporary(r);
     r->collection = arg_text(a, "collection", "lastfm");
+    if (!status) status = open_for_lastfm(r);
     if (!status) status = send_request(r, "PUT", "", slice_of(lastfm_schema));
+    if (!status && !client_is_remote(r->client)) { /* the schema's half-life counts from the next opening */
+        client_close(r->client);
+        r->client = NULL;
+        status = open_for_lastfm(r);
+    }
     if (!status) status = import_artists(r, (slice){set.artists.data, set.artists.size});
     if (!status) status = teach_lines(r, "listens", (slice){set.listens.data, set.listens.size});
     if (!status)

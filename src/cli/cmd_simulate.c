@@ -70,9 +70,15 @@ static void write_request(simulate_run *r, buffer *out) {
     static const struct {
         const char *option, *member;
         bool number;
-    } passed[] = {{"customers", "customers", true},         {"seed", "seed", true},     {"click-model", "click_model", false},
-                  {"policy", "policy", false},              {"users", "users", true},   {"compare-every", "compare_every", true},
-                  {"drift-share", "drift_share", true},     {"season", "season", true}, {"days", "days", true},
+    } passed[] = {{"customers", "customers", true},
+                  {"seed", "seed", true},
+                  {"click-model", "click_model", false},
+                  {"policy", "policy", false},
+                  {"users", "users", true},
+                  {"compare-every", "compare_every", true},
+                  {"drift-share", "drift_share", true},
+                  {"season", "season", true},
+                  {"days", "days", true},
                   {"page", "page", true}};
     json_writer w = json_writer_of(out);
     json_begin_object(&w);
@@ -115,8 +121,10 @@ static int64_t searches_so_far(simulate_run *r) {
     json_value *stats;
     int64_t n = -1;
     arena_init(&memory, 0);
-    if (!client_send(r->watcher, "GET", collection_target(&memory, r->collection, "/stats"), NULL, (slice){0}, &reply)) {
-        if (reply.status == 200 && !json_read(&memory, reply.body, &stats, NULL)) n = (int64_t)number(stats, "impressions");
+    if (!client_send(r->watcher, "GET", collection_target(&memory, r->collection, "/stats"), NULL, (slice){0},
+                     &reply)) {
+        if (reply.status == 200 && !json_read(&memory, reply.body, &stats, NULL))
+            n = (int64_t)number(stats, "impressions");
         client_reply_release(&reply);
     }
     arena_release(&memory);
@@ -184,8 +192,10 @@ static const json_value *last_of(const json_value *list) {
 }
 
 static void print_strategies(const json_value *answer, arena *memory) {
-    static const table_column columns[] = {{"strategy", false, false, STYLE_GREEN}, {"asked at first", true, false, STYLE_NONE},
-                                           {"depth", true, false, STYLE_DIM},       {"at last", true, false, STYLE_NONE},
+    static const table_column columns[] = {{"strategy", false, false, STYLE_GREEN},
+                                           {"asked at first", true, false, STYLE_NONE},
+                                           {"depth", true, false, STYLE_DIM},
+                                           {"at last", true, false, STYLE_NONE},
                                            {"depth", true, false, STYLE_DIM}};
     const json_value *series = json_get(answer, "series"), *last = json_get(last_of(series), "strategies");
     const json_value *first = series ? json_get(series->first, "strategies") : NULL;
@@ -224,8 +234,8 @@ static void print_drifts(const json_value *answer, arena *memory) {
         }
         printf(": from %.1f down to %.1f", number(v, "before_per_1000"), number(v, "lowest_per_1000"));
         if (recovered->boolean)
-            printf(", back at 95 %% after %s customers and %s events\n", text_count(memory, count(v, "recovery_customers")),
-                   text_count(memory, count(v, "recovery_events")));
+            printf(", back at 95 %% after %s customers and %s events\n",
+                   text_count(memory, count(v, "recovery_customers")), text_count(memory, count(v, "recovery_events")));
         else printf(", not back at 95 %% until the end\n");
     }
 }
@@ -233,12 +243,13 @@ static void print_drifts(const json_value *answer, arena *memory) {
 static void print_answer(const json_value *answer, const simulate_run *r, arena *memory) {
     const json_value *first = json_get(answer, "first"), *last = json_get(answer, "last");
     slice model = text(json_get(answer, "click_model"), "name");
-    printf("%s customers of %s, %.*s, seed %s: %s events; %s\n", text_count(memory, count(answer, "customers")), r->collection,
-           SLICE_ARG(model), text_count(memory, count(answer, "seed")), text_count(memory, count(answer, "events")),
-           text_seconds(memory, number(answer, "took_ms") / 1000));
-    printf("reward per 1,000 customers: %.1f; the first %s %.1f, the last %s %.1f\n\n", number(answer, "expected_per_1000"),
-           text_count(memory, count(first, "customers")), number(first, "expected_per_1000"),
-           text_count(memory, count(last, "customers")), number(last, "expected_per_1000"));
+    printf("%s customers of %s, %.*s, seed %s: %s events; %s\n", text_count(memory, count(answer, "customers")),
+           r->collection, SLICE_ARG(model), text_count(memory, count(answer, "seed")),
+           text_count(memory, count(answer, "events")), text_seconds(memory, number(answer, "took_ms") / 1000));
+    printf("reward per 1,000 customers: %.1f; the first %s %.1f, the last %s %.1f\n\n",
+           number(answer, "expected_per_1000"), text_count(memory, count(first, "customers")),
+           number(first, "expected_per_1000"), text_count(memory, count(last, "customers")),
+           number(last, "expected_per_1000"));
     print_policies(answer, memory);
     print_strategies(answer, memory);
     print_regret(answer);
@@ -246,7 +257,8 @@ static void print_answer(const json_value *answer, const simulate_run *r, arena 
     if (count(answer, "refused"))
         printf("%s%s events were refused: %.*s%s\n", paint(STYLE_YELLOW), text_count(memory, count(answer, "refused")),
                SLICE_ARG(text(answer, "refusal")), paint(STYLE_NONE));
-    if (r->scratch.folder[0]) cli_note(r->arguments, "on a copy: %s itself has learned nothing; --keep teaches it", r->collection);
+    if (r->scratch.folder[0])
+        cli_note(r->arguments, "on a copy: %s itself has learned nothing; --keep teaches it", r->collection);
 }
 
 /* ---- The command ----------------------------------------------------------------------------------------------- */
@@ -256,8 +268,9 @@ static int open_place(simulate_run *r) {
     bool keep = arg_flag(a, "keep"), remote = client_would_be_remote(a);
     if (keep && arg_flag(a, "scratch")) return cli_usage_error(a->command, "--scratch and --keep exclude each other");
     if (remote && !keep)
-        return cli_usage_error(a->command, "a server's collection learns from the customers as if they were real: add --keep if "
-                                           "that is wanted, or name a folder with --data");
+        return cli_usage_error(a->command,
+                               "a server's collection learns from the customers as if they were real: add --keep if "
+                               "that is wanted, or name a folder with --data");
     if (!remote && !keep) {
         int status = scratch_open(a, &r->memory, &r->scratch, &r->client, &r->collection);
         r->watcher = r->client;
@@ -292,12 +305,16 @@ static int run(const cli_arguments *a) {
 }
 
 const cli_command command_simulate = {
-    "simulate", "sends simulated customers, to see what is learned", "simulate [options]",
-    "Customers with tastes and an intent ask the real engine by title, by attribute, ambiguously, with a typo or broadly,\n"
-    "click by a model whose parameters are known, and the engine learns from it. The rewards shown are exact expectations;\n"
-    "regret is what the best compared policy of no higher cost would have earned more, from the same memory by the same ranker.\n"
-    "A folder's collection is copied first and stays as it is; with --keep, and on a server, it learns as if all were real.",
-    options, CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
+    "simulate",
+    "sends simulated customers, to see what is learned",
+    "simulate [options]",
+    "Customers with tastes and an intent ask the real engine by title, by attribute, ambiguously, with a typo or\n"
+    "broadly, click by a model whose parameters are known, and the engine learns from it. The rewards shown are exact\n"
+    "expectations; regret is what the best compared policy of no higher cost would have earned more, from the same\n"
+    "memory and by the same ranker. A folder's collection is copied first and stays as it is; with --keep, and on a\n"
+    "server, it learns as if all were real.",
+    options,
+    CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
     "forage simulate -c media -n 2000\n"
     "forage simulate -c media -n 20000 --drift-at 10000 --click-model dbn\n"
     "forage simulate -c media --policy squarecb --compare regcb --compare rrf-equal --json\n"

@@ -14,7 +14,7 @@
 
 const char lastfm_schema[] =
     "{\"fields\":{\"name\":{\"type\":\"text\"},\"type\":{\"type\":\"keyword\"}},\"id\":\"id\",\"type\":\"type\","
-    "\"beyond_words\":true,\"budget\":{\"candidates\":100},\"rewards\":{\"tag\":1,"
+    "\"beyond_words\":true,\"only_new\":true,\"half_life_days\":3650,\"budget\":{\"candidates\":100},\"rewards\":{\"tag\":1,"
     "\"listen1\":0.125,\"listen2\":0.25,\"listen3\":0.375,\"listen4\":0.5,\"listen5\":0.625,\"listen6\":0.75,"
     "\"listen7\":0.875,\"listen8\":1}}";
 

@@ -37,7 +37,8 @@ static int copy_bytes(int from, int to, const char *path) {
 static int copy_file(const char *source, const char *target) {
     int from = open(source, O_RDONLY | O_CLOEXEC), to = -1;
     int status = from < 0 ? failed("reading", source) : CLI_OK;
-    if (!status && (to = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0) status = failed("writing", target);
+    if (!status && (to = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0)
+        status = failed("writing", target);
     if (!status) status = copy_bytes(from, to, source);
     if (to >= 0 && close(to) && !status) status = failed("writing", target);
     if (from >= 0) close(from);
@@ -59,7 +60,8 @@ static int copy_folder(const char *source, const char *target, const char *deepe
         int folder = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (folder >= 0) close(folder);
         if (folder < 0 && !is_lock(names[i])) status = copy_file(from, to);
-        else if (folder >= 0 && (!deeper || strcmp(names[i], deeper) == 0)) status = copy_folder(from, to, NULL, memory);
+        else if (folder >= 0 && (!deeper || strcmp(names[i], deeper) == 0))
+            status = copy_folder(from, to, NULL, memory);
     }
     return status;
 }
@@ -92,7 +94,9 @@ static int copy_locked(const cli_arguments *a, arena *memory, const char *to, co
     if (os_lock(path_join(memory, folder, "forage.lock"), &lock, &error)) {
         cli_error("copying %s: %s", folder, error.message);
         if (error.status == FORAGE_E_LOCKED)
-            fprintf(stderr, "If that is `forage serve`, add --url http://127.0.0.1:7700 --keep: the server's collection learns\n");
+            fprintf(
+                stderr,
+                "If that is `forage serve`, add --url http://127.0.0.1:7700 --keep: the server's collection learns\n");
         return CLI_FAILED;
     }
     int status = find_collection(a, memory, collection);

@@ -22,6 +22,7 @@ schema *schema_create(void) {
     strcpy(s->policy, "regcb");
     strcpy(s->ranker, "linear");
     s->budget_candidates = SCHEMA_DEFAULT_CANDIDATES;
+    s->half_life_days = SCHEMA_DEFAULT_HALF_LIFE;
     s->n_segments = 2;
     s->segments[0] = arena_strndup(&s->memory, "language", 8);
     s->segments[1] = arena_strndup(&s->memory, "country", 7);
@@ -307,7 +308,8 @@ static forage_status read_segments(schema *s, const json_value *json, base_error
 
 static forage_status declare(schema *s, const json_value *json, bool empty, base_error *error) {
     static const char *const members[] = {"name", "fields", "id", "type", "popularity", "language", "rewards", "policy",
-                                          "ranker", "inferred", "budget", "beyond_words", "segments", NULL};
+                                          "ranker", "inferred", "budget", "beyond_words",
+                                          "only_new", "half_life_days", "segments", NULL};
     static const char *const policies[] = {"regcb", "squarecb", "lin-ts", "linucb", "epsilon-greedy", "rrf-equal", "fixed", "all",
                                            NULL};
     static const char *const rankers[] = {"linear", "rrf", NULL};
@@ -326,6 +328,8 @@ static forage_status declare(schema *s, const json_value *json, bool empty, base
     if (!status) status = read_choice(json, "ranker", rankers, s->ranker, sizeof s->ranker, error);
     if (!status) status = json_member_bool(json, "inferred", &s->inferred, error);
     if (!status) status = json_member_bool(json, "beyond_words", &s->beyond_words, error);
+    if (!status) status = json_member_bool(json, "only_new", &s->only_new, error);
+    if (!status) status = json_member_number(json, "half_life_days", 0.01, 36500, &s->half_life_days, error);
     if (!status) status = read_budget(s, json_get(json, "budget"), error);
     if (!status) status = read_segments(s, json_get(json, "segments"), error);
     /* Where the text does not tell its language, it is the collection's. */
@@ -427,6 +431,10 @@ void schema_write(const schema *s, json_writer *w) {
     }
     json_key(w, "beyond_words");
     json_bool(w, s->beyond_words);
+    json_key(w, "only_new");
+    json_bool(w, s->only_new);
+    json_key(w, "half_life_days");
+    json_float(w, s->half_life_days);
     json_key(w, "segments");
     json_begin_array(w);
     for (uint32_t i = 0; i < s->n_segments; i++) json_text(w, s->segments[i]);

@@ -176,6 +176,7 @@ segment_fields funnel_segment_fields(const schema *s);
 bool funnel_hindsight(funnel *f, const record_impression *r, uint64_t sequence, uint32_t hit, uint32_t rank[RETRIEVE_STRATEGIES]);
 extern const float funnel_prior_weights[F_COUNT], funnel_prior_variances[F_COUNT];
 forage_status funnel_create_learners(funnel *f, base_error *error);
+void funnel_set_budget(funnel *f); /* the schema's, to the learner */
 /* What a search has spent of the collection's budget. */
 float funnel_spent(const schema *s, uint32_t candidates, uint32_t took_us);
 

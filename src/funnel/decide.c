@@ -12,18 +12,20 @@ const uint32_t funnel_depths[FUNNEL_LEVELS] = {0, 10, 25, 40, 50, 64, 80, 100};
 #define EXPLORATION .001 /* of each level; hindsight teaches about all of them whichever is drawn */
 #define LATE_SHARE .05   /* of the searches, beyond the budget of time: the 95th percentile */
 
+static double budget_of(const schema *s) { return s->budget_p95_ms > 0 ? s->budget_p95_ms : s->budget_candidates; }
+static double cost_of(const schema *s) { return s->budget_p95_ms > 0 ? MILLISECOND_COST : CANDIDATE_COST; }
+
 /* What a search costs by this budget is its mean: of candidates, or of being late (1 / LATE_SHARE when it is, in the budget's
  * unit), which is the budget when LATE_SHARE of them are. */
 static policy_config settings_of(const schema *s, const char *name, double budget) {
     policy_config config;
     policy_config_default(&config, name, RETRIEVE_STRATEGIES);
-    bool by_time = s->budget_p95_ms > 0;
     config.n_levels = FUNNEL_LEVELS;
     config.n_features = X_COUNT;
     config.hindsight = true;
     config.exploration = EXPLORATION;
-    config.cost = by_time ? MILLISECOND_COST : CANDIDATE_COST;
-    config.budget = budget > 0 ? budget : by_time ? s->budget_p95_ms : s->budget_candidates;
+    config.cost = cost_of(s);
+    config.budget = budget > 0 ? budget : budget_of(s);
     memcpy(config.depths, funnel_depths, sizeof funnel_depths);
     for (uint32_t i = 0; i < RETRIEVE_STRATEGIES; i++) {
         const retrieve_strategy *strategy = retrieve_strategies[i];
@@ -33,6 +35,11 @@ static policy_config settings_of(const schema *s, const char *name, double budge
             config.fixed_level[i]++;
     }
     return config;
+}
+
+void funnel_set_budget(funnel *f) {
+    const schema *s = collection_schema(f->collection);
+    policy_set_budget(f->learned, budget_of(s), cost_of(s));
 }
 
 float funnel_spent(const schema *s, uint32_t candidates, uint32_t took_us) {

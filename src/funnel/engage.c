@@ -91,7 +91,7 @@ static forage_status teach_one(teaching *w, store_txn *t, const funnel_engagemen
         buffer_release(&context);
     }
     forage_status status = teach_memory(w, t, g, &r, &e, error);
-    if (!status) status = funnel_engage(w->funnel, t, w->snapshot, &r, &e, true, &w->memory, &w->changes[w->taught], error);
+    if (!status) status = funnel_engage(w->funnel, t, w->snapshot, &r, &e, !g->query.size, &w->memory, &w->changes[w->taught], error);
     w->taught++;
     return status;
 }

@@ -24,6 +24,8 @@ extern const uint32_t funnel_depths[FUNNEL_LEVELS]; /* candidates at each level 
 forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **out, base_error *error);
 void funnel_close(funnel *f); /* saves what was learned; NULL is a no-op */
 collection *funnel_collection(const funnel *f);
+/* The schema's settings were changed: budget, segments, and (as long as nobody did anything) the half-life. */
+forage_status funnel_settings_changed(funnel *f, base_error *error);
 
 /* ---- The way there ---- */
 

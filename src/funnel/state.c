@@ -125,6 +125,28 @@ static forage_status catch_up(funnel *f, store_txn *t, base_error *error) {
     return FORAGE_OK;
 }
 
+static int64_t half_life_of(const funnel *f) { return (int64_t)(collection_schema(f->collection)->half_life_days * 86400e6); }
+
+static forage_status nothing(store_txn *t, void *self, base_error *error) {
+    (void)t, (void)self, (void)error;
+    return FORAGE_OK;
+}
+
+static void apply_settings(void *self, forage_status status) {
+    funnel *f = self;
+    if (status) return;
+    segment_fields fields = funnel_segment_fields(collection_schema(f->collection));
+    query_memory_set_segments(f->memory, &fields);
+    funnel_set_budget(f);
+    (void)behaviour_set_half_life(f->behaviour, half_life_of(f));
+}
+
+/* By the writer thread, whose settings they are. */
+forage_status funnel_settings_changed(funnel *f, base_error *error) {
+    store_job job = {nothing, apply_settings, f};
+    return store_write(collection_store(f->collection), &job, error);
+}
+
 forage_status funnel_load_state(funnel *f, base_error *error) {
     store_txn *t;
     forage_status status = store_read_begin(collection_store(f->collection), &t, error);
@@ -133,7 +155,7 @@ forage_status funnel_load_state(funnel *f, base_error *error) {
     f->next_sequence = 1;
     if (store_last_key(t, STORE_LOG, &last) == FORAGE_OK && last.size == 8) f->next_sequence = load_be64(last.data) + 1;
     load_saved(f, t);
-    status = behaviour_open(t, 0, &f->behaviour, error);
+    status = behaviour_open(t, half_life_of(f), &f->behaviour, error);
     if (!status) status = catch_up(f, t, error);
     store_read_end(t);
     return status;

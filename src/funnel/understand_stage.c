@@ -165,7 +165,8 @@ forage_status funnel_understand(funnel_answer *a, base_error *error) {
         .collection = f->collection, .schema = a->schema, .snapshot = a->snapshot, .eligible = &a->eligible,
         .matching = &a->eligible, .terms = a->terms, .n_terms = a->n_terms, .prior_weight = prior_weight,
         .behaviour = f->behaviour, .known_user = a->request->user.size || a->request->session.size, .segments = a->segments,
-        .type = type_asked_for(a), .beyond_words = a->schema->beyond_words || a->n_terms == 0, .now = a->now,
+        .type = type_asked_for(a), .beyond_words = a->schema->beyond_words || a->n_terms == 0,
+        .only_new = a->schema->only_new, .now = a->now,
         .seed = random_u64(&a->random), .clock = &os_clock_system,
         .deadline = clock_monotonic(&os_clock_system) + (int64_t)a->request->timeout_ms * 1000,
     };

@@ -6,7 +6,7 @@
 
 struct behaviour {
     trend *trends;
-    int64_t half_life;
+    _Atomic int64_t half_life;
 };
 
 forage_status behaviour_open(store_txn *t, int64_t half_life, behaviour **out, base_error *error) {
@@ -27,6 +27,13 @@ void behaviour_close(behaviour *b) {
 
 const trend *behaviour_trends(const behaviour *b) { return b->trends; }
 int64_t behaviour_half_life(const behaviour *b) { return b->half_life; }
+
+bool behaviour_set_half_life(behaviour *b, int64_t half_life) {
+    if (half_life == b->half_life) return true;
+    if (!trend_set_half_life(b->trends, half_life)) return false;
+    b->half_life = half_life;
+    return true;
+}
 
 /* ---- Events ---- */
 

@@ -53,6 +53,8 @@ forage_status behaviour_open(store_txn *t, int64_t half_life, behaviour **out, b
 void behaviour_close(behaviour *b); /* NULL is a no-op */
 const trend *behaviour_trends(const behaviour *b);
 int64_t behaviour_half_life(const behaviour *b);
+/* As long as nobody did anything; false later: then it counts from the next opening. The writer thread. */
+bool behaviour_set_half_life(behaviour *b, int64_t half_life);
 
 /* Writes profile, graph and trends: 1 + 41 + 6 rows at most. May run again for the same event: it changes nothing but the
  * store and *out. */

@@ -69,6 +69,14 @@ void trend_destroy(trend *t) {
     free(t);
 }
 
+bool trend_set_half_life(trend *t, int64_t half_life) {
+    pthread_rwlock_wrlock(&t->lock);
+    bool empty = t->n_rows == 0;
+    if (empty) t->half_life = half_life;
+    pthread_rwlock_unlock(&t->lock);
+    return empty;
+}
+
 uint64_t trend_type_group(slice type) {
     uint64_t hash = hash64(type.data, type.size, 0x74797065);
     return hash > TREND_EVERYONE ? hash : hash + 2;

@@ -32,6 +32,8 @@ typedef struct trend_document {
 
 trend *trend_create(int64_t half_life);
 void trend_destroy(trend *t); /* NULL is a no-op */
+/* False, and nothing changes, when there is a weight already that has aged by another one. The writer thread. */
+bool trend_set_half_life(trend *t, int64_t half_life);
 forage_status trend_load(trend *t, store_txn *txn, base_error *error);
 
 /* The group of a type name. Segments bring hashes of their own. 0 and 1 are never given. */

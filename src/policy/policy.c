@@ -111,6 +111,14 @@ void policy_destroy(policy *p) {
     free(p);
 }
 
+void policy_set_budget(policy *p, double budget, double cost) {
+    pthread_rwlock_wrlock(p->lock);
+    p->config.budget = isfinite(budget) && budget > 0 ? budget : 0;
+    cost = isfinite(cost) && cost > 0 ? cost : 0;
+    if (cost != p->config.cost) p->config.cost = p->price = cost;
+    pthread_rwlock_unlock(p->lock);
+}
+
 double policy_clean(float value, double limit) {
     if (!isfinite(value)) return 0;
     return fmax(-limit, fmin(limit, value));

@@ -128,6 +128,8 @@ double policy_inclusion(const policy_decision *d, const uint32_t *depths, const 
 double policy_predict(const policy *p, uint32_t strategy, uint32_t level, const float *x);
 uint64_t policy_updates(const policy *p); /* decisions observed */
 double policy_price(const policy *p);     /* of one unit of cost, now */
+/* Another budget (0: none); with another `cost` the price starts anew from that. Negative or not finite counts as 0. */
+void policy_set_budget(policy *p, double budget, double cost);
 
 /* State as bytes, versioned and checked on load. Saving also recomputes what is derived from the state, so that the
  * policy that saved and one that loads decide alike to the last bit, now and after the same lessons. A failed load

@@ -7,8 +7,13 @@ static const char *const names[] = {[CLICK_POSITION] = "pbm", [CLICK_CASCADE] = 
 forage_status click_model_named(slice name, click_model *out, base_error *error) {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (!slice_is(name, names[i])) continue;
-        *out = (click_model){.kind = (click_kind)i, .noise = .02, .attraction = .9, .satisfaction = .8,
-                             .commitment = .3, .eta = 1, .perseverance = .9};
+        *out = (click_model){.kind = (click_kind)i,
+                             .noise = .02,
+                             .attraction = .9,
+                             .satisfaction = .8,
+                             .commitment = .3,
+                             .eta = 1,
+                             .perseverance = .9};
         return FORAGE_OK;
     }
     return error_set(error, FORAGE_E_INVALID, "\"click_model\": expected pbm, cascade or dbn, got \"%.*s\"",
@@ -21,8 +26,12 @@ forage_status click_model_check(const click_model *m, base_error *error) {
     const struct {
         const char *name;
         double value, most;
-    } parts[] = {{"noise", m->noise, 1},           {"attraction", m->attraction, 1}, {"satisfaction", m->satisfaction, 1},
-                 {"commitment", m->commitment, 1}, {"eta", m->eta, 10},              {"perseverance", m->perseverance, 1}};
+    } parts[] = {{"noise", m->noise, 1},
+                 {"attraction", m->attraction, 1},
+                 {"satisfaction", m->satisfaction, 1},
+                 {"commitment", m->commitment, 1},
+                 {"eta", m->eta, 10},
+                 {"perseverance", m->perseverance, 1}};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (!(parts[i].value >= 0 && parts[i].value <= parts[i].most))
             return error_set(error, FORAGE_E_INVALID, "\"%s\": expected a number from 0 to %g, got %g", parts[i].name,

@@ -16,22 +16,27 @@
 struct population {
     const sim_catalogue *catalogue;
     population_config config;
-    uint32_t next;      /* customer */
-    uint32_t drifts;    /* that have happened */
-    double *base;       /* weight of each document, seasons left out */
-    double *weight;     /* now */
-    double *total;      /* running sums of weight over documents */
-    double *within;     /* the same over each attribute's members */
-    double *phase;      /* of each attribute's season */
-    double styles;      /* sum of the shares */
+    uint32_t next;   /* customer */
+    uint32_t drifts; /* that have happened */
+    double *base;    /* weight of each document, seasons left out */
+    double *weight;  /* now */
+    double *total;   /* running sums of weight over documents */
+    double *within;  /* the same over each attribute's members */
+    double *phase;   /* of each attribute's season */
+    double styles;   /* sum of the shares */
 };
 
 const char *const query_style_names[QUERY_STYLES] = {"title", "attribute", "ambiguous", "typo", "broad"};
 
 void population_config_default(population_config *c) {
-    *c = (population_config){.users = 500, .drift_share = .5, .season_strength = 1,
-                            .styles = {[STYLE_TITLE] = .3, [STYLE_ATTRIBUTE] = .2, [STYLE_AMBIGUOUS] = .2,
-                                       [STYLE_TYPO] = .15, [STYLE_BROAD] = .15}};
+    *c = (population_config){.users = 500,
+                             .drift_share = .5,
+                             .season_strength = 1,
+                             .styles = {[STYLE_TITLE] = .3,
+                                        [STYLE_ATTRIBUTE] = .2,
+                                        [STYLE_AMBIGUOUS] = .2,
+                                        [STYLE_TYPO] = .15,
+                                        [STYLE_BROAD] = .15}};
 }
 
 /* Independent generators for independent questions. */
@@ -95,7 +100,8 @@ static double season_of(const population *c, const sim_document *d) {
     if (!c->config.season || !d->n_attributes) return 1;
     uint32_t step = (uint32_t)((uint64_t)c->next * SEASON_STEPS / c->config.season);
     double turn = 2 * M_PI * (step % SEASON_STEPS) / SEASON_STEPS, sum = 0;
-    for (uint32_t i = 0; i < d->n_attributes; i++) sum += sin(turn + c->phase[c->catalogue->attribute_ids[d->first + i]]);
+    for (uint32_t i = 0; i < d->n_attributes; i++)
+        sum += sin(turn + c->phase[c->catalogue->attribute_ids[d->first + i]]);
     return exp(c->config.season_strength * sum / d->n_attributes);
 }
 
@@ -191,7 +197,8 @@ void population_next(population *c, arena *a, customer *out) {
     move_on(c);
     random_source r = generator(c, OF_CUSTOMER, c->next, 0);
     double u = random_double(&r);
-    customer who = {.number = c->next++, .user = (uint32_t)(u * u * c->config.users), .attribute = SIM_NONE}; /* some often */
+    customer who = {
+        .number = c->next++, .user = (uint32_t)(u * u * c->config.users), .attribute = SIM_NONE}; /* some often */
     who.intent = draw_intent(c, who.user, &r);
     who.style = draw_style(c, &r);
     uint32_t named = SIM_NONE;
@@ -203,7 +210,8 @@ void population_next(population *c, arena *a, customer *out) {
     *out = who;
 }
 
-double population_relevance(const population *c, const customer *who, uint32_t number, const uint32_t *attributes, size_t n) {
+double population_relevance(const population *c, const customer *who, uint32_t number, const uint32_t *attributes,
+                            size_t n) {
     const sim_catalogue *k = c->catalogue;
     const sim_document *intent = &k->documents[who->intent];
     if (number == intent->number) return 1;

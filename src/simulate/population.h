@@ -1,9 +1,10 @@
 /* Simulated customers: who comes, what they have in mind, what they type, and how close a hit is to it.
  *
- * A population of users has persistent tastes (attributes of the catalogue). Each customer is one visit of a user with an
- * intent: a document drawn by popularity, within one of the user's tastes more often than not; or, for some, anything
- * like that document that has one attribute. A query style says how the intent becomes words. Popularity is a power law
- * whose order follows the catalogue's own, loosely; drifts redraw it and the tastes, seasons move it to and fro.
+ * A population of users has persistent tastes (attributes of the catalogue). Each customer is one visit of a user
+ * with an intent: a document drawn by popularity, within one of the user's tastes more often than not; or, for some,
+ * anything like that document that has one attribute. A query style says how the intent becomes words. Popularity is
+ * a power law whose order follows the catalogue's own, loosely; drifts redraw it and the tastes, seasons move it to
+ * and fro.
  *
  * Everything follows from the seed: customer n is the same whatever the engine answered to those before. */
 #ifndef SIMULATE_POPULATION_H
@@ -60,9 +61,10 @@ void population_tastes(const population *c, uint32_t user, uint32_t out[POPULATI
 /* How likely a document is to be somebody's intent when tastes play no part; of all documents it sums to 1. */
 double population_popularity(const population *c, uint32_t document);
 
-/* Of a document, by its number and attributes, to what the customer has in mind, in [0, 1]. The intent itself: 1. With J the
- * share of the intent's attributes, by weight, that the document has: .5 J; for a customer whom an attribute will do:
- * .3 + .7 J with the attribute, else 0. */
-double population_relevance(const population *c, const customer *who, uint32_t number, const uint32_t *attributes, size_t n);
+/* Of a document, by its number and attributes, to what the customer has in mind, in [0, 1]. The intent itself: 1.
+ * With J the share of the intent's attributes, by weight, that the document has: .5 J; for a customer whom an
+ * attribute will do: .3 + .7 J with the attribute, else 0. */
+double population_relevance(const population *c, const customer *who, uint32_t number, const uint32_t *attributes,
+                            size_t n);
 
 #endif

@@ -46,8 +46,8 @@ static slice broad_phrase(const sim_catalogue *k, const uint32_t *ids, size_t n,
 
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-/* One slip inside a run of ASCII letters, its first letter left alone: a letter left out, doubled, changed, or swapped with
- * the next. Without such a run the text stays as it is. */
+/* One slip inside a run of ASCII letters, its first letter left alone: a letter left out, doubled, changed, or
+ * swapped with the next. Without such a run the text stays as it is. */
 static slice slip(slice text, random_source *r, arena *a) {
     char *out = arena_alloc(a, text.size + 2);
     size_t places[LONGEST_TITLE], n = 0;
@@ -59,18 +59,22 @@ static slice slip(slice text, random_source *r, arena *a) {
     size_t at = places[random_below(r, n)], left = text.size - at, size = text.size;
     char letter = out[at];
     switch (random_below(r, 4)) {
-    case 0: memmove(out + at, out + at + 1, left); size--; break;
-    case 1: memmove(out + at + 1, out + at, left + 1); size++; break;
+    case 0:
+        memmove(out + at, out + at + 1, left);
+        size--;
+        break;
+    case 1:
+        memmove(out + at + 1, out + at, left + 1);
+        size++;
+        break;
     case 2: out[at] = (char)('a' + random_below(r, 26)); break;
-    default:
-        out[at] = out[at + 1];
-        out[at + 1] = letter;
+    default: out[at] = out[at + 1]; out[at + 1] = letter;
     }
     return (slice){out, size};
 }
 
-slice query_style_write(const sim_catalogue *k, uint32_t document, query_style *style, uint32_t *attribute, random_source *r,
-                        arena *a) {
+slice query_style_write(const sim_catalogue *k, uint32_t document, query_style *style, uint32_t *attribute,
+                        random_source *r, arena *a) {
     const sim_document *d = &k->documents[document];
     uint32_t ids[MANY];
     size_t n = typed_attributes(k, d, ids);

@@ -76,7 +76,8 @@ static int32_t find_title(const schema *s) {
         for (uint32_t f = 0; f < s->n_fields; f++)
             if (s->fields[f].kind == SCHEMA_TEXT && strcasecmp(s->fields[f].name, usual[i]) == 0) return (int32_t)f;
     for (uint32_t f = 0; f < s->n_fields; f++)
-        if (s->fields[f].kind == SCHEMA_TEXT && (best < 0 || s->fields[f].weight > s->fields[best].weight)) best = (int32_t)f;
+        if (s->fields[f].kind == SCHEMA_TEXT && (best < 0 || s->fields[f].weight > s->fields[best].weight))
+            best = (int32_t)f;
     return best;
 }
 
@@ -162,7 +163,9 @@ static void read_document(reading *r, const collection_document *d) {
     k->documents = mem_grow(k->documents, &r->documents_capacity, k->n_documents + 1, sizeof *k->documents);
     k->attribute_ids = mem_grow(k->attribute_ids, &r->ids_capacity, k->n_members + n + 1, sizeof *k->attribute_ids);
     k->documents[k->n_documents++] = (sim_document){
-        .number = d->number, .first = (uint32_t)k->n_members, .n_attributes = (uint32_t)n,
+        .number = d->number,
+        .first = (uint32_t)k->n_members,
+        .n_attributes = (uint32_t)n,
         .title = arena_slice(&k->memory, text_of(title)),
         .popularity = popularity && popularity->type == JSON_NUMBER && popularity->number > 0 ? popularity->number : 0};
     for (size_t i = 0; i < n; i++) {
@@ -172,7 +175,8 @@ static void read_document(reading *r, const collection_document *d) {
     count_words(r, text_of(title));
 }
 
-/* Walks all documents; of more than SIM_MAX_DOCUMENTS a uniform sample (Knuth's Algorithm S) in order of their numbers. */
+/* Walks all documents; of more than SIM_MAX_DOCUMENTS a uniform sample (Knuth's Algorithm S) in order of their
+ * numbers. */
 static forage_status read_documents(reading *r, store_txn *t, uint64_t seed, base_error *error) {
     store_cursor *cursor;
     slice key, value;
@@ -203,9 +207,9 @@ static void number_attributes(sim_catalogue *k) {
         if (v->counts[i] < 2) continue;
         bool typed = k->schema->fields[v->groups[i]].kind != SCHEMA_REFERENCE;
         v->renamed[i] = (uint32_t)k->n_attributes;
-        k->attributes[k->n_attributes++] =
-            (sim_attribute){.text = typed ? v->texts[i] : (slice){0}, .field = v->groups[i],
-                            .weight = log((double)(k->n_documents + 1) / v->counts[i])};
+        k->attributes[k->n_attributes++] = (sim_attribute){.text = typed ? v->texts[i] : (slice){0},
+                                                           .field = v->groups[i],
+                                                           .weight = log((double)(k->n_documents + 1) / v->counts[i])};
     }
 }
 
@@ -270,7 +274,9 @@ forage_status sim_catalogue_create(collection *c, uint64_t seed, sim_catalogue *
         choose_words(&r);
         bool any = k->n_attributes > 0;
         for (size_t d = 0; d < k->n_documents && !any; d++) any = k->documents[d].title.size > 0;
-        if (!any) status = error_set(error, FORAGE_E_INVALID, "there is no document with a title or a shared value to look for");
+        if (!any)
+            status = error_set(error, FORAGE_E_INVALID,
+                               "there is no document with a title or a shared value to look for");
     }
     release_values(r.words);
     arena_release(&r.scratch);

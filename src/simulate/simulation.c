@@ -11,8 +11,13 @@
 #define PATIENCE_MS 60000 /* no strategy is ever late: the same seed gives the same pages on any machine */
 
 void simulation_config_default(simulation_config *c) {
-    *c = (simulation_config){.customers = 5000, .page = 10, .compare_every = 10, .points = 50, .days = 14,
-                             .rules = {SLICE("fixed"), SLICE("all"), SLICE("rrf-equal")}, .n_rules = 3};
+    *c = (simulation_config){.customers = 5000,
+                             .page = 10,
+                             .compare_every = 10,
+                             .points = 50,
+                             .days = 14,
+                             .rules = {SLICE("fixed"), SLICE("all"), SLICE("rrf-equal")},
+                             .n_rules = 3};
     population_config_default(&c->population);
     c->population.seed = 1;
     click_model_named(SLICE("pbm"), &c->clicks, NULL);
@@ -22,11 +27,13 @@ static forage_status check_population(const population_config *p, uint32_t n_cus
     double shares = 0;
     for (int s = 0; s < QUERY_STYLES; s++) {
         if (!(p->styles[s] >= 0 && p->styles[s] <= 1))
-            return error_set(error, FORAGE_E_INVALID, "\"styles\", \"%s\": expected a share from 0 to 1", query_style_names[s]);
+            return error_set(error, FORAGE_E_INVALID, "\"styles\", \"%s\": expected a share from 0 to 1",
+                             query_style_names[s]);
         shares += p->styles[s];
     }
     if (!(shares > 0)) return error_set(error, FORAGE_E_INVALID, "\"styles\": one of them must be above 0");
-    if (p->users < 1 || p->users > 10000000) return error_set(error, FORAGE_E_INVALID, "\"users\": expected 1 to 10000000");
+    if (p->users < 1 || p->users > 10000000)
+        return error_set(error, FORAGE_E_INVALID, "\"users\": expected 1 to 10000000");
     for (uint32_t i = 0; i < p->n_drifts; i++)
         if (p->drift_at[i] < 1 || p->drift_at[i] >= n_customers || (i && p->drift_at[i] <= p->drift_at[i - 1]))
             return error_set(error, FORAGE_E_INVALID, "\"drift_at\": expected growing numbers from 1 to %u, got %u",
@@ -63,7 +70,7 @@ typedef struct running {
     int64_t start, step; /* of simulated time, microseconds */
     arena memory;        /* of one customer */
     char user[64], session[96];
-    slice strong;        /* this customer's stronger action, and what it adds to a click; empty: none */
+    slice strong; /* this customer's stronger action, and what it adds to a click; empty: none */
     double more;
 } running;
 
@@ -101,10 +108,12 @@ static void note_point(running *r, uint32_t customers) {
     arena_reset(&r->memory);
     funnel_write_stats(r->funnel, &w);
     const json_value *list = json_read(&r->memory, (slice){text.data, text.size}, &stats, NULL)
-                                 ? NULL : json_get(json_get(stats, "policy"), "strategies");
+                                 ? NULL
+                                 : json_get(json_get(stats, "policy"), "strategies");
     const json_value *searches = list ? json_get(stats, "impressions") : NULL;
     p->searches = searches && searches->integral ? (uint64_t)searches->integer : 0;
-    for (const json_value *v = list ? list->first : NULL; v && p->n_strategies < SIMULATION_MAX_STRATEGIES; v = v->next) {
+    for (const json_value *v = list ? list->first : NULL; v && p->n_strategies < SIMULATION_MAX_STRATEGIES;
+         v = v->next) {
         simulation_strategy *strategy = &p->strategies[p->n_strategies++];
         slice name = {0};
         int64_t asked = 0;
@@ -167,8 +176,11 @@ static forage_status act(running *r, const customer *who, const page *p, random_
     for (size_t i = 0; i < p->n && query_id.size; i++) {
         if (!deeds[i].clicked) continue;
         bool more = deeds[i].committed && r->strong.size;
-        feedback_event e = {.query_id = query_id, .action = s->click_action, .document = p->hits[i].id,
-                            .user = slice_of(r->user), .session = slice_of(r->session)};
+        feedback_event e = {.query_id = query_id,
+                            .action = s->click_action,
+                            .document = p->hits[i].id,
+                            .user = slice_of(r->user),
+                            .session = slice_of(r->session)};
         e.time = time += 1000000 + (int64_t)random_below(random, 20000000);
         events[n++] = e;
         s->reward[who->number] += s->click_reward + (more ? (float)r->more : 0);

@@ -1,12 +1,14 @@
-/* A simulation: simulated customers ask the real engine, act by a click model, and the engine learns from what they do.
+/* A simulation: simulated customers ask the real engine, act by a click model, and the engine learns from what they
+ * do.
  *
- * For every page the click model tells the exact expected reward, so that what was earned can be compared without the luck
- * of clicks. Every so many customers the same request is also answered, unlogged and before the real one, under some other
- * policies: at the same moment, from the same memory, by the same ranker. What the best of those that cost no more (a tenth,
- * in candidates) would have earned more is the regret.
+ * For every page the click model tells the exact expected reward, so that what was earned can be compared without
+ * the luck of clicks. Every so many customers the same request is also answered, unlogged and before the real one,
+ * under some other policies: at the same moment, from the same memory, by the same ranker. What the best of those
+ * that cost no more (a tenth, in candidates) would have earned more is the regret.
  *
- * Time is simulated: requests and events spread evenly over some days that end at `until`. With the same seed and the same
- * state of the collection the customers and their deeds are the same, as long as nobody else searches meanwhile. */
+ * Time is simulated: requests and events spread evenly over some days that end at `until`. With the same seed and
+ * the same state of the collection the customers and their deeds are the same, as long as nobody else searches
+ * meanwhile. */
 #ifndef SIMULATE_SIMULATION_H
 #define SIMULATE_SIMULATION_H
 
@@ -40,8 +42,8 @@ forage_status simulation_config_check(const simulation_config *c, base_error *er
 
 typedef struct simulation simulation;
 
-/* Takes a millisecond or so a customer. The collection has learned from every event when it returns, also with an error.
- * FORAGE_E_INVALID: nothing to look for, an unknown policy, no action that is rewarded. */
+/* Takes a millisecond or so a customer. The collection has learned from every event when it returns, also with an
+ * error. FORAGE_E_INVALID: nothing to look for, an unknown policy, no action that is rewarded. */
 forage_status simulation_run(funnel *f, const simulation_config *config, simulation **out, base_error *error);
 void simulation_destroy(simulation *s); /* NULL is a no-op */
 /* The answer of docs/api.md's POST /collections/{c}/simulate. */

@@ -39,8 +39,7 @@ static bool fit(const size_t places[PLACES], const double R[PLACES], power_fit *
 static void sum_up(const double *increments, const size_t places[PLACES], random_source *r, double R[PLACES]) {
     double sum = 0;
     for (size_t g = 0, from = 0; g < PLACES; from = places[g++]) {
-        for (size_t i = from; i < places[g]; i++)
-            sum += increments[r ? from + random_below(r, places[g] - from) : i];
+        for (size_t i = from; i < places[g]; i++) sum += increments[r ? from + random_below(r, places[g] - from) : i];
         R[g] = sum;
     }
 }
@@ -84,7 +83,7 @@ bool measure_recovery(const double *reward, size_t drift, size_t end, size_t win
     double sum = mean(reward, drift, drift + window) * (double)window;
     for (size_t last = drift + window;; last++) {
         double level = sum / (double)window;
-        if (level < found.lowest) found.lowest = level;
+        if (!found.recovered && level < found.lowest) found.lowest = level;
         if (!found.recovered && level >= share * found.before) {
             found.recovered = true;
             found.customers = last - drift;

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define RECOVERED .95 /* of the level before a drift */
+#define RECOVERED .95  /* of the level before a drift */
 #define EQUAL_COST 1.1 /* times the candidates of what was served */
 
 static void number(json_writer *w, const char *key, double value) {
@@ -256,7 +256,8 @@ static void write_series(const simulation *s, uint32_t best, const double *incre
     for (uint32_t i = 1; i < s->n_points; i++) {
         const simulation_point *p = &s->points[i], *before = p - 1;
         double n = (double)(p->customers - before->customers);
-        for (; compared < s->n_compared && s->compared_at[compared] < p->customers; compared++) regret += increments[compared];
+        for (; compared < s->n_compared && s->compared_at[compared] < p->customers; compared++)
+            regret += increments[compared];
         json_begin_object(w);
         integer(w, "customers", p->customers);
         integer(w, "events", p->events);

@@ -13,7 +13,7 @@ import time
 from forage_process import BOOKS, COMMAND, MEDIA, SOURCE, Folder, Server, environment, forage, ndjson, run_tests
 
 COMMANDS = ["import", "search", "event", "eval", "serve", "stats", "check", "export", "optimize", "collections",
-            "predict", "ope", "simulate"]
+            "predict", "ope", "simulate", "users"]
 
 
 class Place:
@@ -103,6 +103,37 @@ def test_ope_evaluates_rows_without_a_log():
         rows = folder.file("rows.csv", "reward,logging,target\n1,0.5,1\n0,0.5,0\n")
         answer = forage("ope", "--rows", rows, "--json", expect=0).json()
         assert answer["rows"] == 2 and answer["estimates"][0]["value"] == 1
+
+
+def test_simulate_teaches_a_copy_unless_told_otherwise():
+    with Folder() as folder:
+        place, env = ["--data", folder.data], environment(TMPDIR=folder.path)
+        books = [{"id": f"b{i}", "type": "book", "title": f"hunger number{i}", "genre": "fantasy", "popularity": 40 - i}
+                 for i in range(40)]
+        forage("import", *place, folder.file("b.ndjson", ndjson(books)), expect=0)
+        searched = lambda: forage("stats", *place, "--json", expect=0).json()["impressions"]
+        drifting = ["simulate", *place, "-n", "60", "--drift-at", "20", "--drift-at", "40", "--json"]
+        told, again = forage(*drifting, expect=0).json(), forage(*drifting, expect=0).json()
+        assert told["customers"] == 60 and len(told["drifts"]) == 2 and told["refused"] == 0, told
+        assert told["expected_per_1000"] == again["expected_per_1000"] and told["events"] == again["events"], again
+        assert searched() == 0
+        shown = forage("simulate", *place, "-n", "60", "--click-model", "dbn", "--compare", "all", expect=0, env=env)
+        assert "reward per 1,000" in shown.out and "lexical" in shown.out and "on a copy" in shown.err, shown
+        assert not [name for name in os.listdir(folder.path) if "scratch" in name]
+        assert "on a copy" not in forage("simulate", *place, "-n", "30", "--keep", expect=0).err
+        assert searched() == 30
+        for arguments, message in [(["--scratch", "--keep"], "exclude"), (["x"], "-c"), (["-n", "0"], "1 to 100000"),
+                                   (["--click-model", "x"], "pbm, cascade or dbn"), (["-c", "nobody"], "nobody"),
+                                   (["--policy", "nobody"], "nobody"), (["--drift-at", "soon"], "drift_at"),
+                                   (["-c", "../x"], "../x")]:
+            done = forage("simulate", *place, *arguments)
+            assert done.status in (1, 2) and message in done.err, (arguments, done)
+        assert searched() == 30
+        with Server(folder.data) as server:
+            assert "--keep" in forage("simulate", "--url", server.url, expect=2).err
+            assert "--url" in forage("simulate", *place, expect=1).err
+            assert "20 customers" in forage("simulate", "--url", server.url, "--keep", "-n", "20", expect=0).out
+    assert "no data folder" in forage("simulate", "--data", "/nonexistent/folder", expect=1).err
 
 
 def test_version():

@@ -60,7 +60,8 @@ def visit(server, connection, number, visits=3, searches=1):
     for v in range(visits):
         session = session_id(number, v)
         for query, user in [("hunger", None)] + [("hunger games", user_id(number))] * searches:
-            body = {"query": query, "session": session, "context": {"country": "NO", "who": user or ""}}
+            body = {"query": query, "session": session, "context": {"country": "NO", "who": user or ""},
+                    "timeout_ms": 10000}
             found = server.request("POST", SEARCH, {**body, "user": user} if user else body, connection=connection).json()
             who = {"client_id": user} if user else {}
             events.append(click(found, found["hits"][0], session_id=session, **who))
@@ -138,7 +139,8 @@ def test_searches_go_on_meanwhile():
         def search():
             connection = server.connection()
             while not stop.is_set():
-                answer = server.request("POST", SEARCH, {"query": "hunger", "user": "somebody else"}, connection=connection)
+                answer = server.request("POST", SEARCH, {"query": "hunger", "user": "somebody else", "timeout_ms": 10000},
+                                        connection=connection)
                 answered.append(1)
                 if answer.status != 200 or not answer.json()["hits"]:
                     failures.append(answer)

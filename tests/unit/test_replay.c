@@ -142,7 +142,7 @@ static void test_rows_that_cannot_be_used(void **state) {
     assert_int_equal(r.result.unknown_documents, 1);
     assert_int_equal(r.result.unknown_actions, 1);
     assert_int_equal(r.result.scored, 4);
-    assert_int_equal(r.result.taught + r.result.refused, 4);
+    assert_int_equal(r.result.taught, 4); /* the page of the year 2200 takes no event, but the row is learned from */
     assert_true(r.log.n_problems >= 3);
     release(&r);
 }

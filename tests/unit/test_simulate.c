@@ -1,5 +1,5 @@
-/* Simulated customers: click models keep to their formulas, the same seed brings the same people, drifts and seasons move what
- * they want, and what they type is made of the catalogue. */
+/* Simulated customers: click models keep to their formulas, the same seed brings the same people, drifts and seasons
+ * move what they want, and what they type is made of the catalogue. */
 #include "world.h"
 
 #include "simulate/click_model.h"
@@ -20,8 +20,8 @@ static click_model model_of(const char *name) {
     return m;
 }
 
-/* The formulas of click_model.h, written down once more: position by position from the definition, by enumerating at which
- * position reading stops. */
+/* The formulas of click_model.h, written down once more: position by position from the definition, by enumerating at
+ * which position reading stops. */
 static void chances_by_definition(const click_model *m, double out[N]) {
     for (size_t i = 0; i < N; i++) {
         double a = m->noise + (m->attraction - m->noise) * relevance[i], reached = 1;
@@ -119,14 +119,16 @@ static int set_up(void **state) {
     buffer records = {0};
     base_error error = {0};
     w = world_begin();
-    world_schema(w, "{\"fields\":{\"title\":{\"type\":\"text\",\"weight\":3},\"body\":{\"type\":\"text\"},"
-                    "\"maker\":{\"type\":\"keyword\"},\"isbn\":{\"type\":\"keyword\"},\"like\":{\"type\":\"reference\"}}}");
+    world_schema(
+        w, "{\"fields\":{\"title\":{\"type\":\"text\",\"weight\":3},\"body\":{\"type\":\"text\"},"
+           "\"maker\":{\"type\":\"keyword\"},\"isbn\":{\"type\":\"keyword\"},\"like\":{\"type\":\"reference\"}}}");
     for (int i = 0; i < DOCUMENTS; i++)
-        buffer_printf(&records,
-                      "{\"id\":\"d%d\",\"type\":\"kind%d\",\"title\":\"The Éclair garden number%d\",\"maker\":\"Maker %d\","
-                      "\"isbn\":\"i%d\",\"like\":\"d%d\",\"popularity\":%d,\"body\":\"A longer text that is no attribute, since it "
-                      "is prose and nobody types all of it\"}\n",
-                      i, i % 5, i, i % 10, i, i % 7, DOCUMENTS - i);
+        buffer_printf(
+            &records,
+            "{\"id\":\"d%d\",\"type\":\"kind%d\",\"title\":\"The Éclair garden number%d\",\"maker\":\"Maker %d\","
+            "\"isbn\":\"i%d\",\"like\":\"d%d\",\"popularity\":%d,\"body\":\"A longer text that is no attribute, as it "
+            "is prose and nobody types all of it\"}\n",
+            i, i % 5, i, i % 10, i, i % 7, DOCUMENTS - i);
     world_import(w, buffer_text(&records));
     buffer_release(&records);
     if (sim_catalogue_create(w->collection, 3, &catalogue, &error)) fail_msg("%s", error.message);
@@ -208,7 +210,8 @@ static size_t slips_between(slice a, slice b) {
             size_t best = d[i - 1][j - 1] + (a.data[i - 1] != b.data[j - 1]);
             if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
             if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a.data[i - 1] == b.data[j - 2] && a.data[i - 2] == b.data[j - 1] && d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a.data[i - 1] == b.data[j - 2] && a.data[i - 2] == b.data[j - 1] &&
+                d[i - 2][j - 2] + 1 < best)
                 best = d[i - 2][j - 2] + 1;
             d[i][j] = best;
         }
@@ -314,7 +317,8 @@ static void test_seasons_turn_and_come_back(void **state) {
     for (int i = 0; i <= 160; i++) {
         customer c;
         population_next(p, &w->memory, &c);
-        for (uint32_t d = 0; d < DOCUMENTS; d++) furthest = fmax(furthest, fabs(log(population_popularity(p, d) / start[d])));
+        for (uint32_t d = 0; d < DOCUMENTS; d++)
+            furthest = fmax(furthest, fabs(log(population_popularity(p, d) / start[d])));
     }
     assert_true(furthest > .5);
     for (uint32_t d = 0; d < DOCUMENTS; d++) assert_float_equal(population_popularity(p, d), start[d], 1e-12);

@@ -1,5 +1,5 @@
-/* Simulated customers and the real engine: what is told is true, the same seed gives the same run, learning pays, and bad
- * requests are refused before anything is learned. */
+/* Simulated customers and the real engine: what is told is true, the same seed gives the same run, learning pays,
+ * and bad requests are refused before anything is learned. */
 #include "calling.h"
 
 #include "simulate/simulation.h"
@@ -10,16 +10,19 @@ static world *w;
 
 /* Titles of two words out of twenty-four and fifteen: each word alone fits many documents. */
 static void fill(world *to) {
-    static const char *const colours[] = {"crimson", "amber", "violet", "silver", "golden", "scarlet", "azure", "ivory",
-                                          "ebony", "emerald", "copper", "coral", "indigo", "maroon", "olive", "pearl",
-                                          "russet", "sable", "tawny", "umber", "walnut", "ochre", "lilac", "jade"};
-    static const char *const things[] = {"lantern", "harbour", "meadow", "castle", "orchard", "bridge", "garden", "tower",
-                                         "forest", "island", "river", "valley", "temple", "market", "desert"};
+    static const char *const colours[] = {"crimson", "amber",  "violet", "silver",  "golden", "scarlet",
+                                          "azure",   "ivory",  "ebony",  "emerald", "copper", "coral",
+                                          "indigo",  "maroon", "olive",  "pearl",   "russet", "sable",
+                                          "tawny",   "umber",  "walnut", "ochre",   "lilac",  "jade"};
+    static const char *const things[] = {"lantern", "harbour", "meadow", "castle", "orchard",
+                                         "bridge",  "garden",  "tower",  "forest", "island",
+                                         "river",   "valley",  "temple", "market", "desert"};
     buffer records = {0};
     world_schema(to, "{\"fields\":{\"title\":{\"type\":\"text\"},\"maker\":{\"type\":\"keyword\"}}}");
     for (int i = 0; i < DOCUMENTS; i++)
-        buffer_printf(&records, "{\"id\":\"d%d\",\"type\":\"%s\",\"title\":\"%s %s\",\"maker\":\"maker%d\",\"popularity\":%d}\n", i,
-                      i % 3 ? "book" : "film", colours[i % 24], things[i / 24 % 15], i % 12, 1 + i * 7 % DOCUMENTS);
+        buffer_printf(&records,
+                      "{\"id\":\"d%d\",\"type\":\"%s\",\"title\":\"%s %s\",\"maker\":\"maker%d\",\"popularity\":%d}\n",
+                      i, i % 3 ? "book" : "film", colours[i % 24], things[i / 24 % 15], i % 12, 1 + i * 7 % DOCUMENTS);
     world_import(to, buffer_text(&records));
     buffer_release(&records);
 }
@@ -107,7 +110,8 @@ static void test_expected_and_drawn_rewards_agree(void **state) {
 static void assert_same_series(const json_value *a, const json_value *b, const char *member) {
     for (int i = 0; i < 5; i++) {
         const char *path = arena_printf(&w->memory, "series.%d.%s", i, member);
-        if (number_at(a, path) != number_at(b, path)) fail_msg("%s: %g and %g", path, number_at(a, path), number_at(b, path));
+        if (number_at(a, path) != number_at(b, path))
+            fail_msg("%s: %g and %g", path, number_at(a, path), number_at(b, path));
     }
 }
 
@@ -162,17 +166,44 @@ static void test_bad_requests_are_refused_and_teach_nothing(void **state) {
     assert_fails(c.db, "POST", "/collections/shop/simulate", "{}", 404, "collection_not_found");
     call_ok(c.db, "PUT", "/collections/shop", "{\"fields\":{\"title\":{\"type\":\"text\"}}}");
     refused(c.db, "{}"); /* no documents yet */
-    call_ok(c.db, "POST", "/collections/shop/documents", "{\"id\":\"a\",\"title\":\"one\"}\n{\"id\":\"b\",\"title\":\"two\"}\n");
-    const char *const bodies[] = {
-        "[]", "{\"customers\":0}", "{\"customers\":100001}", "{\"customers\":1e300}", "{\"customers\":\"many\"}",
-        "{\"clicks\":1}", "{\"click_model\":\"ubm\"}", "{\"click_model\":7}", "{\"click_parameters\":[]}",
-        "{\"click_parameters\":{\"eta\":-1}}", "{\"click_parameters\":{\"noise\":1,\"attraction\":0}}",
-        "{\"click_parameters\":{\"theta\":1}}", "{\"styles\":{}}", "{\"styles\":{\"title\":-1}}", "{\"styles\":{\"shouting\":1}}",
-        "{\"styles\":[1]}", "{\"drift_at\":0}", "{\"drift_at\":5000}", "{\"drift_at\":[20,10]}", "{\"drift_at\":[1,2,3,4,5,6,7,8,9]}",
-        "{\"drift_at\":\"soon\"}", "{\"drift_share\":2}", "{\"season\":-1}", "{\"season_strength\":11}", "{\"days\":-1}",
-        "{\"until\":\"tomorrow\"}", "{\"page\":0}", "{\"page\":101}", "{\"points\":501}", "{\"seed\":-1}", "{\"users\":0}",
-        "{\"compare\":\"all\"}", "{\"compare\":[\"nobody\"]}", "{\"compare\":[1]}", "{\"policy\":\"nobody\"}",
-        "{\"compare\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\"]}"};
+    call_ok(c.db, "POST", "/collections/shop/documents",
+            "{\"id\":\"a\",\"title\":\"one\"}\n{\"id\":\"b\",\"title\":\"two\"}\n");
+    const char *const bodies[] = {"[]",
+                                  "{\"customers\":0}",
+                                  "{\"customers\":100001}",
+                                  "{\"customers\":1e300}",
+                                  "{\"customers\":\"many\"}",
+                                  "{\"clicks\":1}",
+                                  "{\"click_model\":\"ubm\"}",
+                                  "{\"click_model\":7}",
+                                  "{\"click_parameters\":[]}",
+                                  "{\"click_parameters\":{\"eta\":-1}}",
+                                  "{\"click_parameters\":{\"noise\":1,\"attraction\":0}}",
+                                  "{\"click_parameters\":{\"theta\":1}}",
+                                  "{\"styles\":{}}",
+                                  "{\"styles\":{\"title\":-1}}",
+                                  "{\"styles\":{\"shouting\":1}}",
+                                  "{\"styles\":[1]}",
+                                  "{\"drift_at\":0}",
+                                  "{\"drift_at\":5000}",
+                                  "{\"drift_at\":[20,10]}",
+                                  "{\"drift_at\":[1,2,3,4,5,6,7,8,9]}",
+                                  "{\"drift_at\":\"soon\"}",
+                                  "{\"drift_share\":2}",
+                                  "{\"season\":-1}",
+                                  "{\"season_strength\":11}",
+                                  "{\"days\":-1}",
+                                  "{\"until\":\"tomorrow\"}",
+                                  "{\"page\":0}",
+                                  "{\"page\":101}",
+                                  "{\"points\":501}",
+                                  "{\"seed\":-1}",
+                                  "{\"users\":0}",
+                                  "{\"compare\":\"all\"}",
+                                  "{\"compare\":[\"nobody\"]}",
+                                  "{\"compare\":[1]}",
+                                  "{\"policy\":\"nobody\"}",
+                                  "{\"compare\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\"]}"};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) refused(c.db, bodies[i]);
     answer stats = call(c.db, "GET", "/collections/shop/stats", NULL);
     assert_float_equal(number_at(stats.json, "impressions"), 0, 0);
@@ -186,9 +217,10 @@ static void test_a_small_run_through_the_api(void **state) {
     caller_begin(&c);
     call_ok(c.db, "POST", "/collections/shop/documents",
             "{\"id\":\"a\",\"title\":\"one\"}\n{\"id\":\"b\",\"title\":\"two\"}\n{\"id\":\"c\"}\n");
-    answer a = call(c.db, "POST", "/collections/shop/simulate",
-                    "{\"customers\":40,\"seed\":3,\"click_model\":\"dbn\",\"click_parameters\":{\"perseverance\":0.5},"
-                    "\"styles\":{\"title\":0.5,\"broad\":0.5},\"drift_at\":[10,30],\"season\":20,\"compare\":[],\"days\":0}");
+    answer a = call(
+        c.db, "POST", "/collections/shop/simulate",
+        "{\"customers\":40,\"seed\":3,\"click_model\":\"dbn\",\"click_parameters\":{\"perseverance\":0.5},"
+        "\"styles\":{\"title\":0.5,\"broad\":0.5},\"drift_at\":[10,30],\"season\":20,\"compare\":[],\"days\":0}");
     assert_int_equal(a.status, 200);
     assert_float_equal(number_at(a.json, "click_model.perseverance"), .5, 0);
     assert_int_equal(count_at(a.json, "drifts"), 2);
