@@ -67,14 +67,14 @@ def with_numpy():
 
 
 def ranks(bench):
-    """The log of ranks, made once and kept; quick: of its first thousand requests."""
+    """The log of ranks, made once and kept; quick: of its first 600 requests."""
     path = harness.cached("lastfm-ranks-quick.txt" if bench.quick else "lastfm-ranks.txt")
     folder, python = harness.data("lastfm-2k"), with_numpy()
     if not os.path.exists(path):
         if not python:
             raise harness.Missing("needs numpy; see bench/peers/ope_obp.py")
         script = os.path.join(harness.ROOT, "bench", "lastfm_ranks.py")
-        subprocess.run([python, script, folder, path] + (["1000"] if bench.quick else []), check=True)
+        subprocess.run([python, script, folder, path] + (["600"] if bench.quick else []), check=True)
     return path
 
 

@@ -85,7 +85,7 @@ function depths(decision) {
             : 'How many candidates each strategy was asked for, and the chance of that. ',
         `All of it together had a propensity of ${score(propensity)}.`),
         h('table', { class: 'numbers depths' },
-            head(...['Strategy', levels && 'Chances', 'Drawn', 'Chance'].filter(Boolean)),
+            head(...(levels ? ['Strategy', 'Chances', 'Drawn', 'Chance'] : ['Strategy', 'Depth', 'Chance'])),
             h('tbody', null, all.map(one => h('tr', null,
                 h('th', { scope: 'row' }, strategyChip(one.name)),
                 levels ? h('td', null, distribution(one, levels)) : null,

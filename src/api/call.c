@@ -32,6 +32,7 @@ static const route routes[] = {
     {"POST", "/collections/{collection}/evaluate", api_post_evaluate, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/ope", api_post_ope, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/replay", api_post_replay, EXISTING_COLLECTION},
+    {"GET", "/collections/{collection}/replay", api_get_replay, EXISTING_COLLECTION},
     {"GET", "/collections/{collection}/documents/{id}/predictions", api_get_document_predictions, EXISTING_COLLECTION},
     {"GET", "/collections/{collection}/predictions", api_get_predictions, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/predictions", api_post_predictions, EXISTING_COLLECTION},

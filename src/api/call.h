@@ -52,6 +52,7 @@ forage_status api_get_log(api_call *c, base_error *error);
 forage_status api_post_evaluate(api_call *c, base_error *error);
 forage_status api_post_ope(api_call *c, base_error *error);
 forage_status api_post_replay(api_call *c, base_error *error);
+forage_status api_get_replay(api_call *c, base_error *error);
 forage_status api_get_predictions(api_call *c, base_error *error);
 forage_status api_post_predictions(api_call *c, base_error *error);
 forage_status api_delete_predictions(api_call *c, base_error *error);

@@ -7,6 +7,7 @@
 #include "simulate/replay.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #define INFLATED_LIMIT ((uint64_t)4 << 30)
@@ -14,6 +15,16 @@
 #define NDCG_CUTOFF 10
 
 _Static_assert(RETRIEVE_STRATEGIES <= POLICY_MAX_STRATEGIES, "strategies fit the bits of a mask");
+
+/* A replay on its way, for those who ask how far it is. */
+typedef struct running {
+    struct running *next;
+    const forage_collection *entry;
+    uint64_t done, rows;
+} running;
+
+static pthread_mutex_t running_mutex = PTHREAD_MUTEX_INITIALIZER;
+static running *all_running; /* under the mutex */
 
 typedef struct replay_call {
     api_call *c;
@@ -261,6 +272,51 @@ static forage_status write_answer(replay_call *r, int64_t start, base_error *err
     return status;
 }
 
+/* ---- On its way ---- */
+
+static bool note_progress(void *self, uint64_t done) {
+    pthread_mutex_lock(&running_mutex);
+    ((running *)self)->done = done;
+    pthread_mutex_unlock(&running_mutex);
+    return true;
+}
+
+static forage_status run_noted(replay_call *r, base_error *error) {
+    running own = {.entry = r->c->entry, .rows = r->log.n};
+    r->options.progress = note_progress;
+    r->options.self = &own;
+    pthread_mutex_lock(&running_mutex);
+    own.next = all_running;
+    all_running = &own;
+    pthread_mutex_unlock(&running_mutex);
+    forage_status status = replay_run(r->c->entry->funnel, &r->log, &r->options, &r->result, error);
+    pthread_mutex_lock(&running_mutex);
+    running **at = &all_running;
+    while (*at != &own) at = &(*at)->next;
+    *at = own.next;
+    pthread_mutex_unlock(&running_mutex);
+    return status;
+}
+
+forage_status api_get_replay(api_call *c, base_error *error) {
+    uint64_t n = 0, done = 0, rows = 0;
+    (void)error;
+    pthread_mutex_lock(&running_mutex);
+    for (const running *r = all_running; r; r = r->next) {
+        if (r->entry != c->entry) continue;
+        n++;
+        done += r->done;
+        rows += r->rows;
+    }
+    pthread_mutex_unlock(&running_mutex);
+    json_begin_object(&c->json);
+    write_count(&c->json, "running", n);
+    write_count(&c->json, "done", done);
+    write_count(&c->json, "rows", rows);
+    json_end_object(&c->json);
+    return FORAGE_OK;
+}
+
 forage_status api_post_replay(api_call *c, base_error *error) {
     int64_t start = clock_monotonic(&os_clock_system), now = clock_wall(&os_clock_system);
     replay_call r = {.c = c, .budget = SCHEMA_DEFAULT_CANDIDATES, .seeds = 1, .block = 10000};
@@ -272,7 +328,7 @@ forage_status api_post_replay(api_call *c, base_error *error) {
     status = replay_log_read(records, r.action, now, &r.log, error);
     records_close(records);
     if (status) return status;
-    status = replay_run(c->entry->funnel, &r.log, &r.options, &r.result, error);
+    status = run_noted(&r, error);
     if (!status) status = write_answer(&r, start, error);
     replay_result_release(&r.result);
     replay_log_release(&r.log);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static const cli_option options[] = {
@@ -19,6 +20,8 @@ static const cli_option options[] = {
     {"drift-at", 0, "N", "before customer N tastes and popularity change (may be repeated)"},
     {"drift-share", 0, "X", "of what changes then (default: 0.5)"},
     {"season", 0, "N", "popularity moves to and fro, a turn in N customers (default: it does not)"},
+    {"style", 0, "NAME=X",
+     "share of a way to ask: title, attribute, ambiguous, typo or broad (may be repeated; others: 0)"},
     {"users", 0, "N", "different people among the customers (default: a tenth of them)"},
     {"days", 0, "X", "that they are spread over, up to now (default: 14)"},
     {"page", 0, "N", "hits on a page (default: 10)"},
@@ -66,6 +69,20 @@ static void write_list(simulate_run *r, json_writer *w, const char *option, cons
     json_end_array(w);
 }
 
+/* --style ambiguous=0.5; what is no number stays a string, which the API refuses. */
+static void write_styles(simulate_run *r, json_writer *w) {
+    const char *typed = arg_nth(r->arguments, "style", 0);
+    if (!typed) return;
+    json_key(w, "styles");
+    json_begin_object(w);
+    for (size_t i = 0; (typed = arg_nth(r->arguments, "style", i)); i++) {
+        const char *share = strchr(typed, '=');
+        json_key_slice(w, (slice){typed, share ? (size_t)(share - typed) : strlen(typed)});
+        write_value(r, w, share ? share + 1 : "", true);
+    }
+    json_end_object(w);
+}
+
 static void write_request(simulate_run *r, buffer *out) {
     static const struct {
         const char *option, *member;
@@ -88,6 +105,7 @@ static void write_request(simulate_run *r, buffer *out) {
         json_key(&w, passed[i].member);
         write_value(r, &w, typed, passed[i].number);
     }
+    write_styles(r, &w);
     write_list(r, &w, "compare", "compare", false);
     write_list(r, &w, "drift-at", "drift_at", true);
     json_end_object(&w);
@@ -213,11 +231,11 @@ static void print_strategies(const json_value *answer, arena *memory) {
     table_destroy(t);
 }
 
-static void print_regret(const json_value *answer) {
-    const json_value *regret = json_get(answer, "regret"), *growth = json_get(regret, "growth");
+static void print_regret(const json_value *answer, const char *member, const char *among) {
+    const json_value *regret = json_get(answer, member), *growth = json_get(regret, "growth");
     if (!regret) return;
-    printf("\nregret %.1f against %.*s, the best of no higher cost, in hindsight", number(regret, "total"),
-           SLICE_ARG(text(regret, "against")));
+    printf("regret %.1f ± %.1f against %.*s, the best %s in hindsight", number(regret, "total"),
+           1.96 * number(regret, "standard_error"), SLICE_ARG(text(regret, "against")), among);
     if (growth && growth->type == JSON_OBJECT)
         printf("; it grows like n^%.2f (%.2f to %.2f, R² %.2f) over the first %.0f", number(growth, "exponent"),
                number(growth, "low"), number(growth, "high"), number(growth, "r2"), number(growth, "customers"));
@@ -252,7 +270,9 @@ static void print_answer(const json_value *answer, const simulate_run *r, arena 
            number(last, "expected_per_1000"));
     print_policies(answer, memory);
     print_strategies(answer, memory);
-    print_regret(answer);
+    printf("\n");
+    print_regret(answer, "regret", "of no higher cost");
+    print_regret(answer, "regret_at_any_cost", "at any cost");
     print_drifts(answer, memory);
     if (count(answer, "refused"))
         printf("%s%s events were refused: %.*s%s\n", paint(STYLE_YELLOW), text_count(memory, count(answer, "refused")),

@@ -13,6 +13,7 @@
 #define WALK_TIMES 4      /* the depth, to have enough when some do not match */
 #define WARM 5.0f         /* engagements after which a profile outweighs its segment */
 #define LIKED 16          /* attribute values to look for */
+#define TELLING 1.0f      /* least idf of one: what more than a third of the documents have says nothing of a taste */
 
 /* Shares of the best of each way; each way's scores are divided by its best. */
 #define SHARE_OWN 1.0f
@@ -60,9 +61,11 @@ static void find_liked(search *s, const profile *p, uint32_t depth, bool *late) 
     const retrieve_request *r = s->r;
     sparse_query_term terms[LIKED];
     size_t n = 0;
-    for (; n < p->n_attributes && n < LIKED; n++)
-        terms[n] = (sparse_query_term){.key = sparse_attribute_key(s->a, p->attributes[n].field, p->attributes[n].value),
-                                       .weight = p->attributes[n].weight / p->attributes[0].weight};
+    for (uint32_t i = 0; n < LIKED && i < p->n_attributes; i++) {
+        slice key = sparse_attribute_key(s->a, p->attributes[i].field, p->attributes[i].value);
+        if (sparse_idf(r->snapshot, key) < TELLING) continue;
+        terms[n++] = (sparse_query_term){.key = key, .weight = p->attributes[i].weight / p->attributes[0].weight};
+    }
     if (!n) return;
     sparse_query query = {.terms = terms, .n_terms = n, .text_weight = 1, .clock = r->clock, .deadline = r->deadline};
     sparse_hit *liked = arena_alloc(s->a, (depth + 1) * sizeof *liked);

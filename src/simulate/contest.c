@@ -32,16 +32,27 @@ forage_status contest_policy_read(slice text, contest_policy *out, base_error *e
     return FORAGE_OK;
 }
 
+enum { EQUAL, FUSION, FIXED, ORACLE, SINGLE, MOST_PLANS = SINGLE + POLICY_MAX_STRATEGIES };
+
 /* ---- Runs ---- */
 
 /* Means over the seeds. */
 typedef struct entry {
     const contest_policy *policy;
     double *found, *cost;  /* per row */
-    double *along;         /* found, by how many requests it had seen; shuffled only */
+    double *along, *fixed; /* shuffled only: found, by how many requests it had seen; the same of the best fixed depths */
     double asked[POLICY_MAX_STRATEGIES];
     double drawn_found, drawn_cost, least;
 } entry;
+
+typedef struct contest {
+    const trial *t;
+    const contest_options *o;
+    allocation plan[MOST_PLANS];
+    size_t n_plans, best_single;
+    entry entries[CONTEST_MOST_POLICIES];
+    json_writer *w;
+} contest;
 
 static uint32_t *shuffled_order(size_t n, uint64_t seed) {
     uint32_t *order = mem_alloc((n + 1) * sizeof *order);
@@ -58,16 +69,19 @@ static uint32_t *shuffled_order(size_t n, uint64_t seed) {
 }
 
 /* One seed, added at its share. */
-static void add_run(const trial *t, policy *p, const contest_options *o, uint64_t seed, entry *e) {
+static void add_run(const contest *c, policy *p, uint64_t seed, entry *e) {
+    const trial *t = c->t;
     trial_sums sums = {.found = mem_zalloc(t->n + 1, sizeof(double)), .cost = mem_zalloc(t->n + 1, sizeof(double)),
                        .asked = mem_zalloc(POLICY_MAX_STRATEGIES, sizeof(double)), .least = 1};
     uint32_t *order = e->policy->shuffled ? shuffled_order(t->n, seed) : NULL;
-    double share = 1.0 / o->seeds, n = t->n ? (double)t->n : 1;
+    double share = 1.0 / c->o->seeds, n = t->n ? (double)t->n : 1;
     trial_run(t, p, e->policy->played ? TRIAL_PLAYED : TRIAL_HINDSIGHT, seed, order, &sums);
     for (size_t i = 0; i < t->n; i++) {
         e->found[i] += share * sums.found[i];
         e->cost[i] += share * sums.cost[i];
-        if (order) e->along[i] += share * sums.found[order[i]];
+        if (!order) continue;
+        e->along[i] += share * sums.found[order[i]];
+        e->fixed[i] += share * c->plan[FIXED].found[order[i]];
     }
     for (uint32_t s = 0; s < t->n_strategies; s++) e->asked[s] += share * sums.asked[s] / n;
     e->drawn_found += share * sums.drawn_found / n;
@@ -79,15 +93,16 @@ static void add_run(const trial *t, policy *p, const contest_options *o, uint64_
     free(sums.asked);
 }
 
-static forage_status run_entry(const trial *t, const contest_options *o, const contest_policy *which, entry *out,
-                               base_error *error) {
-    *out = (entry){.policy = which, .found = mem_zalloc(t->n + 1, sizeof(double)), .least = 1,
-                   .cost = mem_zalloc(t->n + 1, sizeof(double)), .along = mem_zalloc(t->n + 1, sizeof(double))};
+static forage_status run_entry(const contest *c, const contest_policy *which, entry *out, base_error *error) {
+    const contest_options *o = c->o;
+    size_t room = c->t->n + 1;
+    *out = (entry){.policy = which, .found = mem_zalloc(room, sizeof(double)), .cost = mem_zalloc(room, sizeof(double)),
+                   .along = mem_zalloc(room, sizeof(double)), .fixed = mem_zalloc(room, sizeof(double)), .least = 1};
     forage_status status = FORAGE_OK;
     for (uint32_t k = 0; !status && k < o->seeds; k++) {
         policy *p = NULL;
         status = o->make(o->self, which, &p, error);
-        if (!status) add_run(t, p, o, o->seed + k, out);
+        if (!status) add_run(c, p, o->seed + k, out);
         policy_destroy(p);
     }
     return status;
@@ -97,20 +112,10 @@ static void release_entry(entry *e) {
     free(e->found);
     free(e->cost);
     free(e->along);
+    free(e->fixed);
 }
 
 /* ---- The report ---- */
-
-enum { EQUAL, FUSION, FIXED, ORACLE, SINGLE, MOST_PLANS = SINGLE + POLICY_MAX_STRATEGIES };
-
-typedef struct contest {
-    const trial *t;
-    const contest_options *o;
-    allocation plan[MOST_PLANS];
-    size_t n_plans, best_single;
-    entry entries[CONTEST_MOST_POLICIES];
-    json_writer *w;
-} contest;
 
 static void find_plans(contest *c) {
     const trial *t = c->t;
@@ -147,15 +152,12 @@ static void write_recall(json_writer *w, const double *found, size_t n) {
     write_number(w, "high", summary.high);
 }
 
-static void write_point(json_writer *w, uint64_t rows, size_t scored, double found, double cost) {
-    json_begin_object(w);
+static void write_point(json_writer *w, uint64_t rows, size_t scored, double found) {
     json_key(w, "rows");
     json_integer(w, (int64_t)rows);
     json_key(w, "scored");
     json_integer(w, (int64_t)scored);
     write_number(w, "recall", found / (double)scored);
-    if (cost > 0) write_number(w, "candidates", cost / (double)scored);
-    json_end_object(w);
 }
 
 /* By blocks of the log. cost: NULL when it is not known of each row. */
@@ -171,19 +173,29 @@ static void write_curve(const contest *c, const double *found, const double *cos
             sum += found[i];
             spent += cost ? cost[i] : 0;
         }
-        write_point(c->w, (block + 1) * c->o->block, n, sum, spent);
+        json_begin_object(c->w);
+        write_point(c->w, (block + 1) * c->o->block, n, sum);
+        if (cost) write_number(c->w, "candidates", spent / (double)n);
+        json_end_object(c->w);
     }
     json_end_array(c->w);
 }
 
-static void write_shuffled_curve(const contest *c, const double *along) {
+/* Beside what it found, what the best fixed depths find of the same requests: some are harder than others. */
+static void write_shuffled_curve(const contest *c, const entry *e) {
     json_key(c->w, "curve");
     json_begin_array(c->w);
     for (size_t i = 0; i < c->t->n;) {
-        double sum = 0;
+        double sum = 0, fixed = 0;
         size_t n = 0;
-        for (; i < c->t->n && n < SHUFFLED_BLOCK; i++, n++) sum += along[i];
-        write_point(c->w, i, n, sum, 0);
+        for (; i < c->t->n && n < SHUFFLED_BLOCK; i++, n++) {
+            sum += e->along[i];
+            fixed += e->fixed[i];
+        }
+        json_begin_object(c->w);
+        write_point(c->w, i, n, sum);
+        write_number(c->w, "fixed", fixed / (double)n);
+        json_end_object(c->w);
     }
     json_end_array(c->w);
 }
@@ -252,7 +264,7 @@ static void write_policy(const contest *c, const entry *e) {
     write_versus(c, "best fixed depths in hindsight", e->found, &c->plan[FIXED]);
     write_versus(c, "oracle for each request", e->found, &c->plan[ORACLE]);
     json_end_object(c->w);
-    if (e->policy->shuffled) write_shuffled_curve(c, e->along);
+    if (e->policy->shuffled) write_shuffled_curve(c, e);
     else write_curve(c, e->found, e->cost);
     json_end_object(c->w);
 }
@@ -285,12 +297,9 @@ forage_status contest_write(const trial *t, const contest_options *options, json
     c->t = t;
     c->o = options;
     c->w = w;
-    for (; !status && n < options->n_policies; n++)
-        status = run_entry(t, options, &options->policies[n], &c->entries[n], error);
-    if (!status) {
-        find_plans(c);
-        write_all(c);
-    }
+    find_plans(c);
+    for (; !status && n < options->n_policies; n++) status = run_entry(c, &options->policies[n], &c->entries[n], error);
+    if (!status) write_all(c);
     for (size_t i = 0; i < n; i++) release_entry(&c->entries[i]);
     for (size_t i = 0; i < c->n_plans; i++) allocation_release(&c->plan[i]);
     free(c);

@@ -109,16 +109,16 @@ static void write_styles(const simulation *s, json_writer *w) {
 
 /* ---- Regret ---- */
 
-/* Its pages took as many candidates as those that were served, or few more: the others are out of the contest. */
-static bool affordable(const simulation *s, uint32_t j) { return s->candidates[j] <= EQUAL_COST * s->candidates[0]; }
+/* Its pages took at most so many times the candidates of those that were served. */
+static bool within(const simulation *s, uint32_t j, double most) { return s->candidates[j] <= most * s->candidates[0]; }
 
-/* The rule that earned most over compared customers [from, to) at equal cost, and how much; 0: there is none. */
-static uint32_t best_rule(const simulation *s, uint32_t from, uint32_t to, double *earned) {
+/* The rule within the cost that earned most over compared customers [from, to), and how much; 0: there is none. */
+static uint32_t best_rule(const simulation *s, double most, uint32_t from, uint32_t to, double *earned) {
     uint32_t best = 0;
     *earned = -INFINITY;
     for (uint32_t j = 1; j <= s->config.n_rules; j++) {
         double sum = 0;
-        if (!affordable(s, j)) continue;
+        if (!within(s, j, most)) continue;
         for (uint32_t i = from; i < to; i++) sum += s->compared[j][i];
         if (sum <= *earned) continue;
         *earned = sum;
@@ -135,7 +135,7 @@ static void write_policy(const simulation *s, uint32_t j, slice name, json_write
     number(w, "expected_per_1000", per_1000(sum, s->n_compared));
     number(w, "candidates", s->candidates[j] / s->n_compared);
     json_key(w, "equal_cost");
-    json_bool(w, affordable(s, j));
+    json_bool(w, within(s, j, EQUAL_COST));
     json_end_object(w);
 }
 
@@ -156,12 +156,12 @@ static uint32_t segment_start(const simulation *s, uint32_t d) {
 }
 
 /* Against a rule that may be another one after each drift. */
-static double regret_by_segment(const simulation *s) {
+static double regret_by_segment(const simulation *s, double most) {
     double regret = 0;
     for (uint32_t d = 0; d <= s->config.population.n_drifts; d++) {
         uint32_t from = segment_start(s, d), to = segment_start(s, d + 1);
         double earned;
-        if (from == to || !best_rule(s, from, to, &earned)) continue;
+        if (from == to || !best_rule(s, most, from, to, &earned)) continue;
         for (uint32_t i = from; i < to; i++) earned -= s->compared[0][i];
         regret += earned;
     }
@@ -186,17 +186,33 @@ static void write_fit(const simulation *s, const double *increments, json_writer
     json_end_object(w);
 }
 
-static void write_regret(const simulation *s, uint32_t best, const double *increments, json_writer *w) {
-    double total = 0;
-    for (uint32_t i = 0; i < s->n_compared; i++) total += increments[i];
-    json_key(w, "regret");
+/* What each compared customer adds to the regret against a rule; freed by the caller. */
+static double *increments_against(const simulation *s, uint32_t rule) {
+    double *out = mem_zalloc(s->n_compared + 1, sizeof *out);
+    for (uint32_t i = 0; rule && i < s->n_compared; i++)
+        out[i] = (s->compared[rule][i] - s->compared[0][i]) * s->config.compare_every;
+    return out;
+}
+
+static void write_regret(const simulation *s, const char *key, double most, json_writer *w) {
+    double earned, total = 0, squares = 0;
+    uint32_t n = s->n_compared, best = best_rule(s, most, 0, n, &earned);
+    if (!n || !best) return;
+    double *increments = increments_against(s, best);
+    for (uint32_t i = 0; i < n; i++) {
+        total += increments[i];
+        squares += increments[i] * increments[i];
+    }
+    json_key(w, key);
     json_begin_object(w);
     text(w, "against", s->config.rules[best - 1]);
-    integer(w, "compared", s->n_compared);
+    integer(w, "compared", n);
     number(w, "total", total);
-    number(w, "by_segment", regret_by_segment(s));
+    number(w, "standard_error", sqrt(squares - total * total / n));
+    number(w, "by_segment", regret_by_segment(s, most));
     write_fit(s, increments, w);
     json_end_object(w);
+    free(increments);
 }
 
 /* ---- Drifts ---- */
@@ -248,9 +264,10 @@ static void write_strategies(const simulation_point *p, const simulation_point *
 }
 
 /* Each point tells about the customers since the one before; regret is the sum from the start. */
-static void write_series(const simulation *s, uint32_t best, const double *increments, json_writer *w) {
-    double regret = 0;
-    uint32_t compared = 0;
+static void write_series(const simulation *s, json_writer *w) {
+    double earned, regret = 0;
+    uint32_t compared = 0, best = best_rule(s, EQUAL_COST, 0, s->n_compared, &earned);
+    double *increments = increments_against(s, best);
     json_key(w, "series");
     json_begin_array(w);
     for (uint32_t i = 1; i < s->n_points; i++) {
@@ -263,27 +280,24 @@ static void write_series(const simulation *s, uint32_t best, const double *incre
         integer(w, "events", p->events);
         number(w, "reward_per_1000", per_1000(p->reward - before->reward, n));
         number(w, "expected_per_1000", per_1000(p->expected - before->expected, n));
-        if (best) number(w, "regret", regret);
+        if (best && s->n_compared) number(w, "regret", regret);
         write_strategies(p, before, w);
         json_end_object(w);
     }
     json_end_array(w);
+    free(increments);
 }
 
 void simulation_write(const simulation *s, json_writer *w) {
-    double earned, *increments = mem_zalloc(s->n_compared + 1, sizeof *increments);
-    uint32_t best = s->n_compared ? best_rule(s, 0, s->n_compared, &earned) : 0;
-    for (uint32_t i = 0; best && i < s->n_compared; i++)
-        increments[i] = (s->compared[best][i] - s->compared[0][i]) * s->config.compare_every;
     json_begin_object(w);
     write_setting(s, w);
     write_rewards(s, w);
     write_styles(s, w);
     write_compared(s, w);
-    if (best) write_regret(s, best, increments, w);
+    write_regret(s, "regret", EQUAL_COST, w);
+    write_regret(s, "regret_at_any_cost", INFINITY, w);
     write_drifts(s, w);
-    write_series(s, best, increments, w);
+    write_series(s, w);
     number(w, "took_ms", s->seconds * 1000);
     json_end_object(w);
-    free(increments);
 }

@@ -13,7 +13,7 @@ import time
 from forage_process import BOOKS, COMMAND, MEDIA, SOURCE, Folder, Server, environment, forage, ndjson, run_tests
 
 COMMANDS = ["import", "search", "event", "eval", "serve", "stats", "check", "export", "optimize", "collections",
-            "predict", "ope", "simulate", "users"]
+            "predict", "ope", "replay", "simulate", "users"]
 
 
 class Place:
@@ -125,6 +125,7 @@ def test_simulate_teaches_a_copy_unless_told_otherwise():
         for arguments, message in [(["--scratch", "--keep"], "exclude"), (["x"], "-c"), (["-n", "0"], "1 to 100000"),
                                    (["--click-model", "x"], "pbm, cascade or dbn"), (["-c", "nobody"], "nobody"),
                                    (["--policy", "nobody"], "nobody"), (["--drift-at", "soon"], "drift_at"),
+                                   (["--style", "loud=1"], "loud"), (["--style", "typo"], "typo"),
                                    (["-c", "../x"], "../x")]:
             done = forage("simulate", *place, *arguments)
             assert done.status in (1, 2) and message in done.err, (arguments, done)

@@ -68,7 +68,7 @@ static void every_route_answers(void **state) {
         const char *body = NULL;
         add_books(); /* some routes remove them */
         OK("POST", "/collections/books/search",
-           "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"all\",\"timeout_ms\":60000}");
+           "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"all\",\"timeout_ms\":60000,\"user\":\"b1\"}");
         for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
             if (strcmp(bodies[i][0], *route) == 0) body = bodies[i][1];
         fill_route(*route, method, target);

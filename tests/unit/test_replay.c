@@ -45,14 +45,16 @@ static void release(replayed *r) {
 static void test_scored_before_learned_from(void **state) {
     replay_options o = replay_defaults;
     o.teach = 0;
-    replayed r = replay(*state, "{\"query\":\"lucky\",\"user\":\"1\",\"document\":\"d\"}\n{\"query\":\"lucky\",\"user\":\"2\",\"document\":\"d\"}\n", &o);
+    replayed r = replay(*state, "{\"query\":\"lucky\",\"user\":\"1\",\"document\":\"d\"}\n"
+                                "{\"query\":\"lucky\",\"user\":\"2\",\"document\":\"d\"}\n", &o);
     assert_int_equal(r.result.scored, 2);
     assert_int_equal(r.result.taught, 2);
     assert_true(r.result.scores[1].found);
     assert_int_equal(r.result.scores[1].rank, 1);
     release(&r);
     o.try = true;
-    r = replay(*state, "{\"query\":\"happy\",\"user\":\"1\",\"document\":\"e\"}\n{\"query\":\"happy\",\"user\":\"2\",\"document\":\"e\"}\n", &o);
+    r = replay(*state, "{\"query\":\"happy\",\"user\":\"1\",\"document\":\"e\"}\n"
+                       "{\"query\":\"happy\",\"user\":\"2\",\"document\":\"e\"}\n", &o);
     assert_int_equal(r.result.trial.n, 2);
     assert_int_equal(r.result.trial.rows[0].rank[RETRIEVE_IS_MEMORY], 0);
     assert_int_equal(r.result.trial.rows[1].rank[RETRIEVE_IS_MEMORY], 1);
@@ -65,7 +67,8 @@ static void test_only_the_page_reveals(void **state) {
     replay_options o = replay_defaults;
     o.teach = 0;
     o.page = 3;
-    replayed r = replay(w, "{\"query\":\"stone\",\"document\":\"a\"}\n{\"query\":\"stone\",\"document\":\"d\"}\n{\"query\":\"river\",\"document\":\"a\"}\n", &o);
+    replayed r = replay(w, "{\"query\":\"stone\",\"document\":\"a\"}\n{\"query\":\"stone\",\"document\":\"d\"}\n"
+                           "{\"query\":\"river\",\"document\":\"a\"}\n", &o);
     assert_int_equal(r.result.scored, 3);
     assert_int_equal(r.result.taught, 3);
     uint64_t shown = 0;

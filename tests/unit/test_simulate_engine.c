@@ -4,6 +4,8 @@
 
 #include "simulate/simulation.h"
 
+#include <pthread.h>
+
 static world *w;
 
 #define DOCUMENTS 240
@@ -232,6 +234,35 @@ static void test_a_small_run_through_the_api(void **state) {
     caller_end(&c);
 }
 
+static void *run_long(void *self) {
+    caller *c = self;
+    answer a = call(c->db, "POST", "/collections/shop/simulate", "{\"customers\":4000,\"compare_every\":0}");
+    int status = a.status;
+    answer_release(&a);
+    return (void *)(intptr_t)status;
+}
+
+/* Meanwhile others are served, and a second simulation is told to come back. */
+static void test_one_at_a_time(void **state) {
+    (void)state;
+    caller c;
+    pthread_t thread;
+    void *status;
+    int second = 200;
+    caller_begin(&c);
+    call_ok(c.db, "POST", "/collections/shop/documents",
+            "{\"id\":\"a\",\"title\":\"one\"}\n{\"id\":\"b\",\"title\":\"two\"}\n");
+    assert_int_equal(pthread_create(&thread, NULL, run_long, &c), 0);
+    for (int i = 0; i < 200 && second == 200; i++) {
+        call_ok(c.db, "GET", "/collections/shop/search?q=one", NULL);
+        second = call_status(c.db, "POST", "/collections/shop/simulate", "{\"customers\":1}");
+    }
+    pthread_join(thread, &status);
+    assert_true((second == 429) != ((intptr_t)status == 429)); /* whoever came second */
+    assert_int_equal(call_status(c.db, "POST", "/collections/shop/simulate", "{\"customers\":1}"), 200);
+    caller_end(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_is_told_is_what_was_logged, set_up, tear_down),
@@ -241,6 +272,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_schema_without_clicks_uses_its_least_action, set_up, tear_down),
         cmocka_unit_test(test_bad_requests_are_refused_and_teach_nothing),
         cmocka_unit_test(test_a_small_run_through_the_api),
+        cmocka_unit_test(test_one_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
