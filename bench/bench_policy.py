@@ -1,8 +1,8 @@
-"""The policy: how long it takes to decide and learn, how it does on the Last.fm replay, and Vowpal Wabbit on the same log.
+"""The policy: how long it takes to decide and learn, how it does on the Last.fm replay, Vowpal Wabbit on the same log.
 
 Speed: 12 strategies, 8 levels, 16 features of each strategy's own, an event after every decision; processor time of one
 thread, median of 7 runs. Replay: recall of the wanted artist at a mean of 100 candidates, four strategies that do not
-depend on the policy (lastfm_ranks.py). Peer: of the same replay, one example for each request and strategy, with a level
+depend on the policy (lastfm_ranks.py). Peer: of the same replay, one example for each request and strategy, a level
 drawn uniformly, what it was worth to the union less its price, and the probability; both sides learn from these alone,
 in one pass, and are scored by the exact worth of what they would have drawn before they learned the example. Each side
 gets 12 settings and keeps its best. The time is that of learning and predicting, the shorter of wall and processor time
@@ -61,7 +61,9 @@ def speed(bench):
 
 def with_numpy():
     for python in (PEERS, sys.executable):
-        if os.access(python, os.X_OK) and not subprocess.run([python, "-c", "import numpy"], capture_output=True).returncode:
+        if not os.access(python, os.X_OK):
+            continue
+        if subprocess.run([python, "-c", "import numpy"], capture_output=True).returncode == 0:
             return python
     return None
 

@@ -6,8 +6,9 @@
  *     policy_driver speed RULE                      microseconds that a decision and its lesson take
  *     policy_driver write LOG S F TEXT TRUTH        draws levels uniformly: one example per request and strategy, as
  *                                                   Vowpal Wabbit reads it, and what each action was worth
- *     policy_driver learn TEXT TRUTH S F RULE KNOB PRIOR   learns from these examples what was drawn: progressive reward,
- *                                                   seconds while it reads the text, seconds from memory */
+ *     policy_driver learn TEXT TRUTH S F RULE KNOB PRIOR
+ *                                                   learns from these examples what was drawn: progressive reward,
+ *                                                   examples, seconds while it reads the text, seconds from memory */
 #include "policy/policy.h"
 
 #include <math.h>

@@ -85,7 +85,7 @@ static forage_status read_policies(replay_call *r, base_error *error) {
         if (status) return status;
         if (!policy_rule_known(r->policies[r->n_policies].rule))
             return error_set(error, FORAGE_E_INVALID, "\"compare\": there is no policy \"%s\"", r->policies[r->n_policies].rule);
-        r->n_policies++;
+        r->options.warm |= r->policies[r->n_policies++].warm;
     }
     return FORAGE_OK;
 }

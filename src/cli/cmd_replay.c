@@ -3,6 +3,7 @@
 #include "cli/import_batch.h"
 #include "cli/input.h"
 #include "cli/lastfm.h"
+#include "cli/scratch.h"
 #include "cli/screen.h"
 #include "os/file.h"
 
@@ -31,6 +32,7 @@ static const cli_option options[] = {
     {"action", 0, "NAME", "of rows that name none (default: click)"},
     {"format", 0, "NAME", "ndjson, json, csv or tsv (default: recognised; so are gzip and zstd)"},
     {"first", 0, "FILE", "teach this log as a whole before"},
+    {"scratch", 0, NULL, "on a copy in a temporary folder: the collection itself learns nothing"},
     {"lastfm", 0, "FOLDER", "import the Last.fm set of HetRec 2011 and replay its tags; in a temporary folder without --data"},
     {"rows", 0, "N", "with --lastfm: only the first N searches"},
     {0}};
@@ -40,6 +42,7 @@ typedef struct replay_command {
     client *client;
     const char *collection;
     char folder[512]; /* a temporary data folder; "": none */
+    scratch copy;
     arena memory;
 } replay_command;
 
@@ -167,7 +170,9 @@ static void add_contestant(replay_command *r, table *t, const json_value *c) {
     slice name = text_of(c, "name"), credit = text_of(c, "credit"), order = text_of(c, "order");
     const json_value *fixed = json_get(c, "versus") ? json_get(json_get(c, "versus"), "best fixed depths in hindsight") : NULL;
     bool played = slice_is(credit, "played"), shuffled = slice_is(order, "shuffled");
-    table_cell_text(t, arena_printf(&r->memory, "%.*s%s%s", SLICE_ARG(name), played ? ", played arms" : "", shuffled ? ", shuffled" : ""));
+    const json_value *warm = json_get(c, "warm");
+    table_cell_text(t, arena_printf(&r->memory, "%.*s%s%s%s", SLICE_ARG(name), played ? ", played arms" : "",
+                                    shuffled ? ", shuffled" : "", warm && warm->boolean ? ", warm" : ""));
     table_cell_text(t, arena_printf(&r->memory, "%.4f", number(c, "recall")));
     table_cell_text(t, arena_printf(&r->memory, "%.4f to %.4f", number(c, "low"), number(c, "high")));
     table_cell_text(t, arena_printf(&r->memory, "%.1f", number(c, "candidates")));
@@ -330,15 +335,42 @@ static int run_lastfm(replay_command *r) {
     return status;
 }
 
+#define MOST_LOG ((size_t)1 << 30)
+
+/* As it is: a compressed log that is cut off still holds what came before. */
+static int read_log(const char *path, buffer *out) {
+    input_file file;
+    base_error error;
+    size_t got = 1;
+    int status = input_open(path, &file);
+    if (status) return status;
+    while (!status && got) {
+        char *room = buffer_reserve(out, (size_t)1 << 20);
+        if (input_read(&file, room, (size_t)1 << 20, &got, &error)) {
+            cli_error("%s: %s", path, error.message);
+            status = CLI_FAILED;
+        } else if ((out->size += got) > MOST_LOG) {
+            cli_error("%s: more than 1 GiB; replay it in parts", path);
+            status = CLI_FAILED;
+        }
+    }
+    input_close(&file);
+    return status;
+}
+
 static int run_log(replay_command *r) {
     const cli_arguments *a = r->arguments;
     const char *first = arg_text(a, "first", NULL);
     buffer log = {0}, before = {0};
     if (a->n_words != 1) return cli_usage_error(a->command, "which log? Give one file, or - for standard input");
-    int status = first ? input_text(first, &before) : CLI_OK;
-    if (!status) status = input_text(a->words[0], &log);
-    if (!status) status = client_open(a, CLIENT_WRITES, &r->client);
-    if (!status) status = client_collection(r->client, a, &r->memory, NULL, &r->collection);
+    int status = first ? read_log(first, &before) : CLI_OK;
+    if (!status) status = read_log(a->words[0], &log);
+    if (!status && arg_flag(a, "scratch")) {
+        status = scratch_open(a, &r->memory, &r->copy, &r->client, &r->collection);
+    } else if (!status) {
+        status = client_open(a, CLIENT_WRITES, &r->client);
+        if (!status) status = client_collection(r->client, a, &r->memory, NULL, &r->collection);
+    }
     if (!status && first) {
         json_value *answer;
         status = client_json(r->client, &r->memory, "POST", replay_target(r, true), (slice){before.data, before.size}, &answer, NULL);
@@ -355,6 +387,7 @@ static int run(const cli_arguments *a) {
     int status = arg_text(a, "lastfm", NULL) ? run_lastfm(&r) : run_log(&r);
     client_close(r.client);
     if (r.folder[0]) os_remove_tree(r.folder, NULL);
+    scratch_remove(&r.copy);
     arena_release(&r.memory);
     return status;
 }
@@ -367,7 +400,7 @@ const cli_command command_replay = {
     "document must be there. Each row is asked as a search, scored, and then learned from. Policy and ranker learn only\n"
     "from what a page showed; memory, profiles, trends and graph from every row. With --compare nothing is served:\n"
     "every strategy's list is recorded, and policies learn side by side on the record, beside the best plans that do\n"
-    "not learn, all at the same mean number of candidates. A replay teaches the collection for good: use a copy.",
+    "not learn, all at the same mean number of candidates. A replay teaches the collection for good, unless it is told --scratch.",
     options,
     CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
     "forage replay clicks.ndjson\nforage replay --teach 0.8 --compare regcb,lin-ts,rrf-equal --budget 100 clicks.csv\n"

@@ -233,12 +233,16 @@ static void print_strategies(const json_value *answer, arena *memory) {
 
 static void print_regret(const json_value *answer, const char *member, const char *among) {
     const json_value *regret = json_get(answer, member), *growth = json_get(regret, "growth");
+    const json_value *low = json_get(growth, "low");
     if (!regret) return;
     printf("regret %.1f ± %.1f against %.*s, the best %s in hindsight", number(regret, "total"),
            1.96 * number(regret, "standard_error"), SLICE_ARG(text(regret, "against")), among);
-    if (growth && growth->type == JSON_OBJECT)
-        printf("; it grows like n^%.2f (%.2f to %.2f, R² %.2f) over the first %.0f", number(growth, "exponent"),
-               number(growth, "low"), number(growth, "high"), number(growth, "r2"), number(growth, "customers"));
+    if (growth && growth->type == JSON_OBJECT) {
+        printf("; it grows like n^%.2f (", number(growth, "exponent"));
+        if (low && low->type == JSON_NUMBER)
+            printf("%.2f to %.2f, ", number(growth, "low"), number(growth, "high"));
+        printf("R² %.2f) over the first %.0f", number(growth, "r2"), number(growth, "customers"));
+    }
     printf("\n");
 }
 

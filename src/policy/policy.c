@@ -7,6 +7,8 @@
 
 #define PLAYED_PRIOR 30.0  /* observations that the prior is worth, at each of its two stages */
 #define HINDSIGHT_PRIOR 5.0  /* fewer: every observation tells of every level */
+#define NOISE_LEAST 0.05     /* of a strategy by hindsight, in units of config.noise */
+#define NOISE_MOST 1.5
 #define SHAPE_STEEPNESS 15 /* of g: a quarter of the deepest level is worth 56 % of it, a sixteenth 24 % */
 
 regression_prior policy_prior(const policy *p) {
@@ -164,13 +166,22 @@ static void expect(const policy *p, uint32_t s, const double *x, double *reward)
     make_monotone(reward, weight, p->config.n_levels);
 }
 
+/* Rewards are near 0 or 1, so that their variance is about their mean: what never earns needs few trials to be known for it.
+ * 1 for what earns every fourth time. */
+static double own_noise(const policy *p, uint32_t s) {
+    const regression *r = &p->models[s].whole;
+    uint32_t deepest = p->config.n_levels - 1, F = p->config.n_features;
+    double evidence = r->b[deepest * F] + p->precision[0] * r->m[deepest * F], mean = evidence / r->A[0];
+    return fmin(NOISE_MOST, fmax(NOISE_LEAST, 2 * sqrt(fmax(mean, 0))));
+}
+
 static void find_spread(const policy *p, uint32_t s, const double *x, double *spread) {
     const policy_model *model = &p->models[s];
     regression_prior prior = policy_prior(p);
-    double whole = p->config.hindsight ? sqrt(regression_variance(&model->whole, &prior, x)) : 0;
+    bool whole = p->config.hindsight;
+    double unit = whole ? own_noise(p, s) * sqrt(regression_variance(&model->whole, &prior, x)) : 0;
     for (uint32_t l = 0; l < p->config.n_levels; l++)
-        spread[l] = p->config.noise * (p->config.hindsight ? whole * p->shape[l]
-                                                           : sqrt(regression_variance(&model->level[l], &prior, x)));
+        spread[l] = p->config.noise * (whole ? unit * p->shape[l] : sqrt(regression_variance(&model->level[l], &prior, x)));
 }
 
 double policy_predict(const policy *p, uint32_t strategy, uint32_t level, const float *x) {

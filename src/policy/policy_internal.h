@@ -10,7 +10,7 @@
 
 #define PROBABILITY_BITS 24
 #define PROBABILITY_UNITS (1u << PROBABILITY_BITS)
-#define POLICY_PRICE_RANGE 1000.0 /* a steered price stays within this factor of where it started */
+#define POLICY_PRICE_RANGE 1000.0 /* a steered price is at most so many times `cost`, and never below it */
 
 _Static_assert(POLICY_MAX_FEATURES <= REGRESSION_MAX_FEATURES, "a policy's features fit a regression");
 

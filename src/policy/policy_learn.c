@@ -31,14 +31,15 @@ static void scale_features(const policy *p, uint32_t l, const double *x, double 
 }
 
 /* Dual ascent on the price's logarithm. The logarithm is the step × the sum of all excesses, so that the mean cost can
- * differ from the budget only by the range of the price / (step × decisions). One that costs many budgets, as for a
- * quantile, raises the price over several decisions; to limit what it adds would shift the mean. Where no price in the
- * range meets the budget, the price waits at its end and owes nothing. */
+ * exceed the budget only by the range of the price / (step × decisions). One that costs many budgets, as for a
+ * quantile, raises the price over several decisions; to limit what it adds would shift the mean. A budget is a limit, not
+ * a goal: what is not worth `cost` is not bought because there is money left. At an end of its range the price waits and
+ * owes nothing. */
 static void steer(policy *p, const policy_decision *d) {
     const policy_config *c = &p->config;
     if (!policy_learns(p) || c->budget == 0 || d->version == 0) return;
     if (!(d->expected_cost >= 0) || !isfinite(d->expected_cost)) return;
-    double least = c->cost / POLICY_PRICE_RANGE, most = c->cost * POLICY_PRICE_RANGE;
+    double least = c->cost, most = c->cost * POLICY_PRICE_RANGE;
     double step = fmax(STEP_LEAST, STEP_FIRST / sqrt(1 + (double)p->updates));
     p->owed += fmin(step * (d->expected_cost / c->budget - 1), EXCESS_MOST);
     double rise = fmin(p->owed, STEP_MOST);

@@ -66,7 +66,8 @@ void policy_save(policy *p, buffer *out) {
     for (uint32_t s = 0; policy_learns(p) && s < c->n_strategies; s++) {
         settle(p, &p->models[s]);
         save_regression(&p->models[s].whole, c->n_features, out);
-        for (uint32_t l = 0; l < policy_levels_apart(p); l++) save_regression(&p->models[s].level[l], c->n_features, out);
+        for (uint32_t l = 0; l < policy_levels_apart(p); l++)
+            save_regression(&p->models[s].level[l], c->n_features, out);
     }
     pthread_rwlock_unlock(p->lock);
     put_u64(out, hash64(out->data + first, out->size - first, 0));
@@ -165,7 +166,7 @@ static forage_status check_frame(slice state, uint16_t *version, base_error *err
 /* Without a budget the price is the loading policy's own; with one, it must be within reach of its steering. */
 static double price_within(const policy_config *c, double price) {
     if (c->budget == 0) return c->cost;
-    return fmax(c->cost / POLICY_PRICE_RANGE, fmin(price, c->cost * POLICY_PRICE_RANGE));
+    return fmax(c->cost, fmin(price, c->cost * POLICY_PRICE_RANGE));
 }
 
 static void install(policy *p, const state_head *head, policy_model **models, double **memory) {

@@ -23,11 +23,14 @@ forage_status contest_policy_read(slice text, contest_policy *out, base_error *e
         slice option = {rest.data, colon ? (size_t)(colon - rest.data) : rest.size};
         if (slice_is(option, "played")) p.played = true;
         else if (slice_is(option, "shuffled")) p.shuffled = true;
+        else if (slice_is(option, "warm")) p.warm = true;
         else
-            return error_set(error, FORAGE_E_INVALID, "\"compare\", \"%.*s\": after the colon, expected played or shuffled",
+            return error_set(error, FORAGE_E_INVALID, "\"compare\", \"%.*s\": after the colon, expected played, shuffled or warm",
                              SLICE_ARG(text));
         rest = (slice){rest.data + option.size, rest.size - option.size};
     }
+    if (p.played && p.warm)
+        return error_set(error, FORAGE_E_INVALID, "\"compare\", \"%.*s\": played and warm exclude each other", SLICE_ARG(text));
     *out = p;
     return FORAGE_OK;
 }
@@ -46,7 +49,7 @@ typedef struct entry {
 } entry;
 
 typedef struct contest {
-    const trial *t;
+    const trial *whole, *t; /* t: what is measured */
     const contest_options *o;
     allocation plan[MOST_PLANS];
     size_t n_plans, best_single;
@@ -75,6 +78,7 @@ static void add_run(const contest *c, policy *p, uint64_t seed, entry *e) {
                        .asked = mem_zalloc(POLICY_MAX_STRATEGIES, sizeof(double)), .least = 1};
     uint32_t *order = e->policy->shuffled ? shuffled_order(t->n, seed) : NULL;
     double share = 1.0 / c->o->seeds, n = t->n ? (double)t->n : 1;
+    if (e->policy->warm) trial_teach(c->whole, p, ~seed);
     trial_run(t, p, e->policy->played ? TRIAL_PLAYED : TRIAL_HINDSIGHT, seed, order, &sums);
     for (size_t i = 0; i < t->n; i++) {
         e->found[i] += share * sums.found[i];
@@ -246,6 +250,8 @@ static void write_policy(const contest *c, const entry *e) {
     json_text(c->w, e->policy->rule);
     json_key(c->w, "credit");
     json_text(c->w, !policy_rule_learns(e->policy->rule) ? "none" : e->policy->played ? "played" : "hindsight");
+    json_key(c->w, "warm");
+    json_bool(c->w, e->policy->warm);
     json_key(c->w, "order");
     json_text(c->w, e->policy->shuffled ? "shuffled" : "log");
     write_recall(c->w, e->found, c->t->n);
@@ -294,7 +300,9 @@ forage_status contest_write(const trial *t, const contest_options *options, json
     contest *c = mem_zalloc(1, sizeof *c);
     size_t n = 0;
     forage_status status = FORAGE_OK;
-    c->t = t;
+    trial measured = trial_measured(t);
+    c->whole = t;
+    c->t = &measured;
     c->o = options;
     c->w = w;
     find_plans(c);

@@ -7,11 +7,12 @@
 
 #define CONTEST_MOST_POLICIES 32
 
-/* "regcb", "regcb:played", "regcb:shuffled", "regcb:played:shuffled": a rule; learning by played-arm credit; the requests in
- * an order drawn for each seed, so that nothing but learning changes along the way. */
+/* "regcb", "regcb:played", "regcb:shuffled", "regcb:played:shuffled", "regcb:warm": a rule; learning by played-arm credit;
+ * the requests in an order drawn for each seed, so that nothing but learning changes along the way; having learned from
+ * the trial's lessons before (by hindsight only). */
 typedef struct contest_policy {
     char rule[64];
-    bool played, shuffled;
+    bool played, shuffled, warm;
 } contest_policy;
 forage_status contest_policy_read(slice text, contest_policy *out, base_error *error);
 

@@ -24,6 +24,7 @@ typedef struct replay_options {
     bool new_only;       /* of those, only the ones whose (user, document) is in no row before that has a query */
     uint32_t page;       /* served: hits of a page, 1 to FUNNEL_MAX_LIMIT */
     bool try;            /* record, do not serve */
+    bool warm;           /* tried: rows of the teaching share are recorded in the same way, as lessons (trial.h) */
     uint32_t strategies; /* tried: bits of those that take part */
     uint32_t depth;      /* tried: of the lists, at most TRIAL_MOST_DEPTH; at least the deepest level is taken */
     uint64_t seed;       /* of served searches */

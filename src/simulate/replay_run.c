@@ -22,6 +22,7 @@ typedef struct replaying {
     size_t n_lesson;
     uint64_t *pairs;                  /* hashes of (user, document), open addressing; 0: free */
     size_t pair_mask, n_pairs;
+    size_t from;                      /* the first row that is not of the teaching share */
     uint32_t depth;                   /* of the lists of a trial */
     arena memory;                     /* of one row, or of one lesson */
 } replaying;
@@ -161,7 +162,8 @@ static void try_row(replaying *r, const replay_row *row, uint64_t event, uint32_
     trial_probe probe = {p.n_strategies, p.n_levels, p.n_features, p.levels, p.x, p.allowed, p.cost, p.documents,
                          p.n_documents};
     trial_add(&r->result->trial, &probe, r->depth, r->options->strategies, wanted, event);
-    r->result->scored++;
+    if (event < r->from) r->result->trial.n_lessons++;
+    else r->result->scored++;
     funnel_answer_release(a);
 }
 
@@ -234,10 +236,11 @@ static forage_status score(replaying *r, const replay_row *row, uint64_t event, 
 
 /* ---- The replay ---- */
 
-static forage_status replay_row_at(replaying *r, size_t i, size_t from, base_error *error) {
+static forage_status replay_row_at(replaying *r, size_t i, base_error *error) {
     const replay_row *row = &r->log->rows[i];
-    bool fresh = row->query.size ? is_new(r, row) : false;
-    bool scores = i >= from && (i - from) % r->options->every == 0 && (fresh || !r->options->new_only);
+    bool fresh = row->query.size ? is_new(r, row) : false, lesson = r->options->try && r->options->warm;
+    size_t away = i < r->from ? r->from - i : i - r->from;
+    bool scores = (i >= r->from || lesson) && away % r->options->every == 0 && (fresh || !r->options->new_only);
     return scores ? score(r, row, i, error) : learn_later(r, row, error);
 }
 
@@ -245,12 +248,12 @@ forage_status replay_run(funnel *f, replay_log *log, const replay_options *optio
                          base_error *error) {
     replay_result result = {0};
     replaying r = {.f = f, .log = log, .options = options, .result = &result, .depth = options->depth};
-    size_t from = (size_t)((double)log->n * options->teach);
+    r.from = (size_t)((double)log->n * options->teach);
     forage_status status = FORAGE_OK;
     arena_init(&r.memory, 0);
     trial_init(&result.trial);
     for (size_t i = 0; !status && i < log->n; i++) {
-        status = replay_row_at(&r, i, from, error);
+        status = replay_row_at(&r, i, error);
         if (!status && options->progress && i % PROGRESS_EVERY == 0 && !options->progress(options->self, i))
             status = error_set(error, FORAGE_E_CLOSED, "the replay was ended at row %zu", i + 1);
     }

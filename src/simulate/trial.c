@@ -16,6 +16,15 @@ void trial_release(trial *t) {
     *t = (trial){0};
 }
 
+trial trial_measured(const trial *t) {
+    trial measured = *t;
+    measured.rows = t->rows ? t->rows + t->n_lessons : NULL;
+    measured.n = t->n - t->n_lessons;
+    measured.n_lessons = measured.capacity = 0;
+    measured.memory = (arena){0};
+    return measured;
+}
+
 /* ---- Recording ---- */
 
 /* Document numbers of one request, to their numbers within the row: open addressing. */
@@ -191,4 +200,21 @@ void trial_run(const trial *t, policy *p, trial_credit credit, uint64_t seed, co
     }
     free(seen);
     free(missed);
+}
+
+void trial_teach(const trial *t, policy *p, uint64_t seed) {
+    random_source random;
+    bool *seen = mem_zalloc(t->most_documents + 1, sizeof *seen);
+    random_seed(&random, seed);
+    for (size_t i = 0; i < t->n_lessons; i++) {
+        const trial_row *row = &t->rows[i];
+        policy_decision d;
+        uint32_t depth[POLICY_MAX_STRATEGIES];
+        policy_decide_by(p, NULL, row->x, row->allowed, row->cost, &random, &d);
+        for (uint32_t s = 0; s < t->n_strategies; s++) depth[s] = t->levels[d.level[s]];
+        d.expected_cost = trial_union(t, row, depth, seen);
+        policy_observe_all(p, row->x, row->allowed, &d);
+        policy_hindsight(p, row->x, &d, row->rank, 1);
+    }
+    free(seen);
 }

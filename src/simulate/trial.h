@@ -37,8 +37,12 @@ typedef struct trial {
     trial_row *rows;
     size_t n, capacity;
     uint32_t most_documents; /* of a row */
+    size_t n_lessons;        /* rows at the start that are no part of any measure: policies may learn from them before */
     arena memory;
 } trial;
+
+/* The rows that are measured, as a trial that owns nothing. */
+trial trial_measured(const trial *t);
 
 /* What is known of one request; shaped as funnel_probe. */
 typedef struct trial_probe {
@@ -72,6 +76,8 @@ typedef struct trial_sums {
     double least;            /* probability of an allowed level, over all decisions; 1 before the first */
 } trial_sums;
 
+/* Teaches a policy all of the trial's lessons, as an existing log does: what was wanted is known, whatever was drawn. */
+void trial_teach(const trial *t, policy *p, uint64_t seed);
 /* Runs a fresh policy through the rows in this order (NULL: that of the log), added to `sums`. Cost: some 20 µs a row. */
 void trial_run(const trial *t, policy *p, trial_credit credit, uint64_t seed, const uint32_t *order, trial_sums *sums);
 

@@ -116,6 +116,7 @@ static void every_algorithm_beats_the_best_fixed_depths_at_equal_cost(void **sta
     for (int i = 0; i < LEARNERS; i++) {
         policy_config c = settings(learners[i], true);
         c.budget = budget;
+        c.cost = .0001; /* below what the budget makes of it */
         policy *p = make(&c);
         random_source random;
         random_seed(&random, 10);
@@ -139,6 +140,7 @@ static void feedback_on_what_was_shown_is_enough(void **state) {
     weigh_allocations(rows, all);
     policy_config c = settings("regcb", true);
     c.budget = budget;
+    c.cost = .0001; /* below what the budget makes of it */
     policy *p = make(&c);
     random_source random;
     policy_decision d;
@@ -202,6 +204,7 @@ static void a_swap_of_the_contexts_is_recovered_from(void **state) {
     for (int i = 0; i < LEARNERS; i++) {
         policy_config c = settings(learners[i], true);
         c.budget = 48;
+        c.cost = .0001; /* below what the budget makes of it */
         c.discount = .998;
         policy *p = make(&c);
         run(p, true, before, 0, BEFORE - WINDOW, &random);

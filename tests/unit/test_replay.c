@@ -105,6 +105,15 @@ static void test_which_rows_are_scored(void **state) {
         "{\"query\":\"stone\",\"user\":\"1\",\"document\":\"a\"}\n{\"query\":\"stone\",\"user\":\"1\",\"document\":\"b\"}\n"
         "{\"query\":\"river\",\"user\":\"1\",\"document\":\"a\"}\n{\"query\":\"river\",\"user\":\"2\",\"document\":\"a\"}\n"
         "{\"query\":\"\",\"user\":\"3\",\"document\":\"c\"}\n{\"query\":\"gamma\",\"user\":\"3\",\"document\":\"c\"}\n";
+    replay_options warm = replay_defaults;
+    warm.try = warm.warm = true;
+    warm.every = 2;
+    replayed lessons = replay(*state, log, &warm); /* rows 1, 3 and 5: every second, either side of the half */
+    assert_int_equal(lessons.result.trial.n, 3);
+    assert_int_equal(lessons.result.trial.n_lessons, 1);
+    assert_int_equal(lessons.result.trial.rows[0].event, 1);
+    assert_int_equal(lessons.result.scored, 2);
+    release(&lessons);
     static const struct {
         double teach;
         uint32_t every;

@@ -344,6 +344,32 @@ static void test_hindsight_learns_faster(void **state) {
     trial_release(&t);
 }
 
+/* A policy that has learned from lessons is as good at once as one that learned as it went is later; its lessons are no
+ * part of what is measured. */
+static void test_lessons_before(void **state) {
+    (void)state;
+    trial t;
+    known_world(&t, 2000);
+    t.n_lessons = 1900;
+    trial measured = trial_measured(&t);
+    assert_int_equal(measured.n, 100);
+    double recall[2];
+    for (int warm = 0; warm < 2; warm++) {
+        trial_sums sums;
+        policy *p = make("regcb", false, 6.5);
+        begin_sums(&measured, &sums);
+        if (warm) trial_teach(&t, p, 2);
+        trial_run(&measured, p, TRIAL_HINDSIGHT, 1, NULL, &sums);
+        recall[warm] = 0;
+        for (size_t i = 0; i < 30; i++) recall[warm] += sums.found[i] / 30; /* the first that are measured */
+        end_sums(&sums);
+        policy_destroy(p);
+    }
+    assert_true(recall[1] > .8);
+    assert_true(recall[1] > recall[0]);
+    trial_release(&t);
+}
+
 static void test_names_of_policies(void **state) {
     (void)state;
     contest_policy p;
@@ -353,6 +379,9 @@ static void test_names_of_policies(void **state) {
     assert_ok(contest_policy_read(SLICE("lin-ts:played:shuffled"), &p, &error));
     assert_string_equal(p.rule, "lin-ts");
     assert_true(p.played && p.shuffled);
+    assert_ok(contest_policy_read(SLICE("regcb:warm"), &p, &error));
+    assert_true(p.warm);
+    assert_int_equal(contest_policy_read(SLICE("regcb:warm:played"), &p, &error), FORAGE_E_INVALID);
     assert_int_equal(contest_policy_read(SLICE("regcb:"), &p, &error), FORAGE_E_INVALID);
     assert_int_equal(contest_policy_read(SLICE("regcb:bold"), &p, &error), FORAGE_E_INVALID);
     assert_int_equal(contest_policy_read(SLICE(":played"), &p, &error), FORAGE_E_INVALID);
@@ -370,6 +399,7 @@ int main(void) {
         cmocka_unit_test(test_all_is_the_union),
         cmocka_unit_test(test_learners_find_the_right_strategy),
         cmocka_unit_test(test_hindsight_learns_faster),
+        cmocka_unit_test(test_lessons_before),
         cmocka_unit_test(test_names_of_policies),
     };
     return cmocka_run_group_tests_name("replay_trial", tests, NULL, NULL);
