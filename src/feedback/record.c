@@ -8,8 +8,8 @@
  *   string query_id, query; 16 bytes memory key; string language, user, session, context; [string filter; u8 prefix;]
  *   u32 offset; string policy; u64 version; f64 propensity; u8 levels, u32 depth × levels; u8 policy features;
  *   u8 strategies, and each:
- *     string name; u8 level; f32 probability × levels; u32 depth, candidates, took_us; u8 late; [u8 allowed;]
- *     f32 x × policy features
+ *     string name; u8 level; f32 probability × levels; u32 depth, candidates, took_us; u8 late;
+ *     [u8 allowed; f32 cost × levels; varint alone × levels;] f32 x × policy features
  *   string ranker; u64 version; u32 feature set; u16 features; [u32 candidates, took_us;] u16 hits, and each:
  *     u32 document; f32 score; varint rank × strategies; f32 × features
  * Event, after the head:
@@ -34,6 +34,8 @@ static void write_strategy(const record_impression *r, const record_strategy *s,
     put_u32(out, s->took_us);
     put_u8(out, s->late);
     put_u8(out, (uint8_t)s->allowed);
+    put_floats(out, s->cost, r->n_levels);
+    for (uint32_t l = 0; l < r->n_levels; l++) put_varint(out, s->alone[l]);
     put_floats(out, s->x, r->n_policy_features);
 }
 
@@ -121,7 +123,7 @@ static const float *read_floats(byte_reader *in, uint32_t n, arena *a) {
     return out;
 }
 
-static uint32_t read_rank(byte_reader *in) {
+static uint32_t read_count(byte_reader *in) {
     uint64_t rank = read_varint(in);
     if (rank > UINT32_MAX) in->failed = true;
     return (uint32_t)rank;
@@ -142,6 +144,8 @@ static void read_strategy(byte_reader *in, uint8_t format, const record_impressi
     s->took_us = read_u32(in);
     s->late = read_u8(in) != 0;
     if (format > 1) s->allowed = read_u8(in);
+    for (uint32_t l = 0; l < r->n_levels; l++) s->cost[l] = format > 1 ? read_f32(in) : -1;
+    for (uint32_t l = 0; format > 1 && l < r->n_levels; l++) s->alone[l] = read_count(in);
     s->x = read_floats(in, r->n_policy_features, a);
     bool sound = s->level < r->n_levels && !(s->allowed >> r->n_levels);
     if (!sound || (s->allowed && !(s->allowed >> s->level & 1))) in->failed = true;
@@ -154,7 +158,7 @@ static void read_hits(byte_reader *in, record_impression *r, arena *a) {
         hits[i].document = read_u32(in);
         hits[i].score = read_f32(in);
         uint32_t *ranks = arena_zalloc(a, r->n_strategies + 1, sizeof *ranks);
-        for (uint32_t s = 0; s < r->n_strategies; s++) ranks[s] = read_rank(in);
+        for (uint32_t s = 0; s < r->n_strategies; s++) ranks[s] = read_count(in);
         hits[i].ranks = ranks;
         hits[i].features = read_floats(in, r->n_features, a);
     }
@@ -233,7 +237,7 @@ forage_status record_read_event(slice bytes, record_event *out) {
     r.engaged = read_u64(&in);
     if (format > 1) r.n_ranks = read_u8(&in);
     if (r.n_ranks > RECORD_MAX_STRATEGIES) return FORAGE_E_CORRUPT;
-    for (uint32_t s = 0; s < r.n_ranks; s++) r.ranks[s] = read_rank(&in);
+    for (uint32_t s = 0; s < r.n_ranks; s++) r.ranks[s] = read_count(&in);
     if (in.failed || read_left(&in)) return FORAGE_E_CORRUPT;
     *out = r;
     return FORAGE_OK;

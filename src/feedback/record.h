@@ -28,6 +28,8 @@ typedef struct record_strategy {
     uint32_t took_us;
     bool late;                             /* left out: its deadline passed */
     uint32_t allowed;                      /* bits: levels that could be drawn; 0 is read as those with a probability */
+    float cost[RECORD_MAX_LEVELS];         /* that the levels were expected to have; below 0: not known */
+    uint32_t alone[RECORD_MAX_LEVELS];     /* up to the drawn level: candidates within its depth that nobody else brought */
     const float *x;                        /* n_policy_features: the policy's features of this strategy */
 } record_strategy;
 

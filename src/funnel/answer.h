@@ -14,7 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define FUNNEL_MAX_ROWS 256 /* of the memory, the most believed first */
+#define FUNNEL_MAX_ROWS 2048 /* of the memory, the most believed first */
 #define FUNNEL_FEATURE_SET 2 /* which list of feature names; grows when the list changes */
 
 /* The policy's features of one strategy, bias first. The last five are the strategy's own, the others the request's. */
@@ -64,6 +64,8 @@ struct funnel {
     pthread_mutex_t counters_mutex; /* of both */
     funnel_counters counters;
     history history;
+    /* Of the candidates that a strategy brings at a level, the share that nobody else brings. A candidate costs only once. */
+    float alone[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
 };
 
 typedef enum slot_state { SLOT_IDLE, SLOT_RUNNING, SLOT_DONE, SLOT_LATE } slot_state;
@@ -139,6 +141,7 @@ struct funnel_answer {
     funnel_slot slots[RETRIEVE_STRATEGIES];
 
     /* unite, rank */
+    uint32_t alone[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
     funnel_candidate *candidates;
     size_t n_candidates;
     float *features;        /* n_candidates × F_COUNT */

@@ -9,7 +9,7 @@ const uint32_t funnel_depths[FUNNEL_LEVELS] = {0, 10, 25, 40, 50, 64, 80, 100};
  * time, that of one millisecond. */
 #define CANDIDATE_COST 2e-4
 #define MILLISECOND_COST 2e-3
-#define EXPLORATION .001 /* of each level; hindsight teaches about all of them whichever is drawn */
+#define EXPLORATION .0005 /* of each level; hindsight teaches about all of them whichever is drawn */
 #define LATE_SHARE .05   /* of the searches, beyond the budget of time: the 95th percentile */
 
 static double budget_of(const schema *s) { return s->budget_p95_ms > 0 ? s->budget_p95_ms : s->budget_candidates; }
@@ -58,6 +58,8 @@ forage_status funnel_policy(const funnel *f, const char *name, double budget, po
 forage_status funnel_create_learners(funnel *f, base_error *error) {
     ranker_config config = {F_COUNT, funnel_prior_weights, funnel_prior_variances};
     f->performance = performance_create();
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
+        for (uint32_t l = 0; l < FUNNEL_LEVELS; l++) f->alone[s][l] = 1;
     forage_status status = funnel_policy(f, LEARNER, 0, &f->learned, error);
     if (!status) status = ranker_create(&config, &f->ranker, error);
     return status;
@@ -71,10 +73,14 @@ static forage_status choose(funnel_answer *a, base_error *error) {
                      "rrf-equal, fixed or all", a->policy_name);
 }
 
-/* Candidates that the others will bring, as far as that is certain: what is remembered. */
-static uint32_t remembered(const funnel_answer *a) {
+/* Candidates that the others will bring, as far as that is certain: what is remembered, and beyond words what is popular or new. */
+static uint32_t certain(const funnel_answer *a) {
     uint32_t depth = funnel_depths[a->decision.level[RETRIEVE_IS_MEMORY]];
-    return a->n_rows < depth ? (uint32_t)a->n_rows : depth;
+    uint32_t n = a->n_rows < depth ? (uint32_t)a->n_rows : depth;
+    if (!a->asked.beyond_words) return n;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
+        if (s == RETRIEVE_IS_POPULAR || s == RETRIEVE_IS_FRESH || s == RETRIEVE_IS_PERSONAL) n += funnel_depths[a->decision.level[s]];
+    return n;
 }
 
 #define DEEPER 10 /* times as deep, for what the deepest level has not */
@@ -93,7 +99,7 @@ static void set_depth(funnel_answer *a, uint32_t s) {
     uint32_t limit = a->request->limit;
     slot->depth = slot->base = funnel_depths[a->decision.level[s]];
     if (!funnel_is_main(a, s) || !a->funnel->strategies[s]->available(&a->asked)) return;
-    if (slot->base || remembered(a) < limit) slot->base = step_to(slot->base, limit);
+    if (slot->base || certain(a) < limit) slot->base = step_to(slot->base, limit);
     slot->depth = a->request->offset ? step_to(slot->base, a->request->offset + limit) : slot->base;
 }
 

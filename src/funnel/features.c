@@ -102,6 +102,7 @@ static void describe_strategies(funnel_answer *a, const float *x) {
     funnel *f = a->funnel;
     performance_keys keys;
     performance_means past;
+    float alone[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
     double took[RETRIEVE_STRATEGIES], deep[RETRIEVE_STRATEGIES];
     performance_keys_of(a->understood.normalized, &a->memory_key, a->context_segments, a->n_context_segments, &keys);
     performance_ask(f->performance, &keys, &past);
@@ -111,6 +112,7 @@ static void describe_strategies(funnel_answer *a, const float *x) {
         took[s] = (double)f->counters.took_us[s] / asked;
         deep[s] = (double)f->counters.depth[s] / asked;
     }
+    memcpy(alone, f->alone, sizeof alone);
     pthread_mutex_unlock(&f->counters_mutex);
     bool by_time = a->schema->budget_p95_ms > 0;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
@@ -124,7 +126,7 @@ static void describe_strategies(funnel_answer *a, const float *x) {
         for (uint32_t l = 0; l < FUNNEL_LEVELS; l++) {
             float depth = (float)funnel_depths[l];
             a->cost[s][l] = by_time ? (deep[s] > 0 ? depth * (float)(took[s] / deep[s]) / 1000 : depth * 1e-3f)
-                                    : fminf(depth, ceilf(expected));
+                                    : alone[s][l] * fminf(depth, expected);
         }
     }
 }
@@ -136,13 +138,13 @@ bool funnel_is_main(const funnel_answer *a, uint32_t s) {
     return s == (popular ? RETRIEVE_IS_POPULAR : RETRIEVE_IS_FRESH);
 }
 
-/* The levels that may be drawn, as bits. Exploring an empty page teaches nothing: as long as the memory could not fill the page,
- * the main strategy is always asked. */
+/* The levels that may be drawn, as bits. Exploring an empty page teaches nothing: the main strategy is always asked, unless
+ * what is remembered can fill the page, or what people do finds documents without the words. */
 static uint32_t allowed_levels(const funnel_answer *a, uint32_t s) {
     uint32_t all = (1u << FUNNEL_LEVELS) - 1;
     if (!a->funnel->strategies[s]->available(&a->asked)) return 1;
-    bool needed = funnel_is_main(a, s) && a->n_rows < a->request->limit;
-    return needed ? all & ~1u : all;
+    bool others = a->n_rows >= a->request->limit || (a->n_terms && a->asked.beyond_words);
+    return funnel_is_main(a, s) && !others ? all & ~1u : all;
 }
 
 void funnel_describe(funnel_answer *a) {

@@ -30,42 +30,29 @@ static void lesson_of(const funnel *f, const record_impression *r, lesson *out) 
 
 /* ---- Asking again ---- */
 
-/* About what features.c told when the search was served. A float's error must not become a candidate. */
-static float candidates_of(const float *x, uint32_t level) {
-    float expected = expm1f(7 * x[X_EXPECTED]);
-    return fminf((float)funnel_depths[level], ceilf(expected * (1 - 1e-5f)));
-}
-
-/* Milliseconds, as if this search had been like the others. */
-static float time_of(const record_strategy *s, uint32_t level) {
-    float each = s->depth && !s->late ? (float)s->took_us / 1000 / (float)s->depth : 1e-3f;
-    return each * (float)funnel_depths[level];
-}
-
 bool funnel_decide_again(const funnel *f, const policy *p, const char *rule, const record_impression *r,
                          random_source *random, policy_decision *out) {
     float cost[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
     lesson l;
     if (!is_of_this_shape(r)) return false;
     lesson_of(f, r, &l);
-    bool by_time = collection_schema(f->collection)->budget_p95_ms > 0;
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
-        for (uint32_t i = 0; i < FUNNEL_LEVELS; i++)
-            cost[s][i] = by_time ? time_of(&r->strategies[s], i) : candidates_of(l.x[s], i);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) memcpy(cost[s], r->strategies[s].cost, sizeof cost[s]);
     policy_decide_by(p, rule, &l.x[0][0], l.allowed, &cost[0][0], random, out);
     return true;
 }
 
 /* ---- Teaching ---- */
 
-/* What the policy would have spent instead. Strategies find the same documents: as large a share of its candidates would
- * have been others' as of those that came. By time nothing tells, and what was spent stands for it. */
+/* What the policy would have spent instead: as much more or less as it was expected to. By time nothing tells, and what was
+ * spent stands for it. */
 static double would_have_spent(const funnel *f, const record_impression *r, const lesson *l,
                                const policy_decision *decided) {
-    double came = 0;
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) came += r->strategies[s].candidates;
-    if (collection_schema(f->collection)->budget_p95_ms > 0) return l->decision.expected_cost;
-    return came > 0 ? decided->expected_cost * fmin(1, r->n_candidates / came) : decided->expected_cost;
+    double served = 0;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
+        for (uint32_t i = 0; i < FUNNEL_LEVELS; i++)
+            served += (double)r->strategies[s].probability[i] * (double)r->strategies[s].cost[i];
+    bool by_time = collection_schema(f->collection)->budget_p95_ms > 0;
+    return by_time || !(served > 0) ? l->decision.expected_cost : r->n_candidates * decided->expected_cost / served;
 }
 
 #define MOST_WEIGHT 4.0 /* of an event that could be seen for what was shown: the bias costs less than the variance */

@@ -73,6 +73,8 @@ static void fill_strategies(const funnel_answer *a, record_impression *r) {
                                  .candidates = slot->state == SLOT_DONE ? (uint32_t)slot->n_hits : 0,
                                  .late = funnel_slot_late(slot), .allowed = a->allowed[s]};
         memcpy(out->probability, a->decision.probability[s], FUNNEL_LEVELS * sizeof(float));
+        memcpy(out->cost, a->cost[s], sizeof a->cost[s]);
+        memcpy(out->alone, a->alone[s], sizeof a->alone[s]);
     }
 }
 

@@ -8,7 +8,8 @@
 
 #define STATE_FORMAT 2
 
-/* Bytes under STORE_MODELS "learned": u8 format; u64 sequence of the last log record in it; string policy; string ranker; string performance; string history;
+/* Bytes under STORE_MODELS "learned": u8 format; u64 sequence of the last log record in it; string policy; string ranker; string performance; string history; f32 alone × strategies × levels
+ * as a string;
  * counters: u8 strategies, u64 searches, events, then u64 asked, depth, took_us, late, credited for each strategy. */
 static void write_counters(const funnel_counters *c, buffer *out) {
     put_u8(out, RETRIEVE_STRATEGIES);
@@ -51,12 +52,23 @@ forage_status funnel_save_state(funnel *f, store_txn *t, base_error *error) {
     buffer_clear(&part);
     history_save(&f->history, &part);
     put_string(&state, (slice){part.data, part.size});
+    put_string(&state, (slice){(const char *)f->alone, sizeof f->alone});
     write_counters(&f->counters, &state);
     forage_status status = store_put(t, STORE_MODELS, SLICE("learned"), (slice){state.data, state.size}, error);
     buffer_release(&state);
     buffer_release(&part);
     if (!status) status = behaviour_save(f->behaviour, t, error);
     return status;
+}
+
+/* Shares that are none leave what was there. */
+static void read_alone(slice bytes, float alone[RETRIEVE_STRATEGIES][FUNNEL_LEVELS]) {
+    float read[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
+    if (bytes.size != sizeof read) return;
+    memcpy(read, bytes.data, sizeof read);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
+        for (uint32_t l = 0; l < FUNNEL_LEVELS; l++)
+            if (read[s][l] >= 0 && read[s][l] <= 1) alone[s][l] = read[s][l];
 }
 
 /* A state that cannot be used (another shape, damage) is no loss: the log has everything. */
@@ -68,7 +80,7 @@ static void load_saved(funnel *f, store_txn *t) {
     uint8_t format = read_u8(&in);
     uint64_t sequence = read_u64(&in);
     slice policy_state = read_string(&in), ranker_state = read_string(&in), past = read_string(&in),
-          line = read_string(&in);
+          line = read_string(&in), alone = read_string(&in);
     read_counters(&in, &counters);
     base_error why = {.message = "its bytes are damaged"};
     if (in.failed || format != STATE_FORMAT || policy_load(f->learned, policy_state, &why)) {
@@ -81,6 +93,7 @@ static void load_saved(funnel *f, store_txn *t) {
                  collection_name(f->collection), why.message);
     if (!performance_load(f->performance, past))
         log_warn("collection %s: what was saved of the strategies' past cannot be used; it starts anew", collection_name(f->collection));
+    read_alone(alone, f->alone);
     (void)history_load(line, &f->history, NULL); /* without it, the line begins now */
     f->learned_sequence = f->saved_sequence = sequence;
     f->counters = counters;

@@ -3,6 +3,8 @@
 
 #include "base/hash.h"
 
+#include <string.h>
+
 typedef struct table {
     funnel_answer *a;
     uint32_t *places; /* place + 1 */
@@ -47,6 +49,22 @@ static void add_later(table *t, uint32_t s) {
     }
 }
 
+/* For each strategy, how many candidates within the depth of each level, up to the one drawn, nobody else brought. */
+static void count_alone(funnel_answer *a) {
+    memset(a->alone, 0, sizeof a->alone);
+    for (size_t i = 0; i < a->n_candidates; i++) {
+        const funnel_candidate *c = &a->candidates[i];
+        uint32_t finders = 0, finder = 0;
+        for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
+            if (!c->rank[s]) continue;
+            finders++;
+            finder = s;
+        }
+        if (finders != 1) continue;
+        for (uint32_t l = a->decision.level[finder]; l > 0 && c->rank[finder] <= funnel_depths[l]; l--) a->alone[finder][l]++;
+    }
+}
+
 void funnel_unite(funnel_answer *a) {
     table t = {.a = a, .slots = 16};
     size_t most = 0;
@@ -63,4 +81,5 @@ void funnel_unite(funnel_answer *a) {
     }
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
         if (a->slots[s].state == SLOT_DONE) add_later(&t, s);
+    count_alone(a);
 }

@@ -59,5 +59,5 @@ static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hi
 
 const retrieve_strategy retrieve_fresh = {
     .name = "fresh", .purpose = "the documents that match and are new or were hardly shown", .needs = RETRIEVE_MATCHING,
-    .prior_reward = 0.02, .fixed_depth = 8, .available = available, .run = run,
+    .prior_reward = 0.02, .fixed_depth = 10, .available = available, .run = run,
 };

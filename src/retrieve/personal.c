@@ -42,9 +42,14 @@ static void find(search *s, uint32_t document, float score) {
         gather_add(&s->found, document, score * gain);
 }
 
+/* In proportion to the strongest that is not left out. */
 static void find_own(search *s, const profile *p) {
-    for (uint32_t i = 0; i < p->n_items; i++)
-        find(s, p->items[i].document, SHARE_OWN * p->items[i].weight / p->items[0].weight);
+    float best = 0;
+    for (uint32_t i = 0; i < p->n_items; i++) {
+        if (gather_score(&s->chosen, p->items[i].document) > 0) continue;
+        if (best == 0) best = p->items[i].weight;
+        find(s, p->items[i].document, SHARE_OWN * p->items[i].weight / best);
+    }
 }
 
 static void find_near(search *s, const profile *p, store_txn *t, uint32_t depth) {
@@ -118,5 +123,5 @@ static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hi
 
 const retrieve_strategy retrieve_personal = {
     .name = "personal", .purpose = "what this user engaged with, and what is like it", .needs = RETRIEVE_MATCHING,
-    .prior_reward = 0.1, .fixed_depth = 32, .available = available, .run = run,
+    .prior_reward = 0.1, .fixed_depth = 25, .available = available, .run = run,
 };

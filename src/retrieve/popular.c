@@ -62,5 +62,5 @@ static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hi
 
 const retrieve_strategy retrieve_popular = {
     .name = "popular", .purpose = "the documents that match and are popular, of old and lately", .needs = RETRIEVE_MATCHING,
-    .prior_reward = 0.05, .fixed_depth = 8, .available = available, .run = run,
+    .prior_reward = 0.05, .fixed_depth = 10, .available = available, .run = run,
 };

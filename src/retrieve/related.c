@@ -95,5 +95,5 @@ static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hi
 
 const retrieve_strategy retrieve_related = {
     .name = "related", .purpose = "what the best matches refer to, what refers to them, and what the same people choose",
-    .needs = RETRIEVE_LEXICAL, .prior_reward = 0.08, .fixed_depth = 8, .available = available, .run = run,
+    .needs = RETRIEVE_LEXICAL, .prior_reward = 0.08, .fixed_depth = 10, .available = available, .run = run,
 };
