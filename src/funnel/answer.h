@@ -6,7 +6,7 @@
 #include "funnel/funnel.h"
 #include "funnel/history.h"
 #include "funnel/performance.h"
-#include "policy/policy.h"
+#include "policy/overlap.h"
 #include "rank/ranker.h"
 #include "retrieve/strategy.h"
 #include "understand/understand.h"
@@ -61,11 +61,10 @@ struct funnel {
     uint64_t saved_sequence;   /* of the last one in the saved state */
     uint64_t save_tried;       /* learned_sequence of the last attempt to save */
 
-    pthread_mutex_t counters_mutex; /* of both */
+    pthread_mutex_t counters_mutex; /* of all three */
     funnel_counters counters;
     history history;
-    /* Of the candidates that a strategy brings at a level, the share that nobody else brings. A candidate costs only once. */
-    float alone[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
+    policy_overlap overlap;
 };
 
 typedef enum slot_state { SLOT_IDLE, SLOT_RUNNING, SLOT_DONE, SLOT_LATE } slot_state;

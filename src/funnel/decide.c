@@ -58,8 +58,7 @@ forage_status funnel_policy(const funnel *f, const char *name, double budget, po
 forage_status funnel_create_learners(funnel *f, base_error *error) {
     ranker_config config = {F_COUNT, funnel_prior_weights, funnel_prior_variances};
     f->performance = performance_create();
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
-        for (uint32_t l = 0; l < FUNNEL_LEVELS; l++) f->alone[s][l] = 1;
+    policy_overlap_init(&f->overlap);
     forage_status status = funnel_policy(f, LEARNER, 0, &f->learned, error);
     if (!status) status = ranker_create(&config, &f->ranker, error);
     return status;

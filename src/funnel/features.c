@@ -102,7 +102,7 @@ static void describe_strategies(funnel_answer *a, const float *x) {
     funnel *f = a->funnel;
     performance_keys keys;
     performance_means past;
-    float alone[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
+    policy_overlap overlap;
     double took[RETRIEVE_STRATEGIES], deep[RETRIEVE_STRATEGIES];
     performance_keys_of(a->understood.normalized, &a->memory_key, a->context_segments, a->n_context_segments, &keys);
     performance_ask(f->performance, &keys, &past);
@@ -112,7 +112,7 @@ static void describe_strategies(funnel_answer *a, const float *x) {
         took[s] = (double)f->counters.took_us[s] / asked;
         deep[s] = (double)f->counters.depth[s] / asked;
     }
-    memcpy(alone, f->alone, sizeof alone);
+    overlap = f->overlap;
     pthread_mutex_unlock(&f->counters_mutex);
     bool by_time = a->schema->budget_p95_ms > 0;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
@@ -126,7 +126,7 @@ static void describe_strategies(funnel_answer *a, const float *x) {
         for (uint32_t l = 0; l < FUNNEL_LEVELS; l++) {
             float depth = (float)funnel_depths[l];
             a->cost[s][l] = by_time ? (deep[s] > 0 ? depth * (float)(took[s] / deep[s]) / 1000 : depth * 1e-3f)
-                                    : alone[s][l] * fminf(depth, expected);
+                                    : overlap.alone[s][l] * fminf(depth, expected);
         }
     }
 }

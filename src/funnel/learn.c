@@ -11,15 +11,6 @@
 
 /* ---- What records teach ---- */
 
-#define ALONE_STEP .02f
-
-static void learn_alone(const record_strategy *s, float alone[FUNNEL_LEVELS]) {
-    for (uint32_t l = 1; l <= s->level && s->candidates; l++) {
-        float brought = (float)(s->candidates < funnel_depths[l] ? s->candidates : funnel_depths[l]);
-        alone[l] += ALONE_STEP * (fminf(1, (float)s->alone[l] / brought) - alone[l]);
-    }
-}
-
 void funnel_learn_impression(funnel *f, const record_impression *r) {
     uint32_t depth[RETRIEVE_STRATEGIES];
     if (!funnel_teach_policy(f, f->learned, r, NULL, NULL, NULL)) return;
@@ -29,7 +20,8 @@ void funnel_learn_impression(funnel *f, const record_impression *r) {
     history_shown(&f->history, depth, r->n_candidates, price);
     f->counters.searches++;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
-        learn_alone(&r->strategies[s], f->alone[s]);
+        const record_strategy *asked = &r->strategies[s];
+        policy_overlap_learn(&f->overlap, s, asked->level, funnel_depths, asked->candidates, asked->alone);
         f->counters.asked[s] += r->strategies[s].depth > 0;
         f->counters.depth[s] += r->strategies[s].depth;
         f->counters.took_us[s] += r->strategies[s].took_us;

@@ -8,9 +8,9 @@
 
 #define STATE_FORMAT 2
 
-/* Bytes under STORE_MODELS "learned": u8 format; u64 sequence of the last log record in it; string policy; string ranker; string performance; string history; f32 alone × strategies × levels
- * as a string;
- * counters: u8 strategies, u64 searches, events, then u64 asked, depth, took_us, late, credited for each strategy. */
+/* Bytes under STORE_MODELS "learned": u8 format; u64 sequence of the last log record in it; strings policy, ranker, performance,
+ * history, overlap (f32 × 32 strategies × 8 levels); counters: u8 strategies, u64 searches, events, then u64 asked, depth, took_us, late,
+ * credited for each strategy. */
 static void write_counters(const funnel_counters *c, buffer *out) {
     put_u8(out, RETRIEVE_STRATEGIES);
     put_u64(out, c->searches);
@@ -52,7 +52,7 @@ forage_status funnel_save_state(funnel *f, store_txn *t, base_error *error) {
     buffer_clear(&part);
     history_save(&f->history, &part);
     put_string(&state, (slice){part.data, part.size});
-    put_string(&state, (slice){(const char *)f->alone, sizeof f->alone});
+    put_string(&state, (slice){(const char *)&f->overlap, sizeof f->overlap});
     write_counters(&f->counters, &state);
     forage_status status = store_put(t, STORE_MODELS, SLICE("learned"), (slice){state.data, state.size}, error);
     buffer_release(&state);
@@ -62,13 +62,13 @@ forage_status funnel_save_state(funnel *f, store_txn *t, base_error *error) {
 }
 
 /* Shares that are none leave what was there. */
-static void read_alone(slice bytes, float alone[RETRIEVE_STRATEGIES][FUNNEL_LEVELS]) {
-    float read[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
+static void read_overlap(slice bytes, policy_overlap *out) {
+    policy_overlap read;
     if (bytes.size != sizeof read) return;
-    memcpy(read, bytes.data, sizeof read);
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
-        for (uint32_t l = 0; l < FUNNEL_LEVELS; l++)
-            if (read[s][l] >= 0 && read[s][l] <= 1) alone[s][l] = read[s][l];
+    memcpy(&read, bytes.data, sizeof read);
+    for (uint32_t s = 0; s < POLICY_MAX_STRATEGIES; s++)
+        for (uint32_t l = 0; l < POLICY_MAX_LEVELS; l++)
+            if (read.alone[s][l] >= 0 && read.alone[s][l] <= 1) out->alone[s][l] = read.alone[s][l];
 }
 
 /* A state that cannot be used (another shape, damage) is no loss: the log has everything. */
@@ -80,7 +80,7 @@ static void load_saved(funnel *f, store_txn *t) {
     uint8_t format = read_u8(&in);
     uint64_t sequence = read_u64(&in);
     slice policy_state = read_string(&in), ranker_state = read_string(&in), past = read_string(&in),
-          line = read_string(&in), alone = read_string(&in);
+          line = read_string(&in), overlap = read_string(&in);
     read_counters(&in, &counters);
     base_error why = {.message = "its bytes are damaged"};
     if (in.failed || format != STATE_FORMAT || policy_load(f->learned, policy_state, &why)) {
@@ -93,7 +93,7 @@ static void load_saved(funnel *f, store_txn *t) {
                  collection_name(f->collection), why.message);
     if (!performance_load(f->performance, past))
         log_warn("collection %s: what was saved of the strategies' past cannot be used; it starts anew", collection_name(f->collection));
-    read_alone(alone, f->alone);
+    read_overlap(overlap, &f->overlap);
     (void)history_load(line, &f->history, NULL); /* without it, the line begins now */
     f->learned_sequence = f->saved_sequence = sequence;
     f->counters = counters;

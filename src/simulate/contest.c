@@ -78,8 +78,10 @@ static void add_run(const contest *c, policy *p, uint64_t seed, entry *e) {
                        .asked = mem_zalloc(POLICY_MAX_STRATEGIES, sizeof(double)), .least = 1};
     uint32_t *order = e->policy->shuffled ? shuffled_order(t->n, seed) : NULL;
     double share = 1.0 / c->o->seeds, n = t->n ? (double)t->n : 1;
-    if (e->policy->warm) trial_teach(c->whole, p, ~seed);
-    trial_run(t, p, e->policy->played ? TRIAL_PLAYED : TRIAL_HINDSIGHT, seed, order, &sums);
+    trial_learner learner;
+    trial_learner_init(&learner, p);
+    if (e->policy->warm) trial_teach(c->whole, &learner, ~seed);
+    trial_run(t, &learner, e->policy->played ? TRIAL_PLAYED : TRIAL_HINDSIGHT, seed, order, &sums);
     for (size_t i = 0; i < t->n; i++) {
         e->found[i] += share * sums.found[i];
         e->cost[i] += share * sums.cost[i];

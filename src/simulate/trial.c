@@ -153,9 +153,40 @@ static bool reward_played(const trial *t, const trial_row *row, const uint32_t *
     return finders > 0;
 }
 
-static void learn(const trial *t, policy *p, const trial_row *row, policy_decision *d, trial_credit credit, bool shown,
-                  const float *reward, double drawn) {
-    d->expected_cost = drawn; /* what was spent steers the price */
+/* What comes with a decision. */
+typedef struct drawn {
+    policy_decision decision;
+    uint32_t depth[POLICY_MAX_STRATEGIES];
+    uint32_t candidates; /* distinct */
+} drawn;
+
+/* How often each candidate was brought, and for each strategy how many of a level's only by it. */
+static void learn_overlap(const trial *t, const trial_row *row, const drawn *d, uint8_t *finders, policy_overlap *overlap) {
+    memset(finders, 0, row->n_documents);
+    for (uint32_t s = 0; s < t->n_strategies; s++)
+        for (uint32_t i = 0; i < row->length[s] && i < d->depth[s]; i++) finders[row->list[s][i]]++;
+    for (uint32_t s = 0; s < t->n_strategies; s++) {
+        uint32_t alone[POLICY_MAX_LEVELS] = {0}, brought = row->length[s] < d->depth[s] ? row->length[s] : d->depth[s];
+        for (uint32_t i = 0; i < brought; i++)
+            for (uint32_t l = d->decision.level[s]; l > 0 && i < t->levels[l]; l--) alone[l] += finders[row->list[s][i]] == 1;
+        policy_overlap_learn(overlap, s, d->decision.level[s], t->levels, brought, alone);
+    }
+}
+
+static void decide(const trial *t, const trial_row *row, const trial_learner *learner, random_source *random, bool *seen,
+                   drawn *out) {
+    float cost[POLICY_MAX_STRATEGIES * POLICY_MAX_LEVELS];
+    for (uint32_t s = 0; s < t->n_strategies; s++)
+        for (uint32_t l = 0; l < t->n_levels; l++)
+            cost[s * t->n_levels + l] = row->cost[s * t->n_levels + l] * learner->overlap.alone[s][l];
+    policy_decide_by(learner->policy, NULL, row->x, row->allowed, cost, random, &out->decision);
+    for (uint32_t s = 0; s < t->n_strategies; s++) out->depth[s] = t->levels[out->decision.level[s]];
+    out->candidates = trial_union(t, row, out->depth, seen);
+    out->decision.expected_cost = out->candidates; /* what is spent steers the price */
+}
+
+static void learn(const trial *t, policy *p, const trial_row *row, const policy_decision *d, trial_credit credit, bool shown,
+                  const float *reward) {
     if (credit == TRIAL_PLAYED) {
         policy_observe(p, row->x, d);
         if (shown) policy_reward(p, row->x, d, reward);
@@ -176,45 +207,51 @@ static void note_decision(const trial *t, const trial_row *row, const policy_dec
         }
 }
 
-void trial_run(const trial *t, policy *p, trial_credit credit, uint64_t seed, const uint32_t *order, trial_sums *sums) {
+void trial_learner_init(trial_learner *out, policy *p) {
+    out->policy = p;
+    policy_overlap_init(&out->overlap);
+}
+
+void trial_run(const trial *t, trial_learner *learner, trial_credit credit, uint64_t seed, const uint32_t *order,
+               trial_sums *sums) {
     random_source random;
     bool *seen = mem_zalloc(t->most_documents + 1, sizeof *seen);
+    uint8_t *finders = mem_zalloc(t->most_documents + 1, sizeof *finders);
     double *missed = mem_zalloc(t->most_documents + 1, sizeof *missed);
     random_seed(&random, seed);
     for (size_t i = 0; i < t->n; i++) {
         size_t at = order ? order[i] : i;
         const trial_row *row = &t->rows[at];
-        policy_decision d;
         float reward[POLICY_MAX_STRATEGIES];
-        uint32_t depth[POLICY_MAX_STRATEGIES];
-        policy_decide_by(p, NULL, row->x, row->allowed, row->cost, &random, &d);
-        for (uint32_t s = 0; s < t->n_strategies; s++) depth[s] = t->levels[d.level[s]];
-        bool shown = reward_played(t, row, depth, reward);
-        uint32_t drawn = trial_union(t, row, depth, seen);
-        sums->found[at] += policy_inclusion(&d, t->levels, row->rank);
-        sums->cost[at] += expected_union(t, row, &d, missed);
+        drawn d;
+        decide(t, row, learner, &random, seen, &d);
+        bool shown = reward_played(t, row, d.depth, reward);
+        sums->found[at] += policy_inclusion(&d.decision, t->levels, row->rank);
+        sums->cost[at] += expected_union(t, row, &d.decision, missed);
         sums->drawn_found += shown;
-        sums->drawn_cost += drawn;
-        note_decision(t, row, &d, sums);
-        learn(t, p, row, &d, credit, shown, reward, drawn);
+        sums->drawn_cost += d.candidates;
+        note_decision(t, row, &d.decision, sums);
+        learn(t, learner->policy, row, &d.decision, credit, shown, reward);
+        learn_overlap(t, row, &d, finders, &learner->overlap);
     }
     free(seen);
+    free(finders);
     free(missed);
 }
 
-void trial_teach(const trial *t, policy *p, uint64_t seed) {
+void trial_teach(const trial *t, trial_learner *learner, uint64_t seed) {
     random_source random;
     bool *seen = mem_zalloc(t->most_documents + 1, sizeof *seen);
+    uint8_t *finders = mem_zalloc(t->most_documents + 1, sizeof *finders);
     random_seed(&random, seed);
     for (size_t i = 0; i < t->n_lessons; i++) {
         const trial_row *row = &t->rows[i];
-        policy_decision d;
-        uint32_t depth[POLICY_MAX_STRATEGIES];
-        policy_decide_by(p, NULL, row->x, row->allowed, row->cost, &random, &d);
-        for (uint32_t s = 0; s < t->n_strategies; s++) depth[s] = t->levels[d.level[s]];
-        d.expected_cost = trial_union(t, row, depth, seen);
-        policy_observe_all(p, row->x, row->allowed, &d);
-        policy_hindsight(p, row->x, &d, row->rank, 1);
+        drawn d;
+        decide(t, row, learner, &random, seen, &d);
+        policy_observe_all(learner->policy, row->x, row->allowed, &d.decision);
+        policy_hindsight(learner->policy, row->x, &d.decision, row->rank, 1);
+        learn_overlap(t, row, &d, finders, &learner->overlap);
     }
     free(seen);
+    free(finders);
 }

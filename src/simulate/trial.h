@@ -14,7 +14,7 @@
 #define SIMULATE_TRIAL_H
 
 #include "base/memory.h"
-#include "policy/policy.h"
+#include "policy/overlap.h"
 
 #define TRIAL_MOST_DEPTH 1024 /* of a list */
 #define TRIAL_MOST_WEIGHT 4.0 /* of an event that could be seen for what was shown */
@@ -76,10 +76,18 @@ typedef struct trial_sums {
     double least;            /* probability of an allowed level, over all decisions; 1 before the first */
 } trial_sums;
 
-/* Teaches a policy all of the trial's lessons, as an existing log does: what was wanted is known, whatever was drawn. */
-void trial_teach(const trial *t, policy *p, uint64_t seed);
-/* Runs a fresh policy through the rows in this order (NULL: that of the log), added to `sums`. Cost: some 20 µs a row. */
-void trial_run(const trial *t, policy *p, trial_credit credit, uint64_t seed, const uint32_t *order, trial_sums *sums);
+/* A policy with what it learns about costs beside it. */
+typedef struct trial_learner {
+    policy *policy; /* the caller's */
+    policy_overlap overlap;
+} trial_learner;
+void trial_learner_init(trial_learner *out, policy *p);
+
+/* Teaches it all of the trial's lessons, as an existing log does: what was wanted is known, whatever was drawn. */
+void trial_teach(const trial *t, trial_learner *learner, uint64_t seed);
+/* Runs it through the rows in this order (NULL: that of the log), added to `sums`. Cost: some 20 µs a row. */
+void trial_run(const trial *t, trial_learner *learner, trial_credit credit, uint64_t seed, const uint32_t *order,
+               trial_sums *sums);
 
 /* Distinct candidates of the lists cut at these depths. `seen`: room for most_documents, scratch. */
 uint32_t trial_union(const trial *t, const trial_row *row, const uint32_t *depth, bool *seen);

@@ -221,6 +221,12 @@ static void end_sums(trial_sums *sums) {
 }
 
 /* By the exact sum over all 64 draws. */
+static void run(const trial *t, policy *p, trial_credit credit, uint64_t seed, const uint32_t *order, trial_sums *sums) {
+    trial_learner learner;
+    trial_learner_init(&learner, p);
+    trial_run(t, &learner, credit, seed, order, sums);
+}
+
 static void test_expectations_are_exact(void **state) {
     (void)state;
     trial t;
@@ -230,7 +236,7 @@ static void test_expectations_are_exact(void **state) {
     policy *p = make("lin-ts", false, 0), *same = make("lin-ts", false, 0);
     t.n = 1; /* the first decision only: nothing is learned before it */
     begin_sums(&t, &sums);
-    trial_run(&t, p, TRIAL_HINDSIGHT, 5, NULL, &sums);
+    run(&t, p, TRIAL_HINDSIGHT, 5, NULL, &sums);
     policy_decision d;
     random_source random;
     double cost = 0, found = 0;
@@ -265,7 +271,7 @@ static void test_all_is_the_union(void **state) {
     random_trial(&t);
     policy *p = make("all", false, 0);
     begin_sums(&t, &sums);
-    trial_run(&t, p, TRIAL_HINDSIGHT, 1, NULL, &sums);
+    run(&t, p, TRIAL_HINDSIGHT, 1, NULL, &sums);
     for (size_t i = 0; i < t.n; i++) {
         assert_float_equal(sums.cost[i], trial_union(&t, &t.rows[i], (uint32_t[]){6, 6, 6}, seen), 1e-9);
         bool any = t.rows[i].rank[0] || t.rows[i].rank[1] || t.rows[i].rank[2];
@@ -314,7 +320,7 @@ static void test_learners_find_the_right_strategy(void **state) {
         double cost = 0;
         policy *p = make(rules[i], false, 6.5);
         begin_sums(&t, &sums);
-        trial_run(&t, p, TRIAL_HINDSIGHT, 1, NULL, &sums);
+        run(&t, p, TRIAL_HINDSIGHT, 1, NULL, &sums);
         for (size_t k = 0; k < t.n; k++) cost += sums.cost[k] / (double)t.n;
         if (late_recall(&t, sums.found) < .8) fail_msg("%s: %f", rules[i], late_recall(&t, sums.found));
         assert_true(cost < 7);
@@ -335,7 +341,7 @@ static void test_hindsight_learns_faster(void **state) {
         trial_sums sums;
         policy *p = make("regcb", played, 6.5);
         begin_sums(&t, &sums);
-        trial_run(&t, p, played ? TRIAL_PLAYED : TRIAL_HINDSIGHT, 1, NULL, &sums);
+        run(&t, p, played ? TRIAL_PLAYED : TRIAL_HINDSIGHT, 1, NULL, &sums);
         recall[played] = late_recall(&t, sums.found);
         end_sums(&sums);
         policy_destroy(p);
@@ -358,8 +364,10 @@ static void test_lessons_before(void **state) {
         trial_sums sums;
         policy *p = make("regcb", false, 6.5);
         begin_sums(&measured, &sums);
-        if (warm) trial_teach(&t, p, 2);
-        trial_run(&measured, p, TRIAL_HINDSIGHT, 1, NULL, &sums);
+        trial_learner learner;
+        trial_learner_init(&learner, p);
+        if (warm) trial_teach(&t, &learner, 2);
+        trial_run(&measured, &learner, TRIAL_HINDSIGHT, 1, NULL, &sums);
         recall[warm] = 0;
         for (size_t i = 0; i < 30; i++) recall[warm] += sums.found[i] / 30; /* the first that are measured */
         end_sums(&sums);
