@@ -179,6 +179,8 @@ bool funnel_hindsight(funnel *f, const record_impression *r, uint64_t sequence, 
 extern const float funnel_prior_weights[F_COUNT], funnel_prior_variances[F_COUNT];
 forage_status funnel_create_learners(funnel *f, base_error *error);
 void funnel_set_budget(funnel *f); /* the schema's, to the learner */
+/* How deep the main strategy is asked for a page that ends at the `needed`-th hit. */
+uint32_t funnel_later_depth(uint32_t needed);
 /* What a search has spent of the collection's budget. */
 float funnel_spent(const schema *s, uint32_t candidates, uint32_t took_us);
 

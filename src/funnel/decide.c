@@ -3,13 +3,14 @@
 
 #include <string.h>
 
-const uint32_t funnel_depths[FUNNEL_LEVELS] = {0, 10, 25, 40, 50, 64, 80, 100};
+const uint32_t funnel_depths[FUNNEL_LEVELS] = {0, 10, 25, 50, 75, 100, 150, 200};
 
 /* The price of one candidate in reward, before a budget steers it: 100 of them must earn a fiftieth of a click each time. By
  * time, that of one millisecond. */
 #define CANDIDATE_COST 2e-4
 #define MILLISECOND_COST 2e-3
 #define EXPLORATION .0005 /* of each level; hindsight teaches about all of them whichever is drawn */
+#define NOISE .05        /* of a reward around its expectation, as far as levels are kept for it */
 #define LATE_SHARE .05   /* of the searches, beyond the budget of time: the 95th percentile */
 
 static double budget_of(const schema *s) { return s->budget_p95_ms > 0 ? s->budget_p95_ms : s->budget_candidates; }
@@ -24,6 +25,7 @@ static policy_config settings_of(const schema *s, const char *name, double budge
     config.n_features = X_COUNT;
     config.hindsight = true;
     config.exploration = EXPLORATION;
+    config.noise = NOISE;
     config.cost = cost_of(s);
     config.budget = budget > 0 ? budget : budget_of(s);
     memcpy(config.depths, funnel_depths, sizeof funnel_depths);
@@ -82,12 +84,18 @@ static uint32_t certain(const funnel_answer *a) {
     return n;
 }
 
-#define DEEPER 10 /* times as deep, for what the deepest level has not */
+/* The shallowest level that has as many, and what lies beyond the levels, in steps of tenfold depth. */
+static uint32_t depth_with(uint32_t needed) {
+    uint32_t l = 0;
+    while (l < FUNNEL_LEVELS && funnel_depths[l] < needed) l++;
+    return l < FUNNEL_LEVELS ? funnel_depths[l] : funnel_later_depth(needed);
+}
 
-static uint32_t step_to(uint32_t depth, uint32_t needed) {
-    if (depth < needed) depth = funnel_depths[needed <= funnel_depths[1] ? 1 : FUNNEL_LEVELS - 1];
-    while (depth < needed) depth *= DEEPER;
-    return depth < FUNNEL_MAX_WINDOW ? depth : FUNNEL_MAX_WINDOW;
+/* Beyond the first page: always in the same steps, so that all pages are cut from the same candidates. */
+uint32_t funnel_later_depth(uint32_t needed) {
+    uint64_t depth = funnel_depths[FUNNEL_LEVELS - 1];
+    while (depth < needed) depth *= 10;
+    return depth < FUNNEL_MAX_WINDOW ? (uint32_t)depth : FUNNEL_MAX_WINDOW;
 }
 
 /* A page needs at least as many candidates as it shows, whatever was drawn: then the main strategy is asked for more. The first
@@ -95,11 +103,11 @@ static uint32_t step_to(uint32_t depth, uint32_t needed) {
  * that no page repeats another's. The level drawn and its probability stay what they were. */
 static void set_depth(funnel_answer *a, uint32_t s) {
     funnel_slot *slot = &a->slots[s];
-    uint32_t limit = a->request->limit;
+    uint32_t limit = a->request->limit, window = a->request->offset + limit;
     slot->depth = slot->base = funnel_depths[a->decision.level[s]];
     if (!funnel_is_main(a, s) || !a->funnel->strategies[s]->available(&a->asked)) return;
-    if (slot->base || certain(a) < limit) slot->base = step_to(slot->base, limit);
-    slot->depth = a->request->offset ? step_to(slot->base, a->request->offset + limit) : slot->base;
+    if (slot->base < limit && (slot->base || certain(a) < limit)) slot->base = depth_with(limit);
+    slot->depth = a->request->offset && slot->base < window ? funnel_later_depth(window) : slot->base;
 }
 
 forage_status funnel_decide(funnel_answer *a, base_error *error) {

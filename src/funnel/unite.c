@@ -30,11 +30,10 @@ static void note(funnel_candidate *c, uint32_t s, size_t place, float score) {
     c->raw[s] = score;
 }
 
-#define TIER 100 /* the second begins there; each next one ten times as far */
-
+/* By the step (funnel_later_depth) at which it comes in. */
 static uint32_t tier_of(size_t place) {
     uint32_t tier = 1;
-    for (size_t end = TIER; place >= end; end *= 10) tier++;
+    for (uint32_t end = funnel_later_depth(1); place >= end; end *= 10) tier++;
     return tier;
 }
 
