@@ -2,6 +2,7 @@
 #ifndef FUNNEL_ANSWER_H
 #define FUNNEL_ANSWER_H
 
+#include "base/bytes.h"
 #include "feedback/record.h"
 #include "funnel/funnel.h"
 #include "funnel/history.h"
@@ -37,6 +38,28 @@ typedef struct funnel_counters {
         late[RETRIEVE_STRATEGIES], credited[RETRIEVE_STRATEGIES];
 } funnel_counters;
 
+/* What learns from the log: the funnel's own, or others beside it. */
+typedef struct funnel_learners {
+    policy *policy;
+    performance *performance;
+    ranker *ranker;
+    policy_overlap *overlap; /* somebody else's; under the funnel's counters_mutex */
+    text_analyzer *analyzer;
+} funnel_learners;
+
+/* Searches are logged with the policy's count of decisions (record.h: policy_version). Where what was learned was replaced, that
+ * count fell or rose; a turn says after which record of the log, and by how much it fell. The log's decisions have one count
+ * throughout: the logged one and what all turns before it took. */
+#define FUNNEL_MOST_TURNS 64
+typedef struct funnel_turn {
+    uint64_t sequence;
+    int64_t fell_by;
+} funnel_turn;
+typedef struct funnel_line {
+    uint32_t n;
+    funnel_turn turns[FUNNEL_MOST_TURNS];
+} funnel_line;
+
 struct funnel {
     collection *collection;
     os_pool *pool;
@@ -60,6 +83,11 @@ struct funnel {
     uint64_t learned_sequence; /* of the last log record that the learners have seen */
     uint64_t saved_sequence;   /* of the last one in the saved state */
     uint64_t save_tried;       /* learned_sequence of the last attempt to save */
+    funnel_line line;          /* changed with versions_mutex as well, so that its holder may read it */
+
+    pthread_mutex_t versions_mutex; /* one at a time keeps, rolls back, or puts in place what was learned again */
+    atomic_bool relearning;
+    _Atomic uint64_t relearned_to, relearn_end; /* sequences of the log */
 
     pthread_mutex_t counters_mutex; /* of all three */
     funnel_counters counters;
@@ -177,16 +205,25 @@ segment_fields funnel_segment_fields(const schema *s);
  * its deepest level; 0: not within it. Where the impression tells it, it is not asked again. False: it cannot be told. */
 bool funnel_hindsight(funnel *f, const record_impression *r, uint64_t sequence, uint32_t hit, uint32_t rank[RETRIEVE_STRATEGIES]);
 extern const float funnel_prior_weights[F_COUNT], funnel_prior_variances[F_COUNT];
-forage_status funnel_create_learners(funnel *f, base_error *error);
+/* Fresh ones, which have learned nothing, with the collection's settings. `overlap` is the caller's and is initialised. */
+forage_status funnel_learners_init(const funnel *f, policy_overlap *overlap, funnel_learners *out, base_error *error);
+void funnel_learners_release(funnel_learners *l);
+static inline funnel_learners funnel_own_learners(funnel *f) {
+    return (funnel_learners){f->learned, f->performance, f->ranker, &f->overlap, f->analyzer};
+}
 void funnel_set_budget(funnel *f); /* the schema's, to the learner */
 /* How deep the main strategy is asked for a page that ends at the `needed`-th hit. */
 uint32_t funnel_later_depth(uint32_t needed);
+bool funnel_is_of_this_shape(const record_impression *r); /* lesson.c: can teach this build's policies */
 /* What a search has spent of the collection's budget. */
 float funnel_spent(const schema *s, uint32_t candidates, uint32_t took_us);
 
 /* learn.c: what an impression and an event teach; called in the log's order by one thread. */
 void funnel_learn_impression(funnel *f, const record_impression *r);
 void funnel_learn_event(funnel *f, const record_impression *r, const record_event *e);
+/* The lessons alone, counting nothing; any thread, for learners that nobody else teaches. False: r is of another shape. */
+bool funnel_teach_impression(funnel *f, const funnel_learners *l, const record_impression *r);
+void funnel_teach_event(const funnel *f, const funnel_learners *l, const record_impression *r, const record_event *e);
 
 /* engage.c: exposure, for trends and for what is not well known. */
 void funnel_count_shown(funnel *f, const record_impression *r, arena *a);
@@ -198,6 +235,43 @@ forage_status funnel_engage(funnel *f, store_txn *t, const sparse_snapshot *snap
 forage_status funnel_load_state(funnel *f, base_error *error);
 forage_status funnel_save_state(funnel *f, store_txn *t, base_error *error); /* inside a store job */
 #define FUNNEL_SAVE_EVERY 2048 /* log records */
+/* With these in place of the funnel's own, as of its learned_sequence. */
+forage_status funnel_save_learners(funnel *f, store_txn *t, const funnel_learners *l, const funnel_line *line, base_error *error);
+/* The parts of a saved state that learners have, as strings in a row: policy, ranker, performance, overlap. */
+void funnel_write_learners(funnel *f, const funnel_learners *l, buffer *out);
+/* FORAGE_E_VERSION, FORAGE_E_CORRUPT or FORAGE_E_INVALID (of another shape): some of them may have been loaded. */
+forage_status funnel_read_learners(funnel *f, byte_reader *in, const funnel_learners *l, base_error *error);
+
+/* versions.c. Keeps a version, inside a store job, when enough was learned since the last one. */
+forage_status funnel_keep_sometimes(funnel *f, store_txn *t, base_error *error);
+/* Keeps what is learned, inside a store job; `name` empty: without one. */
+forage_status funnel_keep_own(funnel *f, store_txn *t, slice name, funnel_version *out, base_error *error);
+
+/* relearn.c */
+/* The count, without turns and without `skipped` decisions, of one that was logged with `version` in a record before or at
+ * `sequence`; at least 1. 0 (its count is unknown) stays 0. */
+uint64_t funnel_line_count(const funnel_line *line, uint64_t sequence, uint64_t version, int64_t skipped);
+uint64_t funnel_line_now(const funnel_line *line, uint64_t sequence, uint64_t version); /* by the count since the last turn */
+void funnel_line_turn(funnel_line *line, uint64_t sequence, int64_t fell_by);
+int64_t funnel_line_sum(const funnel_line *line);
+
+/* What puts other learners in the place of the funnel's own, durably, between two records of the log. */
+typedef struct funnel_swap {
+    funnel *funnel;
+    const funnel_learners *learners;
+    /* Inside the store job, before its first put; may run again. NULL: none. Sets `reached` when nothing is left to be taught. */
+    forage_status (*prepare)(struct funnel_swap *s, store_txn *t, base_error *error);
+    uint64_t reached; /* of the log, what they have been taught */
+    int64_t since;    /* what was searched before teaches nothing */
+    int64_t skipped;  /* decisions that their count leaves out (funnel_line_count) */
+    uint64_t searches, events; /* that taught */
+    funnel_line line, turned;  /* as it is, and as it will be */
+    uint64_t saves;            /* the sequence that the saved state is of */
+    funnel_version *before; /* what was kept of what was there */
+    void *self;                    /* prepare's */
+} funnel_swap;
+/* The caller holds versions_mutex. What was there is kept as a version before. */
+forage_status funnel_swap_learners(funnel_swap *s, base_error *error);
 #define FUNNEL_EVENT_WINDOW_DAYS 30
 
 forage_status funnel_append_log(funnel *f, store_txn *t, slice record, uint64_t *sequence, base_error *error);

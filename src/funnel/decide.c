@@ -57,13 +57,22 @@ forage_status funnel_policy(const funnel *f, const char *name, double budget, po
     return policy_create(&config, out, error);
 }
 
-forage_status funnel_create_learners(funnel *f, base_error *error) {
+forage_status funnel_learners_init(const funnel *f, policy_overlap *overlap, funnel_learners *out, base_error *error) {
     ranker_config config = {F_COUNT, funnel_prior_weights, funnel_prior_variances};
-    f->performance = performance_create();
-    policy_overlap_init(&f->overlap);
-    forage_status status = funnel_policy(f, LEARNER, 0, &f->learned, error);
-    if (!status) status = ranker_create(&config, &f->ranker, error);
+    *out = (funnel_learners){.performance = performance_create(), .overlap = overlap, .analyzer = text_analyzer_create()};
+    policy_overlap_init(overlap);
+    forage_status status = funnel_policy(f, LEARNER, 0, &out->policy, error);
+    if (!status) status = ranker_create(&config, &out->ranker, error);
+    if (status) funnel_learners_release(out);
     return status;
+}
+
+void funnel_learners_release(funnel_learners *l) {
+    policy_destroy(l->policy);
+    performance_destroy(l->performance);
+    ranker_destroy(l->ranker);
+    text_analyzer_destroy(l->analyzer);
+    *l = (funnel_learners){0};
 }
 
 static forage_status choose(funnel_answer *a, base_error *error) {

@@ -95,10 +95,15 @@ forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **
     pthread_mutex_init(&f->random_mutex, NULL);
     pthread_mutex_init(&f->spare_mutex, NULL);
     pthread_mutex_init(&f->counters_mutex, NULL);
-    f->analyzer = text_analyzer_create();
+    pthread_mutex_init(&f->versions_mutex, NULL);
     memory_settings settings = memory_default_settings;
     settings.segments = funnel_segment_fields(collection_schema(c));
-    forage_status status = funnel_create_learners(f, error);
+    funnel_learners own = {0};
+    forage_status status = funnel_learners_init(f, &f->overlap, &own, error);
+    f->learned = own.policy;
+    f->performance = own.performance;
+    f->ranker = own.ranker;
+    f->analyzer = own.analyzer;
     if (!status) status = query_memory_open(collection_store(c), &settings, &f->memory, error);
     if (!status) status = funnel_load_state(f, error);
     if (status) {
@@ -130,12 +135,11 @@ void funnel_close(funnel *f) {
         answer_destroy(f->spare);
         f->spare = next;
     }
-    policy_destroy(f->learned);
-    performance_destroy(f->performance);
-    ranker_destroy(f->ranker);
+    funnel_learners own = funnel_own_learners(f);
+    funnel_learners_release(&own);
     query_memory_close(f->memory);
     behaviour_close(f->behaviour);
-    text_analyzer_destroy(f->analyzer);
+    pthread_mutex_destroy(&f->versions_mutex);
     pthread_mutex_destroy(&f->random_mutex);
     pthread_mutex_destroy(&f->spare_mutex);
     pthread_mutex_destroy(&f->counters_mutex);

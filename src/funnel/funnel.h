@@ -147,6 +147,50 @@ size_t funnel_answer_union(funnel_answer *a, const uint32_t **documents);
 struct query_memory *funnel_memory(funnel *f);
 struct behaviour *funnel_behaviour(funnel *f);
 
+/* ---- Versions of what is learned ---- */
+
+/* A version is what policy, ranker, the strategies' past and their overlap were when the policy had observed `number` searches. A
+ * few are kept by themselves, and those that a person gave a name. */
+#define FUNNEL_VERSION_NAME 64
+#define FUNNEL_KEPT 8        /* without a name, the latest */
+#define FUNNEL_MOST_NAMED 32
+
+typedef struct funnel_version {
+    uint64_t number;
+    uint64_t sequence; /* of the last record of the log in it: tells versions of one number apart */
+    int64_t time;      /* when it was kept */
+    char name[FUNNEL_VERSION_NAME + 1]; /* empty: none */
+} funnel_version;
+
+/* The kept ones, the latest first, in the arena. */
+forage_status funnel_versions(funnel *f, arena *a, funnel_version **out, size_t *n, base_error *error);
+/* Keeps what is learned now. A name that another version has moves to this one. FORAGE_E_INVALID: no name (1 to 64 letters, digits,
+ * dots, dashes and underscores, not digits only), or FUNNEL_MOST_NAMED have one. Durable on return, as the two that follow. */
+forage_status funnel_keep_version(funnel *f, slice name, funnel_version *out, base_error *error);
+/* Goes back to a version, by name or number (of several with one number, the latest); what is learned from then on comes on top.
+ * What was there is kept without a name before. Nothing is changed on FORAGE_E_NOT_FOUND, FORAGE_E_CORRUPT,
+ * FORAGE_E_VERSION, FORAGE_E_INVALID (it is of another shape) and FORAGE_E_OVERLOADED (funnel_relearn is at work). */
+forage_status funnel_roll_back(funnel *f, slice version, funnel_version *out, funnel_version *before, base_error *error);
+
+typedef struct funnel_relearned {
+    uint64_t searches, events; /* that taught */
+    uint64_t number;           /* of decisions that the policy has observed now */
+    funnel_version before;     /* as what was there is kept */
+} funnel_relearned;
+
+/* Learns again from the log what was searched from `since` on (INT64_MIN: all), beside what serves, and then takes its place, with
+ * everything that was logged meanwhile. From the whole log, by unchanged settings, that gives what was learned as it came.
+ * FORAGE_E_OVERLOADED: it is at work already. */
+forage_status funnel_relearn(funnel *f, int64_t since, funnel_relearned *out, base_error *error);
+/* How far it is, in records of the log. False: none is at work. */
+bool funnel_relearn_progress(const funnel *f, uint64_t *done, uint64_t *total);
+
+typedef struct funnel_learning {
+    uint64_t updates, ranker_updates;
+    double price;
+} funnel_learning;
+funnel_learning funnel_learned(const funnel *f);
+
 void funnel_write_stats(funnel *f, json_writer *w);
 void funnel_write_metrics(funnel *f, buffer *out); /* Prometheus text */
 

@@ -11,17 +11,27 @@
 
 /* ---- What records teach ---- */
 
+bool funnel_teach_impression(funnel *f, const funnel_learners *l, const record_impression *r) {
+    if (!funnel_teach_policy(f, l->policy, r, NULL, NULL, NULL)) return false;
+    pthread_mutex_lock(&f->counters_mutex);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
+        const record_strategy *asked = &r->strategies[s];
+        policy_overlap_learn(l->overlap, s, asked->level, funnel_depths, asked->candidates, asked->alone);
+    }
+    pthread_mutex_unlock(&f->counters_mutex);
+    return true;
+}
+
 void funnel_learn_impression(funnel *f, const record_impression *r) {
     uint32_t depth[RETRIEVE_STRATEGIES];
-    if (!funnel_teach_policy(f, f->learned, r, NULL, NULL, NULL)) return;
+    funnel_learners own = funnel_own_learners(f);
+    if (!funnel_teach_impression(f, &own, r)) return;
     double price = policy_price(f->learned);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) depth[s] = r->strategies[s].depth;
     pthread_mutex_lock(&f->counters_mutex);
     history_shown(&f->history, depth, r->n_candidates, price);
     f->counters.searches++;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
-        const record_strategy *asked = &r->strategies[s];
-        policy_overlap_learn(&f->overlap, s, asked->level, funnel_depths, asked->candidates, asked->alone);
         f->counters.asked[s] += r->strategies[s].depth > 0;
         f->counters.depth[s] += r->strategies[s].depth;
         f->counters.took_us[s] += r->strategies[s].took_us;
@@ -30,7 +40,8 @@ void funnel_learn_impression(funnel *f, const record_impression *r) {
     pthread_mutex_unlock(&f->counters_mutex);
 }
 
-static void teach_performance(funnel *f, const record_impression *r, const record_event *e, float weight) {
+static void teach_performance(const funnel *f, const funnel_learners *l, const record_impression *r, const record_event *e,
+                              float weight) {
     performance_keys keys;
     memory_segment segments[SEGMENTS_MAX];
     buffer normalized = {0};
@@ -38,23 +49,14 @@ static void teach_performance(funnel *f, const record_impression *r, const recor
     arena_init(&a, 0);
     segment_fields fields = funnel_segment_fields(collection_schema(f->collection));
     size_t n = segments_read(&fields, r->context, &a, segments);
-    text_normalize_query(f->analyzer, r->query, &normalized);
+    text_normalize_query(l->analyzer, r->query, &normalized);
     performance_keys_of((slice){normalized.data, normalized.size}, &r->memory_key, segments, n, &keys);
-    performance_learn(f->performance, &keys, e->ranks, weight);
+    performance_learn(l->performance, &keys, e->ranks, weight);
     buffer_release(&normalized);
     arena_release(&a);
 }
 
-static void teach_policy(funnel *f, const record_impression *r, const record_event *e) {
-    float weight;
-    if (funnel_teach_policy(f, f->learned, r, e, NULL, &weight)) teach_performance(f, r, e, fminf(1, e->credit) * weight);
-    if (r->n_strategies != RETRIEVE_STRATEGIES) return;
-    pthread_mutex_lock(&f->counters_mutex);
-    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) f->counters.credited[s] += r->hits[e->hit].ranks[s] > 0;
-    pthread_mutex_unlock(&f->counters_mutex);
-}
-
-static void teach_ranker(funnel *f, const record_impression *r, const record_event *e) {
+static void teach_ranker(ranker *learner, const record_impression *r, const record_event *e) {
     if (r->feature_set != FUNNEL_FEATURE_SET || r->n_features != F_COUNT) return;
     float *x = mem_alloc(r->n_hits * F_COUNT * sizeof *x);
     bool *engaged = mem_zalloc(r->n_hits, sizeof *engaged);
@@ -62,19 +64,29 @@ static void teach_ranker(funnel *f, const record_impression *r, const record_eve
         memcpy(x + (size_t)i * F_COUNT, r->hits[i].features, F_COUNT * sizeof *x);
         engaged[i] = i < 64 && (e->engaged >> i & 1);
     }
-    ranker_learn(f->ranker, x, r->n_hits, e->hit, e->credit, engaged);
+    ranker_learn(learner, x, r->n_hits, e->hit, e->credit, engaged);
     free(x);
     free(engaged);
 }
 
+static bool teaches(const record_impression *r, const record_event *e) { return e->hit < r->n_hits && e->credit > 0; }
+
+void funnel_teach_event(const funnel *f, const funnel_learners *l, const record_impression *r, const record_event *e) {
+    float weight;
+    if (!teaches(r, e)) return;
+    if (funnel_teach_policy(f, l->policy, r, e, NULL, &weight)) teach_performance(f, l, r, e, fminf(1, e->credit) * weight);
+    teach_ranker(l->ranker, r, e);
+}
+
 void funnel_learn_event(funnel *f, const record_impression *r, const record_event *e) {
+    funnel_learners own = funnel_own_learners(f);
+    bool credits = teaches(r, e) && r->n_strategies == RETRIEVE_STRATEGIES;
     pthread_mutex_lock(&f->counters_mutex);
     f->counters.events++;
     history_earned(&f->history, (double)e->credit);
+    for (uint32_t s = 0; credits && s < RETRIEVE_STRATEGIES; s++) f->counters.credited[s] += r->hits[e->hit].ranks[s] > 0;
     pthread_mutex_unlock(&f->counters_mutex);
-    if (e->hit >= r->n_hits || !(e->credit > 0)) return;
-    teach_policy(f, r, e);
-    teach_ranker(f, r, e);
+    funnel_teach_event(f, &own, r, e);
 }
 
 /* ---- Recording ---- */
@@ -257,7 +269,9 @@ static void record_committed(void *self, forage_status status) {
     if (!status) query_memory_publish(r->funnel->memory, &r->changes);
     for (size_t i = 0; !status && i < r->n_recorded; i++) {
         behaviour_committed(r->funnel->behaviour, &r->recorded[i].change);
-        funnel_learn_event(r->funnel, &r->recorded[i].impression, &r->recorded[i].event);
+        record_impression *searched = &r->recorded[i].impression;
+        searched->policy_version = funnel_line_now(&r->funnel->line, r->recorded[i].event.impression, searched->policy_version);
+        funnel_learn_event(r->funnel, searched, &r->recorded[i].event);
         r->funnel->learned_sequence = r->recorded[i].sequence;
     }
 }

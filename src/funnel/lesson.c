@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-static bool is_of_this_shape(const record_impression *r) {
+bool funnel_is_of_this_shape(const record_impression *r) {
     return r->n_strategies == RETRIEVE_STRATEGIES && r->n_levels == FUNNEL_LEVELS && r->n_policy_features == X_COUNT &&
            memcmp(r->depths, funnel_depths, sizeof funnel_depths) == 0;
 }
@@ -34,7 +34,7 @@ bool funnel_decide_again(const funnel *f, const policy *p, const char *rule, con
                          random_source *random, policy_decision *out) {
     float cost[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
     lesson l;
-    if (!is_of_this_shape(r)) return false;
+    if (!funnel_is_of_this_shape(r)) return false;
     lesson_of(f, r, &l);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) memcpy(cost[s], r->strategies[s].cost, sizeof cost[s]);
     policy_decide_by(p, rule, &l.x[0][0], l.allowed, &cost[0][0], random, out);
@@ -60,7 +60,7 @@ static double would_have_spent(const funnel *f, const record_impression *r, cons
 bool funnel_teach_policy(const funnel *f, policy *p, const record_impression *r, const record_event *e,
                          const policy_decision *decided, float *weight) {
     lesson l;
-    if (!is_of_this_shape(r) || (e && e->n_ranks != RETRIEVE_STRATEGIES)) return false;
+    if (!funnel_is_of_this_shape(r) || (e && e->n_ranks != RETRIEVE_STRATEGIES)) return false;
     lesson_of(f, r, &l);
     if (!e) {
         if (decided) l.decision.expected_cost = would_have_spent(f, r, &l, decided);

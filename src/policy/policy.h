@@ -51,10 +51,11 @@ typedef struct policy_config {
     bool hindsight;            /* learns by hindsight, else by played-arm credit */
     double exploration;        /* floor: the least probability of each allowed level, [0, .9 / levels] */
     double gamma;              /* "squarecb": greed at event zero; grows with the square root of updates */
-    double noise;              /* "linucb", "lin-ts", "regcb": standard deviation of a reward around its expectation */
+    double noise;              /* "linucb", "lin-ts", "regcb": standard deviation of a reward around its expectation; by hindsight
+                                * of a strategy that earns every fourth time, of others in proportion to the root of that */
     uint32_t samples;          /* "lin-ts": draws per decision, 1 to POLICY_MAX_SAMPLES */
-    double cost;               /* price of one unit of cost (a candidate), in reward units */
-    double budget;             /* above 0: mean cost per decision that the price is steered to, starting from `cost`; in
+    double cost;               /* least price of one unit of cost (a candidate), in reward units */
+    double budget;             /* above 0: mean cost per decision that the price is steered to, from `cost` upwards; in
                                 * the unit of `cost`. For "rrf-equal" a number of candidates */
     double discount;           /* forgetting per update, (0, 1]; 1 never forgets */
 } policy_config;
