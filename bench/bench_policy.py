@@ -1,7 +1,7 @@
 """The policy: how long it takes to decide and learn, how it does on the Last.fm replay, Vowpal Wabbit on the same log.
 
-Speed: 12 strategies, 8 levels, 16 features of each strategy's own, an event after every decision; processor time of one
-thread, median of 7 runs. Replay: recall of the wanted artist at a mean of 100 candidates, four strategies that do not
+Speed: 12 strategies, 8 levels, an event after every decision, with as many features of each strategy's own as the funnel
+has, and with the 16 of the replay; processor time of one thread, median of 7 runs. Replay: recall of the wanted artist at a mean of 100 candidates, four strategies that do not
 depend on the policy (lastfm_ranks.py). Peer: of the same replay, one example for each request and strategy, a level
 drawn uniformly, what it was worth to the union less its price, and the probability; both sides learn from these alone,
 in one pass, and are scored by the exact worth of what they would have drawn before they learned the example. Each side
@@ -14,6 +14,7 @@ The peer and numpy are installed as bench/peers/ope_obp.py says; without them wh
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -47,12 +48,18 @@ def driver(*arguments):
     return [row.split("\t") for row in output.splitlines()]
 
 
+def funnel_features():
+    """How many features of a strategy the funnel tells its policy: the members of its enumeration before X_COUNT."""
+    with open(os.path.join(harness.ROOT, "src", "funnel", "answer.h"), encoding="utf-8") as file:
+        return len(re.findall(r"\bX_[A-Z_]+", re.search(r"enum \{([^}]*?)X_COUNT", file.read()).group(1)))
+
+
 def speed(bench):
     rules = ("regcb",) if bench.quick else ("regcb", "squarecb", "epsilon-greedy", "linucb", "lin-ts")
-    for rule in rules:
-        for name, credit, both, deciding in driver("speed", rule):
-            judged = (name, credit) == ("regcb", "hindsight, of what was shown")  # the default
-            figure, command = f"{name}, {credit}", f"policy_driver speed {rule}"
+    for rule, features in [(rule, funnel_features()) for rule in rules] + [("regcb", int(FEATURES))]:
+        for name, credit, both, deciding in driver("speed", rule, features):
+            judged = name == "regcb" and credit == "hindsight, of what was shown" and features != int(FEATURES)  # the default
+            figure, command = f"{name}, {features} features, {credit}", f"policy_driver speed {rule} {features}"
             bench.add(f"{figure}: decide and learn", float(both), "µs", bar=20 if judged else None, lower=True,
                       command=command)
             if credit == "hindsight":

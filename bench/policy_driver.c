@@ -3,7 +3,7 @@
  *
  *     policy_driver compare LOG S F BUDGET          recall and cost of each policy by each kind of credit, mean of
  *                                                   five seeds, and of the best fixed depths in hindsight
- *     policy_driver speed RULE                      microseconds that a decision and its lesson take
+ *     policy_driver speed RULE F                    microseconds that a decision and its lesson take
  *     policy_driver write LOG S F TEXT TRUTH        draws levels uniformly: one example per request and strategy, as
  *                                                   Vowpal Wabbit reads it, and what each action was worth
  *     policy_driver learn TEXT TRUTH S F RULE KNOB PRIOR
@@ -174,9 +174,9 @@ static void compare(const ranks_log *log, double budget) {
 /* ---- Speed ---- */
 
 /* Twelve strategies with features of their own, and an event after every decision: more than requests bring. */
-static void make_requests(ranks_log *log, size_t n) {
+static void make_requests(ranks_log *log, uint32_t F, size_t n) {
     random_source random;
-    *log = (ranks_log){.S = 12, .F = 16, .n = n};
+    *log = (ranks_log){.S = 12, .F = F, .n = n};
     log->rank = mem_alloc(n * log->S * sizeof *log->rank);
     log->x = mem_alloc(n * log->S * log->F * sizeof *log->x);
     random_seed(&random, 12);
@@ -208,10 +208,11 @@ static int by_size(const void *a, const void *b) {
 }
 
 /* Medians of several runs, each of which goes on from the one before. */
-static void speed(const char *rule) {
+static void speed(const char *rule, uint32_t F) {
     enum { RUNS = 7, REQUESTS = 10000 };
     ranks_log log;
-    make_requests(&log, REQUESTS);
+    if (F < 1 || F > POLICY_MAX_FEATURES) fail("F is wrong");
+    make_requests(&log, F, REQUESTS);
     for (int how = 0; how < CREDITS; how++) {
         double both[RUNS], deciding[RUNS];
         policy *p = make(&log, rule, (credit)how, 300);
@@ -418,7 +419,7 @@ static void learn_log(char **argv) {
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     bool compares = !strcmp(what, "compare") && argc == 6, writes = !strcmp(what, "write") && argc == 7;
-    if (!strcmp(what, "speed") && argc == 3) speed(argv[2]);
+    if (!strcmp(what, "speed") && argc == 4) speed(argv[2], (uint32_t)atoi(argv[3]));
     else if (!strcmp(what, "learn") && argc == 9) learn_log(argv + 2);
     else if (!compares && !writes) fail("what is to be done?");
     if (!compares && !writes) return 0;

@@ -41,6 +41,8 @@ static const route routes[] = {
     {"POST", "/collections/{collection}/predictions/train", api_post_predictions_train, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/predictions/evaluate", api_post_predictions_evaluate, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/simulate", api_post_simulate, EXISTING_COLLECTION},
+    {"GET", "/collections/{collection}/policy", api_get_policy, EXISTING_COLLECTION},
+    {"POST", "/collections/{collection}/policy", api_post_policy, EXISTING_COLLECTION},
     {"GET", "/collections/{collection}/users/{id}", api_get_user, EXISTING_COLLECTION},
     {"DELETE", "/collections/{collection}/users/{id}", api_delete_user, EXISTING_COLLECTION},
     {"GET", "/collections/{collection}/stats", api_get_stats, EXISTING_COLLECTION},

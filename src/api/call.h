@@ -61,6 +61,8 @@ forage_status api_post_predictions_build(api_call *c, base_error *error);
 forage_status api_post_predictions_train(api_call *c, base_error *error);
 forage_status api_post_predictions_evaluate(api_call *c, base_error *error);
 forage_status api_post_simulate(api_call *c, base_error *error);
+forage_status api_get_policy(api_call *c, base_error *error);
+forage_status api_post_policy(api_call *c, base_error *error);
 forage_status api_get_user(api_call *c, base_error *error);
 forage_status api_delete_user(api_call *c, base_error *error);
 forage_status api_get_stats(api_call *c, base_error *error);

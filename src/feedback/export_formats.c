@@ -49,7 +49,7 @@ float export_credit(store_txn *t, uint64_t sequence, uint32_t document) {
     hash128 key = record_credit_key(sequence, document);
     slice value;
     float credit;
-    if (store_get(t, STORE_EVENTS, (slice){(const char *)key.bytes, sizeof key.bytes}, &value) || value.size != 4)
+    if (store_get(t, STORE_EVENTS, (slice){(const char *)key.bytes, sizeof key.bytes}, &value) || value.size < sizeof credit)
         return 0;
     memcpy(&credit, value.data, sizeof credit);
     return isfinite(credit) ? credit : 0;

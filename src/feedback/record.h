@@ -88,7 +88,8 @@ forage_status record_kind_of(slice bytes, record_kind *out);
 forage_status record_read_impression(slice bytes, arena *a, record_impression *out);
 forage_status record_read_event(slice bytes, record_event *out);
 
-/* Where STORE_EVENTS keeps what a document has earned on an impression so far: a f32, the sum of its credits. */
+/* Where STORE_EVENTS keeps what a document has earned on an impression so far: f32, the sum of its credits; u64 (big-endian), the
+ * sequence of its first event, whose ranks hold for the others too. */
 hash128 record_credit_key(uint64_t impression, uint32_t document);
 
 /* A document's id, empty when it is gone. */

@@ -28,6 +28,7 @@ static policy_config settings_of(const schema *s, const char *name, double budge
     config.noise = NOISE;
     config.cost = cost_of(s);
     config.budget = budget > 0 ? budget : budget_of(s);
+    config.budget_of_time = s->budget_p95_ms > 0;
     memcpy(config.depths, funnel_depths, sizeof funnel_depths);
     for (uint32_t i = 0; i < RETRIEVE_STRATEGIES; i++) {
         const retrieve_strategy *strategy = retrieve_strategies[i];
@@ -41,7 +42,7 @@ static policy_config settings_of(const schema *s, const char *name, double budge
 
 void funnel_set_budget(funnel *f) {
     const schema *s = collection_schema(f->collection);
-    policy_set_budget(f->learned, budget_of(s), cost_of(s));
+    policy_set_budget(f->learned, budget_of(s), cost_of(s), s->budget_p95_ms > 0);
 }
 
 float funnel_spent(const schema *s, uint32_t candidates, uint32_t took_us) {

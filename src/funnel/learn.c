@@ -140,12 +140,24 @@ static hash128 event_id_key(slice event_id) {
 
 static slice key_slice(const hash128 *key) { return (slice){(const char *)key->bytes, sizeof key->bytes}; }
 
-static float earned_before(store_txn *t, const hash128 *key) {
+#define EARNED_SIZE 12
+
+/* *first (unless NULL): the sequence of the first event that earned; 0: not known. */
+static float earned_before(store_txn *t, const hash128 *key, uint64_t *first) {
     slice value;
     float earned = 0;
-    if (store_get(t, STORE_EVENTS, key_slice(key), &value) == FORAGE_OK && value.size == 4)
-        memcpy(&earned, value.data, 4);
+    if (first) *first = 0;
+    if (store_get(t, STORE_EVENTS, key_slice(key), &value) || value.size < sizeof earned) return 0;
+    memcpy(&earned, value.data, sizeof earned);
+    if (first && value.size == EARNED_SIZE) *first = load_be64(value.data + sizeof earned);
     return earned;
+}
+
+static forage_status put_earned(store_txn *t, const hash128 *key, float earned, uint64_t first, base_error *error) {
+    uint8_t value[EARNED_SIZE];
+    memcpy(value, &earned, sizeof earned);
+    store_be64(value + sizeof earned, first);
+    return store_put(t, STORE_EVENTS, key_slice(key), (slice){(const char *)value, sizeof value}, error);
 }
 
 static forage_status find_impression(recording *r, store_txn *t, slice query_id, recorded *out, funnel_event_result *result) {
@@ -203,14 +215,16 @@ static forage_status join(recording *r, store_txn *t, const feedback_event *e, r
 static void note_engaged(store_txn *t, recorded *out) {
     for (uint32_t i = 0; i < out->impression.n_hits && i < 64; i++) {
         hash128 key = record_credit_key(out->event.impression, out->impression.hits[i].document);
-        if (i != out->event.hit && earned_before(t, &key) > 0) out->event.engaged |= (uint64_t)1 << i;
+        if (i != out->event.hit && earned_before(t, &key, NULL) > 0) out->event.engaged |= (uint64_t)1 << i;
     }
 }
 
 static forage_status write_event(recording *r, store_txn *t, size_t index, recorded *out, base_error *error) {
     record_event *e = &out->event;
     hash128 key = record_credit_key(e->impression, e->document);
-    float before = earned_before(t, &key);
+    uint64_t first;
+    float before = earned_before(t, &key, &first);
+    out->change = (behaviour_change){0};
     e->credit = e->reward > before ? e->reward - before : 0;
     if (e->credit > 0) note_engaged(t, out);
     const foresight *seen = &r->ranks[index];
@@ -229,8 +243,7 @@ static forage_status write_event(recording *r, store_txn *t, size_t index, recor
         status = store_put(t, STORE_EVENTS, key_slice(&id), (slice){(const char *)sequence, 8}, error);
     }
     if (status || e->credit == 0) return status;
-    float total = before + e->credit;
-    status = store_put(t, STORE_EVENTS, key_slice(&key), (slice){(const char *)&total, 4}, error);
+    status = put_earned(t, &key, before + e->credit, before > 0 ? first : out->sequence, error);
     if (!status) status = query_memory_earned(r->funnel->memory, t, &r->changes, &out->impression, e, before == 0, error);
     if (!status)
         status = funnel_engage(r->funnel, t, r->snapshot, &out->impression, e, false, &r->memory, &out->change, error);
@@ -279,6 +292,18 @@ static void record_committed(void *self, forage_status status) {
 /* Each event keeps its impression in memory until the commit: of a page of a thousand hits that is a fifth of a megabyte. */
 #define EVENTS_AT_ONCE 256
 
+/* What an earlier event for the same hit told: the strategies have learned from it since. */
+static void look_up(store_txn *t, uint64_t first, foresight *out, const record_event *event) {
+    uint8_t key[8];
+    slice record;
+    record_event earlier;
+    store_be64(key, first);
+    if (store_get(t, STORE_LOG, (slice){(const char *)key, 8}, &record) || record_read_event(record, &earlier)) return;
+    if (earlier.n_ranks != RETRIEVE_STRATEGIES || earlier.impression != event->impression) return;
+    *out = (foresight){.impression = event->impression, .document = event->document};
+    memcpy(out->rank, earlier.ranks, sizeof out->rank);
+}
+
 /* Where each strategy has what the event names. False: its impression is not there (yet). */
 static bool look_at(recording *r, store_txn *t, const feedback_event *e, foresight *out) {
     recorded found = {0};
@@ -287,7 +312,10 @@ static bool look_at(recording *r, store_txn *t, const feedback_event *e, foresig
     if (join(r, t, e, &found, &result)) return result.status != FORAGE_E_NO_QUERY;
     const record_event *event = &found.event;
     hash128 key = record_credit_key(event->impression, event->document);
-    if (found.impression.n_strategies != RETRIEVE_STRATEGIES || event->reward <= earned_before(t, &key)) return true;
+    uint64_t first;
+    float before = earned_before(t, &key, &first);
+    if (found.impression.n_strategies != RETRIEVE_STRATEGIES || event->reward <= before) return true;
+    if (before > 0) return look_up(t, first, out, event), true;
     if (!funnel_hindsight(r->funnel, &found.impression, event->impression, event->hit, out->rank)) return true;
     out->impression = event->impression;
     out->document = event->document;

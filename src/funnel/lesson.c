@@ -57,6 +57,15 @@ static double would_have_spent(const funnel *f, const record_impression *r, cons
 
 #define MOST_WEIGHT 4.0 /* of an event that could be seen for what was shown: the bias costs less than the variance */
 
+/* A page asks its main strategy for as many candidates as it shows, whatever was drawn. */
+static bool brought_anyway(const record_impression *r, const uint32_t *rank) {
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
+        const record_strategy *asked = &r->strategies[s];
+        if (asked->depth > funnel_depths[asked->level] && rank[s] && rank[s] <= asked->depth) return true;
+    }
+    return false;
+}
+
 bool funnel_teach_policy(const funnel *f, policy *p, const record_impression *r, const record_event *e,
                          const policy_decision *decided, float *weight) {
     lesson l;
@@ -70,7 +79,7 @@ bool funnel_teach_policy(const funnel *f, policy *p, const record_impression *r,
     }
     /* Every level of every strategy is credited with what it adds to the others. The event stands for those, too, that
      * could not be seen because the document was no candidate. */
-    double inclusion = policy_inclusion(&l.decision, funnel_depths, e->ranks);
+    double inclusion = brought_anyway(r, e->ranks) ? 1 : policy_inclusion(&l.decision, funnel_depths, e->ranks);
     float stands_for = (float)(inclusion * MOST_WEIGHT > 1 ? 1 / inclusion : MOST_WEIGHT);
     policy_hindsight(p, &l.x[0][0], &l.decision, e->ranks, e->credit * stands_for);
     if (weight) *weight = stands_for;

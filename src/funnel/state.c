@@ -250,6 +250,7 @@ forage_status funnel_load_state(funnel *f, base_error *error) {
     load_line(f, t);
     bool saved = load_saved(f, t);
     status = behaviour_open(t, half_life_of(f), &f->behaviour, error);
+    if (!status && !saved) behaviour_forget_shown(f->behaviour);
     if (!status) status = catch_up(f, t, !saved, error);
     store_read_end(t);
     return status;

@@ -103,6 +103,7 @@ void behaviour_shown(behaviour *b, const uint32_t *documents, size_t n, int64_t 
     trend_shown(b->trends, documents, n, time, now);
 }
 
+void behaviour_forget_shown(behaviour *b) { trend_forget_shown(b->trends); }
 forage_status behaviour_save(behaviour *b, store_txn *t, base_error *error) { return trend_save(b->trends, t, error); }
 void behaviour_saved(behaviour *b) { trend_saved(b->trends); }
 

@@ -62,6 +62,7 @@ forage_status behaviour_record(const behaviour *b, store_txn *t, const behaviour
                                base_error *error);
 void behaviour_committed(behaviour *b, const behaviour_change *change);
 void behaviour_shown(behaviour *b, const uint32_t *documents, size_t n, int64_t time, int64_t now);
+void behaviour_forget_shown(behaviour *b); /* before the whole log is read again */
 forage_status behaviour_save(behaviour *b, store_txn *t, base_error *error);
 void behaviour_saved(behaviour *b);
 

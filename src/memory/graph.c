@@ -104,18 +104,22 @@ static int best_first(const void *x, const void *y) {
     return (a->document > b->document) - (a->document < b->document);
 }
 
-/* Divides by how much both ends are engaged with. One more than nothing, so that a single meeting of two documents that
+/* Divided by how much both ends are engaged with. One more than nothing, so that a single meeting of two documents that
  * nobody else knows does not pass for certainty. */
+static float damped(float weight, float one_end, float other_end) {
+    return weight / powf((1 + one_end) * (1 + other_end), GRAPH_DAMPING);
+}
+
 static void damp(const trend *trends, uint32_t document, int64_t now, graph_edge *edges, size_t n) {
     trend_document whole[GRAPH_DEGREE + 1];
     for (size_t i = 0; i < n; i++) whole[i].document = edges[i].document;
     whole[n].document = document;
     trend_weights(trends, TREND_EVERYONE, now, whole, n + 1);
-    for (size_t i = 0; i < n; i++) edges[i].weight /= powf((1 + whole[i].weight) * (1 + whole[n].weight), GRAPH_DAMPING);
+    for (size_t i = 0; i < n; i++) edges[i].weight = damped(edges[i].weight, whole[i].weight, whole[n].weight);
 }
 
-/* In no order. */
-static size_t similar(store_txn *t, const trend *trends, uint32_t document, int64_t now, int64_t half_life, graph_edge *out) {
+/* In no order, and not damped. */
+static size_t ties_of(store_txn *t, uint32_t document, int64_t now, int64_t half_life, graph_edge *out) {
     graph_row row;
     size_t n = 0;
     read_row(t, document, &row);
@@ -124,12 +128,12 @@ static size_t similar(store_txn *t, const trend *trends, uint32_t document, int6
         float earned = row.list[i].weight - row.list[i].inherited;
         if (earned > 0) out[n++] = (graph_edge){row.list[i].document, earned * left};
     }
-    if (trends && n) damp(trends, document, now, out, n);
     return n;
 }
 
 size_t graph_neighbours(store_txn *t, const trend *trends, uint32_t document, int64_t now, int64_t half_life, graph_edge *out) {
-    size_t n = similar(t, trends, document, now, half_life, out);
+    size_t n = ties_of(t, document, now, half_life, out);
+    if (trends && n) damp(trends, document, now, out, n);
     if (n) qsort(out, n, sizeof *out, best_first);
     return n;
 }
@@ -139,57 +143,84 @@ size_t graph_neighbours(store_txn *t, const trend *trends, uint32_t document, in
 #define RESTART 0.3f      /* the chance to go back to a seed at each step */
 #define SMALLEST 1e-4f    /* what is not worth pushing */
 #define REACHED 4096      /* slots for documents; they meet so often that more are hardly needed */
+#define MOST_PLACES (REACHED * 3 / 4)
 
 typedef struct place {
     uint32_t document;
     float settled, waiting; /* p and r of the paper */
-    bool used;
+    float whole;            /* how much the document is engaged with, once it is known */
+    bool whole_known;
 } place;
 
 typedef struct walk {
-    place *places; /* open addressing */
-    uint32_t *order; /* of those in use */
+    uint16_t *slots; /* place + 1; open addressing */
+    place *places;   /* in the order in which they were reached */
     size_t n;
 } walk;
 
 static place *place_of(walk *w, uint32_t document) {
     size_t at = hash64(&document, sizeof document, 0) & (REACHED - 1);
-    while (w->places[at].used && w->places[at].document != document) at = (at + 1) & (REACHED - 1);
-    place *p = &w->places[at];
-    if (p->used) return p;
-    if (w->n * 4 >= REACHED * 3) return NULL;
-    p->used = true;
-    p->document = document;
-    w->order[w->n++] = (uint32_t)at;
-    return p;
+    while (w->slots[at] && w->places[w->slots[at] - 1].document != document) at = (at + 1) & (REACHED - 1);
+    if (w->slots[at]) return &w->places[w->slots[at] - 1];
+    if (w->n == MOST_PLACES) return NULL;
+    w->places[w->n] = (place){.document = document};
+    w->slots[at] = (uint16_t)(w->n + 1);
+    return &w->places[w->n++];
 }
 
 static place *largest(const walk *w) {
     place *best = NULL;
-    for (size_t i = 0; i < w->n; i++) {
-        place *p = &w->places[w->order[i]];
+    for (place *p = w->places, *end = p + w->n; p < end; p++) {
         if (p->waiting < SMALLEST || (best && p->waiting < best->waiting)) continue;
         if (!best || p->waiting > best->waiting || p->document < best->document) best = p;
     }
     return best;
 }
 
-static void push(walk *w, place *from, const graph_edge *edges, size_t n) {
+/* As damp; documents meet again and again, and are weighed once. to: the edges' ends, NULL where there is no room. */
+static void damp_in(const trend *trends, int64_t now, place *from, place *const *to, graph_edge *edges, size_t n) {
+    trend_document asked[GRAPH_DEGREE + 1];
+    float whole[GRAPH_DEGREE + 1];
+    uint8_t from_asked[GRAPH_DEGREE + 1]; /* number + 1 */
+    size_t n_asked = 0;
+    for (size_t i = 0; i <= n; i++) {
+        const place *p = i < n ? to[i] : from;
+        bool known = p && p->whole_known;
+        from_asked[i] = 0;
+        if (known) whole[i] = p->whole;
+        else asked[n_asked++].document = i < n ? edges[i].document : from->document;
+        if (!known) from_asked[i] = (uint8_t)n_asked;
+    }
+    if (n_asked) trend_weights(trends, TREND_EVERYONE, now, asked, n_asked);
+    for (size_t i = 0; i <= n; i++) {
+        place *p = i < n ? to[i] : from;
+        if (!from_asked[i]) continue;
+        whole[i] = asked[from_asked[i] - 1].weight;
+        if (!p) continue;
+        p->whole = whole[i];
+        p->whole_known = true;
+    }
+    for (size_t i = 0; i < n; i++) edges[i].weight = damped(edges[i].weight, whole[i], whole[n]);
+}
+
+static void push(walk *w, const trend *trends, int64_t now, place *from, graph_edge *edges, size_t n) {
+    place *to[GRAPH_DEGREE];
     float sum = 0, out = (1 - RESTART) * from->waiting;
+    for (size_t i = 0; i < n; i++) to[i] = place_of(w, edges[i].document);
+    if (trends && n) damp_in(trends, now, from, to, edges, n);
     for (size_t i = 0; i < n; i++) sum += edges[i].weight;
     from->waiting = 0;
     for (size_t i = 0; i < n && sum > 0; i++) {
-        place *to = place_of(w, edges[i].document);
-        if (!to) continue;
+        if (!to[i]) continue;
         float share = out * edges[i].weight / sum;
-        to->waiting += share;
-        to->settled += RESTART * share;
+        to[i]->waiting += share;
+        to[i]->settled += RESTART * share;
     }
 }
 
 size_t graph_walk(store_txn *t, const trend *trends, const graph_edge *seeds, size_t n, int64_t now, int64_t half_life, size_t k,
                   arena *a, graph_edge *out) {
-    walk w = {arena_zalloc(a, REACHED, sizeof(place)), arena_alloc(a, REACHED * sizeof(uint32_t)), 0};
+    walk w = {arena_zalloc(a, REACHED, sizeof *w.slots), arena_alloc(a, MOST_PLACES * sizeof *w.places), 0};
     float sum = 0;
     if (n > GRAPH_MAX_SEEDS) n = GRAPH_MAX_SEEDS;
     for (size_t i = 0; i < n; i++) sum += sane(seeds[i].weight);
@@ -197,13 +228,11 @@ size_t graph_walk(store_txn *t, const trend *trends, const graph_edge *seeds, si
     graph_edge edges[GRAPH_DEGREE];
     place *from;
     for (int i = 0; i < GRAPH_PUSHES && (from = largest(&w)) != NULL; i++)
-        push(&w, from, edges, similar(t, trends, from->document, now, half_life, edges));
+        push(&w, trends, now, from, edges, ties_of(t, from->document, now, half_life, edges));
     graph_edge *found = arena_alloc(a, (w.n + 1) * sizeof *found);
     size_t n_found = 0;
-    for (size_t i = 0; i < w.n; i++) {
-        const place *p = &w.places[w.order[i]];
+    for (const place *p = w.places, *end = p + w.n; p < end; p++)
         if (p->settled > 0) found[n_found++] = (graph_edge){p->document, p->settled};
-    }
     if (n_found) qsort(found, n_found, sizeof *found, best_first);
     if (n_found > k) n_found = k;
     if (n_found) memcpy(out, found, n_found * sizeof *out);

@@ -380,16 +380,20 @@ static forage_status write_row(store_txn *t, memory_changes *changes, hash128 ke
 
 /* What an impression, or an engagement with one of its hits, adds to a row. */
 typedef struct addition {
-    uint64_t impression; /* its sequence */
+    uint64_t impression; /* its sequence; 0: it was taught, nobody counted it */
     int64_t time;
     float rewards;       /* 0: it was only shown */
     float looked;        /* impressions, in a row that counted it when it was shown */
     float unseen;        /* impressions, in a row that began later */
 } addition;
 
-/* A row does not know of what was shown before it began. */
+/* A row does not know of what was shown before it began, nor of what no search of ours showed. */
+static bool has_counted(const memory_counts *row, bool known, uint64_t impression) {
+    return known && impression && impression >= row->born;
+}
+
 static float looked_in(const memory_counts *row, bool known, const addition *x) {
-    return known && x->impression >= row->born ? x->looked : x->unseen;
+    return has_counted(row, known, x->impression) ? x->looked : x->unseen;
 }
 
 /* Adds to the rows of the asker's segments; makes those that are not there for a reward. */
@@ -477,19 +481,21 @@ static forage_status remember_query(query_memory *m, store_txn *t, memory_change
 forage_status query_memory_earned(query_memory *m, store_txn *t, memory_changes *changes, const record_impression *r,
                                   const record_event *e, bool first, base_error *error) {
     float credit = isfinite(e->credit) && e->credit > 0 ? fminf(e->credit, MAX_CREDIT) : 0;
-    uint64_t who = hash_of_who(e->user.size ? e->user : r->user, e->session.size ? e->session : r->session, r->query_id);
+    slice user = e->user.size ? e->user : r->user, session = e->session.size ? e->session : r->session;
+    uint64_t who = hash_of_who(user, session, r->query_id);
     memory_counts row = {.time = e->time, .born = e->impression};
     if (credit == 0) return FORAGE_OK;
     bool known = get_row(t, STORE_MEMORY, r->memory_key, e->document, &row);
     memory_counts_age(&row, e->time, m->settings.half_life);
     memory_counts_cap(&row, m->settings.half_life);
+    if (!user.size && !session.size && !r->query_id.size) who = row.earned; /* taught, of nobody: each is somebody else's */
     float rewards = memory_cells_take(row.reward_cells, who, credit), worth = late(m, &row, e->time);
     float share = first || !known ? rewards / credit : 0;
     /* Who engaged had looked: what the page's impression left open is certain now. */
     addition x = {.impression = e->impression, .time = e->time, .rewards = rewards, .unseen = share,
                   .looked = share * (1 - query_memory_examination(m, r->offset + e->hit + 1))};
     float looked = looked_in(&row, known, &x);
-    bool unseen = !known || e->impression < row.born;
+    bool unseen = !has_counted(&row, known, e->impression);
     if (unseen) memory_cells_take(row.impression_cells, who, looked);
     row.rewards += worth * rewards;
     row.impressions += worth * looked;

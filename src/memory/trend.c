@@ -252,6 +252,13 @@ void trend_shown(trend *t, const uint32_t *documents, size_t n, int64_t time, in
     pthread_rwlock_unlock(&t->lock);
 }
 
+void trend_forget_shown(trend *t) {
+    pthread_rwlock_wrlock(&t->lock);
+    for (size_t i = 0; i < t->slots; i++)
+        if (t->rows[i].used && t->rows[i].group == EXPOSURE) t->rows[i].level = NOTHING;
+    pthread_rwlock_unlock(&t->lock);
+}
+
 forage_status trend_save(trend *t, store_txn *txn, base_error *error) {
     forage_status status = FORAGE_OK;
     for (size_t i = 0; !status && i < t->n_dirty; i++) {
@@ -289,7 +296,10 @@ size_t trend_top(const trend *t, uint64_t id, int64_t now, size_t k, trend_docum
     if (id != EXPOSURE && number_of(t, id, &number)) {
         const group *g = &t->groups[number];
         int64_t time = present(t, now);
-        for (; n < k && n < g->n; n++) out[n] = (trend_document){g->top[n].document, weight_of(t, g->top[n].level, time)};
+        for (; n < k && n < g->n; n++) {
+            out[n] = (trend_document){g->top[n].document, weight_of(t, g->top[n].level, time)};
+            if (!(out[n].weight > 0)) break; /* too long ago for a number, and so are all after it */
+        }
     }
     read_unlock(t);
     return n;

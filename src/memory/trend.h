@@ -53,6 +53,8 @@ forage_status trend_earned(const trend *t, store_txn *txn, uint64_t group, uint3
 void trend_apply(trend *t, const trend_change *changes, size_t n);
 
 void trend_shown(trend *t, const uint32_t *documents, size_t n, int64_t time, int64_t now);
+/* What was shown is counted from nothing, from the whole log. The writer thread. */
+void trend_forget_shown(trend *t);
 /* Inside a store job: stores the exposure that changed. trend_saved says that it was committed; what was shown in between
  * waits for the next time. */
 forage_status trend_save(trend *t, store_txn *txn, base_error *error);
@@ -60,7 +62,7 @@ void trend_saved(trend *t);
 
 /* ---- Reading: any thread ---- */
 
-/* The group's documents with most engagement, best first, as of now. Returns how many, at most TREND_TOP. */
+/* The group's documents with most engagement, best first, as of now; those with any left. Returns how many, at most TREND_TOP. */
 size_t trend_top(const trend *t, uint64_t group, int64_t now, size_t k, trend_document *out);
 /* Fills in the weights of the given documents in the group. */
 void trend_weights(const trend *t, uint64_t group, int64_t now, trend_document *documents, size_t n);

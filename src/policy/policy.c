@@ -113,17 +113,21 @@ void policy_destroy(policy *p) {
     free(p);
 }
 
-void policy_set_budget(policy *p, double budget, double cost) {
+void policy_set_budget(policy *p, double budget, double cost, bool of_time) {
     pthread_rwlock_wrlock(p->lock);
     p->config.budget = isfinite(budget) && budget > 0 ? budget : 0;
+    p->config.budget_of_time = of_time;
     cost = isfinite(cost) && cost > 0 ? cost : 0;
-    if (cost != p->config.cost) p->config.cost = p->price = cost;
+    if (cost != p->config.cost || p->config.budget == 0) {
+        p->config.cost = p->price = cost;
+        p->owed = 0;
+    }
     pthread_rwlock_unlock(p->lock);
 }
 
 double policy_clean(float value, double limit) {
     if (!isfinite(value)) return 0;
-    return fmax(-limit, fmin(limit, value));
+    return value > limit ? limit : value < -limit ? -limit : (double)value;
 }
 
 void policy_clean_features(const policy *p, const float *x, double *out) {
@@ -232,7 +236,7 @@ static uint32_t nearest_to(const policy_config *c, uint32_t usable, uint32_t dep
     return best;
 }
 
-/* An equal share of the budget for each strategy that may be asked; without a budget, of what "fixed" asks for. */
+/* An equal share of the budget for each strategy that may be asked; without a budget of candidates, of what "fixed" asks for. */
 static uint32_t equal_depth(const deciding *d) {
     const policy_config *c = &d->p->config;
     double total = 0;
@@ -242,7 +246,7 @@ static uint32_t equal_depth(const deciding *d) {
         total += c->depths[c->fixed_level[s]];
         able++;
     }
-    if (c->budget > 0) total = c->budget;
+    if (c->budget > 0 && !c->budget_of_time) total = c->budget;
     return able ? (uint32_t)fmin(round(total / able), UINT32_MAX) : 0;
 }
 
@@ -299,7 +303,6 @@ void policy_decide_by(const policy *p, const char *rule, const float *x, const u
                       random_source *random, policy_decision *out) {
     policy_samples samples;
     deciding d = {.p = p, .rule = rule_of(p, rule), .x = x, .allowed = allowed, .cost = cost};
-    if (d.rule == POLICY_RRF_EQUAL) d.equal_depth = equal_depth(&d);
     if (d.rule == POLICY_LIN_TS) {
         policy_sample(p, random, &samples);
         d.samples = &samples;
@@ -309,6 +312,7 @@ void policy_decide_by(const policy *p, const char *rule, const float *x, const u
     out->n_levels = p->config.n_levels;
     out->propensity = 1;
     pthread_rwlock_rdlock(p->lock);
+    if (d.rule == POLICY_RRF_EQUAL) d.equal_depth = equal_depth(&d);
     out->version = policy_kind_learns(d.rule) ? p->updates + 1 : 0;
     out->price = p->price;
     decide_all(&d, random, out);

@@ -57,6 +57,7 @@ typedef struct policy_config {
     double cost;               /* least price of one unit of cost (a candidate), in reward units */
     double budget;             /* above 0: mean cost per decision that the price is steered to, from `cost` upwards; in
                                 * the unit of `cost`. For "rrf-equal" a number of candidates */
+    bool budget_of_time;       /* it is none of candidates: "rrf-equal" shares out what "fixed" asks for instead */
     double discount;           /* forgetting per update, (0, 1]; 1 never forgets */
 } policy_config;
 
@@ -129,8 +130,9 @@ double policy_inclusion(const policy_decision *d, const uint32_t *depths, const 
 double policy_predict(const policy *p, uint32_t strategy, uint32_t level, const float *x);
 uint64_t policy_updates(const policy *p); /* decisions observed */
 double policy_price(const policy *p);     /* of one unit of cost, now */
-/* Another budget (0: none); with another `cost` the price starts anew from that. Negative or not finite counts as 0. */
-void policy_set_budget(policy *p, double budget, double cost);
+/* Another budget (0: none); without one, or with another `cost`, the price starts anew from that. Negative or not finite counts
+ * as 0. */
+void policy_set_budget(policy *p, double budget, double cost, bool of_time);
 
 /* State as bytes, versioned and checked on load. Saving also recomputes what is derived from the state, so that the
  * policy that saved and one that loads decide alike to the last bit, now and after the same lessons. A failed load

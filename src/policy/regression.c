@@ -11,38 +11,56 @@ size_t regression_doubles(uint32_t F, uint32_t K) { return 2 * (size_t)F * F + 3
  * optimisation. */
 typedef double pair __attribute__((vector_size(16), aligned(8), may_alias));
 
-static pair pair_at(const double *v, uint32_t i) { return *(const pair *)(v + i); }
+static inline pair pair_at(const double *v) { return *(const pair *)v; }
 
 /* out += scale v */
-static void add_scaled(double *restrict out, const double *restrict v, double scale, uint32_t n) {
-    uint32_t i = 0;
-    for (; i + 2 <= n; i += 2) *(pair *)(out + i) += scale * pair_at(v, i);
-    if (i < n) out[i] += scale * v[i];
+static inline void add_scaled(double *restrict out, const double *restrict v, double scale, size_t n) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        *(pair *)(out + i) += scale * pair_at(v + i);
+        *(pair *)(out + i + 2) += scale * pair_at(v + i + 2);
+    }
+    for (; i < n; i++) out[i] += scale * v[i];
 }
 
-/* out = M x for a symmetric M, four rows at a time, so that `out` is read and written four times less often. */
-static void multiply(const double *restrict M, const double *restrict x, uint32_t F, double *restrict out) {
-    uint32_t j = 0;
-    memset(out, 0, F * sizeof *out);
-    for (; j + 4 <= F; j += 4) {
-        const double *a = M + (size_t)j * F, *b = a + F, *c = b + F, *d = c + F;
-        double xa = x[j], xb = x[j + 1], xc = x[j + 2], xd = x[j + 3];
-        uint32_t i = 0;
-        for (; i + 2 <= F; i += 2)
-            *(pair *)(out + i) += (xa * pair_at(a, i) + xb * pair_at(b, i)) + (xc * pair_at(c, i) + xd * pair_at(d, i));
-        if (i < F) out[i] += (xa * a[i] + xb * b[i]) + (xc * c[i] + xd * d[i]);
+enum { MOST_PAIRS = 8 }; /* sums that fit the registers */
+
+/* 2 × `pairs` columns of x' M: no sum leaves its register. */
+static inline __attribute__((always_inline)) void sum_columns(const double *restrict M, const double *restrict x, size_t F,
+                                                              size_t pairs, double *restrict out) {
+    pair sum[MOST_PAIRS] = {{0}};
+    for (size_t j = 0; j < F; j++, M += F)
+        for (size_t c = 0; c < pairs; c++) sum[c] += x[j] * pair_at(M + 2 * c);
+    for (size_t c = 0; c < pairs; c++) *(pair *)(out + 2 * c) = sum[c];
+}
+
+/* out = M x for a symmetric M. */
+static void multiply(const double *restrict M, const double *restrict x, size_t F, double *restrict out) {
+    size_t i = 0;
+    for (; i + 16 <= F; i += 16) sum_columns(M + i, x, F, 8, out + i);
+    if (i + 8 <= F) {
+        sum_columns(M + i, x, F, 4, out + i);
+        i += 8;
     }
-    for (; j < F; j++) add_scaled(out, M + (size_t)j * F, x[j], F);
+    if (i + 4 <= F) {
+        sum_columns(M + i, x, F, 2, out + i);
+        i += 4;
+    }
+    for (; i < F; i++) {
+        double sum = 0;
+        for (size_t j = 0; j < F; j++) sum += x[j] * M[j * F + i];
+        out[i] = sum;
+    }
 }
 
 /* Two pairs of sums, so that one addition need not wait for the one before. */
-static double dot(const double *a, const double *b, uint32_t F) {
+static inline double dot(const double *a, const double *b, size_t F) {
     pair even = {0}, odd = {0};
-    uint32_t i = 0;
+    size_t i = 0;
     double rest = 0;
     for (; i + 4 <= F; i += 4) {
-        even += pair_at(a, i) * pair_at(b, i);
-        odd += pair_at(a, i + 2) * pair_at(b, i + 2);
+        even += pair_at(a + i) * pair_at(b + i);
+        odd += pair_at(a + i + 2) * pair_at(b + i + 2);
     }
     for (; i < F; i++) rest += a[i] * b[i];
     even += odd;

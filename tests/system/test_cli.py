@@ -13,7 +13,7 @@ import time
 from forage_process import BOOKS, COMMAND, MEDIA, SOURCE, Folder, Server, environment, forage, ndjson, run_tests
 
 COMMANDS = ["import", "search", "event", "eval", "serve", "stats", "check", "export", "optimize", "collections",
-            "predict", "ope", "replay", "simulate", "users"]
+            "predict", "ope", "replay", "simulate", "users", "policy"]
 
 
 class Place:
@@ -135,6 +135,47 @@ def test_simulate_teaches_a_copy_unless_told_otherwise():
             assert "--url" in forage("simulate", *place, expect=1).err
             assert "20 customers" in forage("simulate", "--url", server.url, "--keep", "-n", "20", expect=0).out
     assert "no data folder" in forage("simulate", "--data", "/nonexistent/folder", expect=1).err
+
+
+@both
+def test_policy_goes_back_and_learns_again(place):
+    place.import_books()
+    told = lambda: place.run("policy", "--json").json()
+
+    def searches(n, learned):  # a server answers before it has learned from a search
+        for _ in range(n):
+            place.run("search", "fire", "--policy", "regcb")
+        ends = time.monotonic() + 20
+        while told()["version"] != learned and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert told()["version"] == learned, told()
+
+    assert "learned from 0 searches" in place.run("policy", "show").out
+    searches(2, 2)
+    kept = place.run("policy", "keep", "before-the-sale")
+    assert kept.out == "version 2 (before-the-sale) is kept\n", kept
+    searches(3, 5)
+    shown = place.run("policy").out
+    assert "learned from 5 searches" in shown and re.search(r"2 +\d{4}-\S+ +before-the-sale", shown), shown
+    back = place.run("policy", "rollback", "before-the-sale").out
+    assert back == "back at version 2 (before-the-sale); what was there is kept as version 5\n", back
+    searches(1, 3)
+    assert told()["relearning"] is None, told()
+    assert place.run("policy", "rollback", "5", "--json").json()["before"]["version"] == 3
+    assert [v["version"] for v in told()["versions"]] == [3, 5, 2], told()
+    again = place.run("policy", "relearn").out
+    assert "learned from 6 searches and 0 events" in again and "version 5" in again, again
+    assert told()["version"] == 6
+    assert place.run("policy", "relearn", "--since", "2100-01-01", "--json").json()["searches"] == 0
+    assert told()["version"] == 0 and place.run("policy", "rollback", "6", "--quiet").out == ""
+    for arguments, status, message in [
+            (["rollback", "nobody"], 1, 'there is no version "nobody"'), (["rollback"], 2, "which version"),
+            (["keep"], 2, "which name"), (["keep", "7"], 1, "is no number"), (["keep", "a b"], 1, "letters"),
+            (["forget"], 2, "expected show, keep, rollback or relearn"), (["relearn", "now"], 2, "no more words"),
+            (["relearn", "--since", "soon"], 1, "a date"), (["show", "--since", "2026"], 2, "for relearn")]:
+        done = place.run("policy", *arguments, expect=status)
+        assert message in done.err, (arguments, done)
+    assert told()["version"] == 6
 
 
 def test_version():

@@ -188,6 +188,80 @@ static void of_one_hit_only_the_best_counts(void **state) {
     assert_int_equal(__builtin_popcountll(last_event().engaged), 2);
 }
 
+/* A second event for a hit must not see what the first one taught the memory, the graph and the profile. */
+static void later_events_have_the_ranks_of_the_first(void **state) {
+    (void)state;
+    assert_ok(send(query_id_of(world_search(w, FIRE)), "click", "goblet").status); /* the query has a memory */
+    const char *id = query_id_of(world_search(w, "{\"query\":\"fire\",\"policy\":\"rrf-equal\",\"user\":\"u2\"}"));
+    assert_ok(send(id, "click", "manual").status);
+    record_event first = last_event();
+    assert_ok(send(id, "purchase", "manual").status);
+    record_event second = last_event();
+    assert_int_equal(first.n_ranks, RETRIEVE_STRATEGIES);
+    assert_int_equal(second.n_ranks, RETRIEVE_STRATEGIES);
+    assert_memory_equal(first.ranks, second.ranks, sizeof first.ranks[0] * RETRIEVE_STRATEGIES);
+    assert_int_equal(second.ranks[RETRIEVE_IS_MEMORY], 0);
+}
+
+/* A page of fifty asks for more than a shallow level has: what it shows was certain to be there. */
+static void what_a_page_needs_stands_for_itself(void **state) {
+    (void)state;
+    store_txn *t;
+    slice key, value;
+    record_impression r;
+    record_event e = {.credit = 1, .n_ranks = RETRIEVE_STRATEGIES};
+    float weight = 0;
+    policy *p;
+    world_search(w, FIRE);
+    store_wait(collection_store(w->collection));
+    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
+    assert_ok(store_last_key(t, STORE_LOG, &key));
+    assert_ok(store_get(t, STORE_LOG, key, &value));
+    assert_ok(record_read_impression(arena_slice(&w->memory, value), &w->memory, &r));
+    store_read_end(t);
+    assert_ok(funnel_policy(w->funnel, "regcb", 0, &p, NULL));
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) { /* nearly always level 1 */
+        r.strategies[s].level = 1;
+        r.strategies[s].depth = funnel_depths[1];
+        memset(r.strategies[s].probability, 0, sizeof r.strategies[s].probability);
+        r.strategies[s].probability[1] = 1;
+    }
+    e.ranks[RETRIEVE_IS_LEXICAL] = funnel_depths[1] + 1;
+    assert_true(funnel_teach_policy(w->funnel, p, &r, &e, NULL, &weight));
+    assert_true(weight > 1);
+    r.strategies[RETRIEVE_IS_LEXICAL].depth = funnel_depths[FUNNEL_LEVELS - 1];
+    assert_true(funnel_teach_policy(w->funnel, p, &r, &e, NULL, &weight));
+    assert_float_equal(weight, 1, 0);
+    policy_destroy(p);
+}
+
+static double remembered(const char *document, const char *what) {
+    const json_value *a = world_search(w, "{\"query\":\"fire\",\"policy\":\"all\",\"explain\":true,\"log\":false}");
+    return number_at(named(at(a, "hits"), "id", document), arena_printf(&w->memory, "explain.memory.%s", what));
+}
+
+/* What is known from elsewhere counts whole: each engagement was one showing, whoever it was. */
+static void what_is_taught_counts_as_shown(void **state) {
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        const char *user = arena_printf(&w->memory, "u%d", i);
+        funnel_engagement g[2] = {
+            {.query = SLICE("fire"), .user = slice_of(user), .document = SLICE("hen"), .action = SLICE("purchase")},
+            {.query = SLICE("fire"), .document = SLICE("manual"), .action = SLICE("purchase")}};
+        size_t taught;
+        g[0].time = g[1].time = clock_wall(&w->clock);
+        assert_ok(funnel_teach(w->funnel, g, 2, &taught, NULL));
+    }
+    assert_true(remembered("hen", "rewards") > 95);
+    assert_float_equal(remembered("hen", "impressions"), remembered("hen", "rewards"), 1e-2);
+    assert_float_equal(remembered("manual", "rewards"), 100, 1);
+    double before = remembered("hen", "mean");
+    for (int i = 0; i < 60; i++)
+        world_search(w, arena_printf(&w->memory, "{\"query\":\"fire\",\"policy\":\"all\",\"user\":\"v%d\"}", i));
+    store_wait(collection_store(w->collection));
+    assert_true(remembered("hen", "mean") < before * 0.9);
+}
+
 /* ---- What is refused ---- */
 
 #define DAY INT64_C(86400000000)
@@ -337,17 +411,30 @@ static forage_status spoil_state(store_txn *t, void *self, base_error *error) {
     return store_put(t, STORE_MODELS, SLICE("learned"), SLICE("\1rubbish"), error);
 }
 
+static float times_shown(world *it, const char *id) {
+    store_txn *t;
+    trend_belief b = {0};
+    assert_ok(store_read_begin(collection_store(it->collection), &t, NULL));
+    assert_true(collection_number_of(t, slice_of(id), &b.document));
+    store_read_end(t);
+    trend_believe(behaviour_trends(funnel_behaviour(it->funnel)), world_wall(w), &b, 1);
+    return b.shown;
+}
+
 static void a_spoiled_state_is_learned_again_from_the_log(void **state) {
     (void)state;
     play(w, 0, 40, 3);
     world_reopen(w);
     buffer before = learned(w);
+    float shown = times_shown(w, "goblet");
+    assert_true(shown > 20);
     store_job job = {.apply = spoil_state};
     assert_ok(store_write(collection_store(w->collection), &job, NULL));
     log_set_level(LOG_SILENT);
     world *crashed = world_crash(w);
     log_set_level(LOG_WARN);
     assert_learned(crashed, &before);
+    assert_float_equal(times_shown(crashed, "goblet"), shown, 0.01); /* not twice */
     world_end(crashed);
     buffer_release(&before);
 }
@@ -461,6 +548,9 @@ int main(void) {
         ISOLATED(everybody_who_found_it_is_credited),
         ISOLATED(the_same_event_counts_once),
         ISOLATED(of_one_hit_only_the_best_counts),
+        ISOLATED(later_events_have_the_ranks_of_the_first),
+        ISOLATED(what_a_page_needs_stands_for_itself),
+        ISOLATED(what_is_taught_counts_as_shown),
         ISOLATED(events_that_cannot_be_are_refused_with_a_reason),
         ISOLATED(one_bad_event_does_not_spoil_the_others),
         ISOLATED(a_search_without_a_log_is_nobodys),

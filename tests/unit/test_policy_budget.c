@@ -203,6 +203,41 @@ static void only_its_own_spending_moves_the_price(void **state) {
     policy_destroy(p);
 }
 
+static void without_a_budget_the_price_is_its_own_again(void **state) {
+    (void)state;
+    const row *rows = draw_rows(6);
+    policy_config c = settings("regcb", true);
+    c.budget = 2;
+    c.cost = .0001;
+    policy *p = make(&c);
+    random_source random;
+    random_seed(&random, 1);
+    run(p, true, rows, 0, 500, &random);
+    assert_true(policy_price(p) > 2 * c.cost);
+    policy_set_budget(p, 0, c.cost, false);
+    assert_float_equal(policy_price(p), c.cost, 1e-12);
+    run(p, true, rows, 0, 100, &random);
+    assert_float_equal(policy_price(p), c.cost, 1e-12);
+    policy_destroy(p);
+}
+
+/* Eight milliseconds are not eight candidates. */
+static void equal_depths_do_not_come_from_a_budget_of_time(void **state) {
+    (void)state;
+    const row *rows = draw_rows(6);
+    policy_config c = settings("regcb", true);
+    policy_decision with, without;
+    random_source random;
+    random_seed(&random, 1);
+    policy *p = make(&c);
+    policy_decide_by(p, "rrf-equal", rows[0].x, allowed, NULL, &random, &without);
+    policy_set_budget(p, 8, c.cost, true);
+    policy_decide_by(p, "rrf-equal", rows[0].x, allowed, NULL, &random, &with);
+    assert_memory_equal(with.level, without.level, sizeof with.level);
+    assert_true(with.level[0] > 0);
+    policy_destroy(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mean_cost_meets_the_budget),
@@ -212,6 +247,8 @@ int main(void) {
         cmocka_unit_test(a_quantile_meets_its_share),
         cmocka_unit_test(one_outlier_does_not_throw_the_price),
         cmocka_unit_test(only_its_own_spending_moves_the_price),
+        cmocka_unit_test(without_a_budget_the_price_is_its_own_again),
+        cmocka_unit_test(equal_depths_do_not_come_from_a_budget_of_time),
     };
     return cmocka_run_group_tests_name("policy budget", tests, NULL, NULL);
 }

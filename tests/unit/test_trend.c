@@ -102,6 +102,16 @@ static void test_decay_and_order(void **state) {
     assert_int_equal(trend_top(b->t, 999, NOW, 4, top), 0);
 }
 
+static void test_what_is_long_past_is_gone(void **state) {
+    bench *b = *state;
+    trend_document top[4];
+    earn(b, 1, 1, NOW);
+    earn(b, 2, 1, NOW + 100 * HALF);
+    assert_int_equal(trend_top(b->t, TREND_EVERYONE, NOW + 200 * HALF, 4, top), 1);
+    assert_int_equal(top[0].document, 2);
+    assert_int_equal(trend_top(b->t, TREND_EVERYONE, NOW + 500 * HALF, 4, top), 0);
+}
+
 static void test_groups_are_apart(void **state) {
     bench *b = *state;
     uint64_t film = trend_type_group(SLICE("film")), book = trend_type_group(SLICE("book"));
@@ -253,6 +263,7 @@ static void test_readers_and_a_writer(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_decay_and_order, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_is_long_past_is_gone, begin, end),
         cmocka_unit_test_setup_teardown(test_groups_are_apart, begin, end),
         cmocka_unit_test_setup_teardown(test_top_is_exact, begin, end),
         cmocka_unit_test_setup_teardown(test_reopened_is_the_same, begin, end),

@@ -11,9 +11,15 @@ static const char *const catalogue =
     "{\"id\":\"manual\",\"title\":\"Fire safety for large and small buildings\"}\n{\"id\":\"hen\",\"title\":\"A hen\"}\n"
     "{\"id\":\"red\",\"title\":\"The little red hen\"}\n{\"id\":\"farm\",\"title\":\"A fire on the farm\"}\n";
 
+#define LATE 3
+static struct {
+    char query_id[64], document[64];
+} earlier[LATE]; /* the last searches and their last hits */
+
 static int set_up(void **state) {
     (void)state;
     w = world_begin();
+    memset(earlier, 0, sizeof earlier);
     world_schema(w, "{\"fields\":{\"title\":{\"type\":\"text\"}}}");
     world_import(w, catalogue);
     return 0;
@@ -25,20 +31,32 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* Searches n times, and chooses one of the hits every other time; from `first` on, so that no two do the same. */
-static void live(world *in, int first, int n) {
+static void choose(const char *query_id, const char *document) {
+    feedback_event e = {.query_id = slice_of(query_id), .action = SLICE("click"), .document = slice_of(document), .time = INT64_MIN};
+    assert_ok(world_event(w, &e).status);
+}
+
+/* Searches n times, and chooses one of the hits every other time, once in a while of an earlier search; from `first` on, so that no
+ * two do the same. */
+static void live(int first, int n) {
     static const char *const queries[] = {"fire", "hen", "little hen", "goblet", "farm fire"};
     for (int i = first; i < first + n; i++) {
-        const json_value *a = world_search(in, arena_printf(&in->memory, "{\"query\":\"%s\",\"policy\":\"regcb\",\"user\":\"u%d\",\"seed\":%d}",
+        const json_value *a = world_search(w, arena_printf(&w->memory, "{\"query\":\"%s\",\"policy\":\"regcb\",\"user\":\"u%d\",\"seed\":%d}",
                                                             queries[i % 5], i % 3, i + 1));
-        if (i % 2 || !count_at(a, "hits")) continue;
+        int hits = (int)count_at(a, "hits"), late = i % LATE;
         char hit[40];
-        snprintf(hit, sizeof hit, "hits.%d.id", i % (int)count_at(a, "hits"));
-        feedback_event e = {.query_id = slice_of(text_at(a, "query_id")), .action = SLICE("click"),
-                            .document = slice_of(text_at(a, hit)), .time = INT64_MIN};
-        assert_ok(world_event(in, &e).status);
+        if (i % 2 == 0 && hits) {
+            snprintf(hit, sizeof hit, "hits.%d.id", i % hits);
+            choose(text_at(a, "query_id"), text_at(a, hit));
+        }
+        if (i % 4 == 1 && earlier[late].query_id[0]) choose(earlier[late].query_id, earlier[late].document);
+        earlier[late].query_id[0] = '\0';
+        if (!hits) continue;
+        snprintf(hit, sizeof hit, "hits.%d.id", hits - 1);
+        snprintf(earlier[late].query_id, sizeof earlier[late].query_id, "%s", text_at(a, "query_id"));
+        snprintf(earlier[late].document, sizeof earlier[late].document, "%s", text_at(a, hit));
     }
-    store_wait(collection_store(in->collection));
+    store_wait(collection_store(w->collection));
 }
 
 /* All that is learned, as bytes. */
@@ -91,15 +109,15 @@ static uint64_t updates(world *in) { return funnel_learned(in->funnel).updates; 
 static void some_are_kept_by_themselves(void **state) {
     (void)state;
     funnel_version *list;
-    live(w, 0, 63);
+    live(0, 63);
     world_reopen(w);
     assert_int_equal(versions(&list), 0);
-    live(w, 63, 3);
+    live(63, 3);
     world_reopen(w); /* what is learned is saved on closing at the latest */
     assert_int_equal(versions(&list), 1);
     assert_int_equal(list[0].number, 66);
     assert_true(list[0].time > 0 && !list[0].name[0]);
-    live(w, 66, 20);
+    live(66, 20);
     world_reopen(w);
     assert_int_equal(versions(&list), 1); /* until 128 */
 }
@@ -108,10 +126,10 @@ static void the_latest_and_the_named_stay(void **state) {
     (void)state;
     funnel_version *list;
     keep("first");
-    live(w, 0, 1);
+    live(0, 1);
     for (int i = 0; i < 12; i++) {
         learn_again(INT64_MIN); /* each keeps what was there */
-        live(w, i + 1, 1);
+        live(i + 1, 1);
     }
     size_t n = versions(&list);
     assert_int_equal(n, FUNNEL_KEPT + 1);
@@ -123,15 +141,15 @@ static void a_name_moves(void **state) {
     (void)state;
     funnel_version *list;
     keep("good");
-    live(w, 0, 4);
+    live(0, 4);
     slice good = learned(w);
     assert_int_equal(keep("good").number, 4);
     keep("again"); /* the same state under another name, too */
     assert_int_equal(versions(&list), 2);
-    live(w, 4, 4);
+    live(4, 4);
     go_back("good");
     assert_learned(w, good);
-    live(w, 8, 2);
+    live(8, 2);
     go_back("again");
     assert_learned(w, good);
 }
@@ -155,16 +173,16 @@ static void names_are_limited(void **state) {
 
 static void what_was_kept_comes_back_and_learns_on(void **state) {
     (void)state;
-    live(w, 0, 30);
+    live(0, 30);
     slice good = learned(w);
     funnel_version kept = keep("good"), v, before, *list;
-    live(w, 30, 30);
+    live(30, 30);
     slice spoilt = learned(w);
     assert_ok(funnel_roll_back(w->funnel, SLICE("good"), &v, &before, NULL));
     assert_true(v.number == 30 && v.sequence == kept.sequence && before.number == 60);
     assert_learned(w, good);
     assert_int_equal(versions(&list), 2);
-    live(w, 60, 5);
+    live(60, 5);
     assert_int_equal(updates(w), 35);
     go_back("60"); /* it can be undone */
     assert_learned(w, spoilt);
@@ -174,16 +192,16 @@ static void what_was_kept_comes_back_and_learns_on(void **state) {
 
 static void it_is_still_so_after_a_crash(void **state) {
     (void)state;
-    live(w, 0, 20);
+    live(0, 20);
     slice good = learned(w);
     keep("good");
-    live(w, 20, 20);
+    live(20, 20);
     go_back("good");
     world *other = world_crash(w);
     assert_learned(other, good);
     assert_int_equal(updates(other), 20); /* the log's forty are not taught again */
     world_end(other);
-    live(w, 40, 15);
+    live(40, 15);
     slice later = learned(w);
     other = world_crash(w);
     assert_learned(other, later);
@@ -206,7 +224,7 @@ static double told(world *in, const char *path) {
 static void what_happened_is_not_forgotten(void **state) {
     (void)state;
     keep("nothing");
-    live(w, 0, 10);
+    live(0, 10);
     go_back("nothing");
     assert_int_equal(updates(w), 0);
     world *other = world_crash(w);
@@ -276,7 +294,7 @@ static void assert_refused(const char *version, forage_status status, const char
 
 static void others_are_refused_and_change_nothing(void **state) {
     (void)state;
-    live(w, 0, 10);
+    live(0, 10);
     slice all = learned(w);
     buffer b = {0};
     begin_forged(&b, 9);
@@ -308,7 +326,7 @@ static void others_are_refused_and_change_nothing(void **state) {
 
 static void the_whole_log_gives_the_same_again(void **state) {
     (void)state;
-    live(w, 0, 300); /* more than are read at once */
+    live(0, 300); /* more than are read at once */
     slice was = learned(w);
     funnel_relearned done = learn_again(INT64_MIN);
     assert_learned(w, was);
@@ -316,7 +334,7 @@ static void the_whole_log_gives_the_same_again(void **state) {
     assert_int_equal(done.number, 300);
     assert_true(done.events > 100);
     world_reopen(w);
-    live(w, 300, 10);
+    live(300, 10);
     was = learned(w);
     learn_again(INT64_MIN);
     assert_learned(w, was);
@@ -325,8 +343,8 @@ static void the_whole_log_gives_the_same_again(void **state) {
     world_end(other);
 }
 
-/* What the log would have taught, had nobody gone back: counted by hand. */
-static slice taught_by_hand(void) {
+/* What the log from `since` on would have taught, had nobody gone back: counted by hand. */
+static slice taught_by_hand(int64_t since) {
     policy_overlap overlap;
     funnel_learners l;
     store_txn *t;
@@ -346,6 +364,7 @@ static slice taught_by_hand(void) {
         assert_ok(record_kind_of(value, &kind));
         if (kind == RECORD_IMPRESSION) {
             assert_ok(record_read_impression(value, &a, &r));
+            if (r.time < since) continue;
             r.policy_version = count[load_be64(key.data)] = ++n;
             assert_true(funnel_teach_impression(w->funnel, &l, &r));
             continue;
@@ -355,6 +374,7 @@ static slice taught_by_hand(void) {
         store_be64(of, e.impression);
         assert_ok(store_get(t, STORE_LOG, (slice){(const char *)of, 8}, &joined));
         assert_ok(record_read_impression(joined, &a, &r));
+        if (r.time < since) continue;
         r.policy_version = count[e.impression];
         funnel_teach_event(w->funnel, &l, &r, &e);
     }
@@ -370,7 +390,7 @@ static slice taught_by_hand(void) {
 }
 
 static void live_in_step(int first, int n) {
-    for (int i = 0; i < n; i++) live(w, first + i, 1);
+    for (int i = 0; i < n; i++) live(first + i, 1);
 }
 
 static forage_status lose_state(store_txn *t, void *self, base_error *error) {
@@ -390,11 +410,11 @@ static void the_age_of_a_search_survives_turns(void **state) {
     live_in_step(98, 10);
     go_back("early");
     live_in_step(108, 10);
-    slice wanted = taught_by_hand();
+    slice wanted = taught_by_hand(INT64_MIN);
     learn_again(INT64_MIN);
     assert_learned(w, wanted);
     live_in_step(118, 10);
-    wanted = taught_by_hand();
+    wanted = taught_by_hand(INT64_MIN);
     assert_learned(w, wanted); /* it goes on as if nothing had been */
     go_back("early");
     live_in_step(128, 4);
@@ -405,23 +425,27 @@ static void the_age_of_a_search_survives_turns(void **state) {
     assert_ok(store_write(collection_store(other->collection), &job, NULL));
     world *third = world_crash(other);
     world_end(other);
-    assert_learned(third, taught_by_hand());
+    assert_learned(third, taught_by_hand(INT64_MIN));
     world_end(third);
 }
 
 static void what_was_searched_before_a_day_can_be_left_out(void **state) {
     (void)state;
     w->fixed = INT64_C(1700000000000000);
-    live(w, 0, 20);
+    live_in_step(0, 20);
     w->fixed += INT64_C(86400000000);
-    live(w, 20, 12);
-    funnel_relearned done = learn_again(w->fixed - 1);
+    live_in_step(20, 12);
+    int64_t since = w->fixed - 1;
+    slice wanted = taught_by_hand(since);
+    funnel_relearned done = learn_again(since);
+    assert_learned(w, wanted);
     assert_int_equal(done.searches, 12);
     assert_int_equal(done.number, 12);
     assert_int_equal(done.before.number, 32);
-    live(w, 32, 3);
+    live_in_step(32, 3);
     slice was = learned(w);
     assert_int_equal(updates(w), 15);
+    assert_learned(w, taught_by_hand(since)); /* it goes on as if nothing had been before */
     world *other = world_crash(w);
     assert_learned(other, was);
     world_end(other);
@@ -438,6 +462,70 @@ static void nothing_teaches_nothing(void **state) {
 }
 
 /* ---- While people search ---- */
+
+static atomic_bool held, let_go;
+
+static forage_status hold(store_txn *t, void *self, base_error *error) {
+    (void)t, (void)self, (void)error;
+    atomic_store(&held, true);
+    while (!atomic_load(&let_go)) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return FORAGE_OK;
+}
+
+static void search_quickly(int seed) {
+    funnel_request r;
+    funnel_answer *a = NULL;
+    funnel_request_default(&r);
+    r.query = SLICE("fire");
+    r.policy = SLICE("regcb");
+    r.seed = (uint64_t)seed;
+    r.timeout_ms = 60000;
+    assert_ok(funnel_search(w->funnel, &r, &a, NULL));
+    funnel_answer_release(a);
+}
+
+static void *change(void *self) {
+    const char *back_to = self;
+    if (back_to) go_back(back_to);
+    else learn_again(INT64_MIN);
+    return NULL;
+}
+
+/* Searches that the writer takes together with the change, before it and after it; and after it the state is to be saved. */
+static void change_among_searches(const char *back_to) {
+    pthread_t thread;
+    store_job holding = {hold, NULL, NULL};
+    atomic_store(&held, false);
+    atomic_store(&let_go, false);
+    w->funnel->saved_sequence = w->funnel->learned_sequence - (FUNNEL_SAVE_EVERY - 10); /* may wrap around */
+    assert_true(store_write_async(collection_store(w->collection), &holding));
+    while (!atomic_load(&held)) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    for (int i = 0; i < 5; i++) search_quickly(1000 + i);
+    assert_int_equal(pthread_create(&thread, NULL, change, (void *)(uintptr_t)back_to), 0);
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* until it waits in the queue; later tests less, and nothing false */
+    for (int i = 0; i < 15; i++) search_quickly(2000 + i);
+    atomic_store(&let_go, true);
+    pthread_join(thread, NULL);
+}
+
+static void searches_of_one_commit_come_on_top(void **state) {
+    (void)state;
+    live(0, 10);
+    keep("good");
+    live(10, 10);
+    change_among_searches("good");
+    slice was = learned(w);
+    assert_int_equal(updates(w), 30);
+    world *other = world_crash(w);
+    assert_learned(other, was);
+    world_end(other);
+    change_among_searches(NULL);
+    was = learned(w);
+    assert_int_equal(updates(w), 60);
+    other = world_crash(w);
+    assert_learned(other, was);
+    world_end(other);
+}
 
 typedef struct crowd {
     pthread_t thread;
@@ -473,7 +561,7 @@ static void memory_and_disk_agree_whenever_it_happens(void **state) {
     (void)state;
     crowd people[CROWD];
     atomic_bool stop = false;
-    live(w, 0, 20);
+    live(0, 20);
     keep("good");
     for (int i = 0; i < CROWD; i++) {
         people[i] = (crowd){.first = i * 100000, .stop = &stop};
@@ -516,6 +604,7 @@ int main(void) {
         ISOLATED(the_age_of_a_search_survives_turns),
         ISOLATED(what_was_searched_before_a_day_can_be_left_out),
         ISOLATED(nothing_teaches_nothing),
+        ISOLATED(searches_of_one_commit_come_on_top),
         ISOLATED(memory_and_disk_agree_whenever_it_happens),
     };
     return cmocka_run_group_tests_name("versions", tests, NULL, NULL);
