@@ -226,5 +226,6 @@ const cli_command command_policy = {
     "what serves, and then takes its place: after events that were garbage, or after another budget. Both keep what was\n"
     "there as a version, so that they can be undone. What documents and users are remembered for does not change.", options,
     CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
-    "forage policy -c books\nforage policy keep before-the-sale\nforage policy rollback before-the-sale\nforage policy relearn --since 2026-01-01",
+    "forage policy -c books\nforage policy keep before-the-sale\nforage policy rollback before-the-sale\n"
+    "forage policy relearn --since 2026-01-01",
     run};

@@ -108,9 +108,11 @@ void performance_save(const performance *p, buffer *out) {
         if (p->slots[i].n > 0) put_slot(i, &p->slots[i], out);
 }
 
+#define MOST 1e6f /* lessons of a slot: more than any weight adds up to */
+
 static bool read_slot(byte_reader *in, slot *out) {
     out->n = read_f32(in);
-    bool sane = isfinite(out->n) && out->n >= 0;
+    bool sane = out->n >= 0 && out->n <= MOST;
     for (uint32_t i = 0; i < RETRIEVE_STRATEGIES; i++) {
         out->sum[i] = read_f32(in);
         sane = sane && isfinite(out->sum[i]) && out->sum[i] >= 0 && out->sum[i] <= out->n * 1.001f;

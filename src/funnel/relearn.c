@@ -143,7 +143,8 @@ static void swap_committed(void *self, forage_status status) {
             status = teach_some(s, t, f->learned_sequence, UINT64_MAX, &n, &why);
             store_read_end(t);
         }
-        if (status) log_warn("collection %s: the last searches and events teach nothing: %s", collection_name(f->collection), why.message);
+        if (status)
+            log_warn("collection %s: the last searches and events teach nothing: %s", collection_name(f->collection), why.message);
     }
     install(s);
     f->line = s->turned;

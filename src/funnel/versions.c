@@ -124,8 +124,8 @@ forage_status funnel_keep_own(funnel *f, store_txn *t, slice name, funnel_versio
     forage_status status = list_versions(t, &a, &list, &n, error);
     for (size_t i = 0; !status && i < n; i++) named += list[i].name[0] && strcmp(list[i].name, v.name) != 0;
     if (!status && name.size && named >= FUNNEL_MOST_NAMED)
-        status = error_set(error, FORAGE_E_INVALID, "%d versions have a name, which is as many as are kept; use one of their names again",
-                           FUNNEL_MOST_NAMED);
+        status = error_set(error, FORAGE_E_INVALID, "%d versions have a name, which is as many as are kept; use one of their "
+                           "names again", FUNNEL_MOST_NAMED);
     if (!status) status = make_room(t, &v, list, n, error);
     if (!status) status = put_version(f, t, &v, error);
     arena_release(&a);
@@ -210,7 +210,8 @@ typedef struct going_back {
 static bool number_of(slice text, uint64_t *out) {
     *out = 0;
     for (size_t i = 0; i < text.size; i++)
-        if (__builtin_mul_overflow(*out, 10, out) || __builtin_add_overflow(*out, (uint64_t)(text.data[i] - '0'), out)) return false;
+        if (__builtin_mul_overflow(*out, 10, out) || __builtin_add_overflow(*out, (uint64_t)(text.data[i] - '0'), out))
+            return false;
     return true;
 }
 
@@ -222,7 +223,7 @@ static forage_status find(store_txn *t, slice wanted, funnel_version *out, base_
     bool by_number = is_number(wanted), possible = !by_number || number_of(wanted, &number);
     arena_init(&a, 0);
     forage_status status = list_versions(t, &a, &list, &n, error);
-    while (!status && i < n && !(by_number ? list[i].number == number : wanted.size > 0 && slice_is(wanted, list[i].name))) i++;
+    while (!status && i < n && !(by_number ? list[i].number == number : wanted.size && slice_is(wanted, list[i].name))) i++;
     if (!status && (i == n || !possible))
         status = error_set(error, FORAGE_E_NOT_FOUND, "there is no version \"%.*s\"", SLICE_ARG(wanted));
     if (!status) *out = list[i];

@@ -185,6 +185,17 @@ static forage_status remove_pair(store_txn *t, const prediction *p, float score,
     return status;
 }
 
+forage_status predict_forget(store_txn *t, hash128 key, base_error *error) {
+    forage_status status = FORAGE_OK;
+    prediction *list;
+    arena a;
+    arena_init(&a, 0);
+    size_t n = predict_of_query(t, key, SIZE_MAX, &a, &list);
+    for (size_t i = 0; !status && i < n; i++) status = remove_pair(t, &list[i], list[i].score, error);
+    arena_release(&a);
+    return status;
+}
+
 /* `before`: the best score that is stored, 0: none. */
 static forage_status write_pair(store_txn *t, const prediction *p, float before, base_error *error) {
     uint8_t bytes[QUERY_KEY];

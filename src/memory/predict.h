@@ -61,6 +61,9 @@ forage_status predict_store(store_txn *t, uint32_t document, predict_source sour
  * Inside a store job. */
 forage_status predict_drop(store_txn *t, predict_source source, uint32_t *document, bool *done, base_error *error);
 
+/* Takes a query away from all documents, whoever predicts it. Inside a store job. */
+forage_status predict_forget(store_txn *t, hash128 key, base_error *error);
+
 /* Pairs, and how many of them each source predicts. Reads the whole table. */
 typedef struct predict_counts {
     uint64_t documents, pairs, of_source[PREDICT_SOURCES];

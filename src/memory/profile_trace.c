@@ -1,9 +1,11 @@
 #include "memory/profile_trace.h"
 
 #include "base/bytes.h"
+#include "memory/predict.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct profile_trace {
     slice user; /* own copy */
@@ -152,10 +154,10 @@ static bool is_word(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || ((unsigned char)c & 0x80);
 }
 
-/* Whether the id stands in the text as a word: "7" is not in "1789". */
+/* Whether the id stands in the text as a word, in capitals or not: "7" is not in "1789". */
 static bool mentions(slice text, slice id) {
     for (size_t i = 0; id.size && i + id.size <= text.size; i++) {
-        if (memcmp(text.data + i, id.data, id.size) != 0) continue;
+        if (strncasecmp(text.data + i, id.data, id.size) != 0) continue;
         bool starts = i == 0 || !is_word(text.data[i - 1]) || !is_word(id.data[0]);
         bool ends = i + id.size == text.size || !is_word(text.data[i + id.size]) || !is_word(id.data[id.size - 1]);
         if (starts && ends) return true;
@@ -185,8 +187,9 @@ static forage_status anonymise_impression(const profile_trace *trace, store_txn 
         r.filter = without_ids(trace, r.filter);
     }
     record_write_impression(&r, out);
-    slice key = {(const char *)r.memory_key.bytes, sizeof r.memory_key.bytes};
-    return asked && !r.query.size ? store_delete(t, STORE_QUERIES, key, error) : FORAGE_OK;
+    if (!asked || r.query.size) return FORAGE_OK;
+    status = store_delete(t, STORE_QUERIES, (slice){(const char *)r.memory_key.bytes, sizeof r.memory_key.bytes}, error);
+    return status ? status : predict_forget(t, r.memory_key, error);
 }
 
 static forage_status anonymise_event(const profile_trace *trace, slice bytes, int concern, buffer *out) {

@@ -3,7 +3,8 @@
  * A user's records are the impressions and events that name them, and those of their sessions that name nobody. Forgetting
  * deletes the profiles (of the user and of those sessions) and rewrites the records: user, session and event id are
  * emptied, and the query, the query's id and the context where the user's id or a session's stands in them as a word; such a
- * query's text is no longer remembered either. In the records of other people who used one of the sessions the session is emptied.
+ * query's text is no longer remembered or predicted either. In the records of other people who used one of the sessions the
+ * session is emptied.
  * What was shown, which documents were chosen, decisions and features stay, and so do sums over all people (memory,
  * trends, graph, models): they do not say whose they are. Learners that are computed again from the log come out the same.
  *

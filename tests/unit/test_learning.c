@@ -1,6 +1,9 @@
 /* The funnel, the way back: what an event changes, which events are refused, and that nothing learned is lost. */
 #include "world.h"
 
+#include "memory/predict.h"
+#include "memory/profile_trace.h"
+
 #include <sys/wait.h>
 
 static world *w;
@@ -454,6 +457,34 @@ static void learning_prefers_what_people_choose(void **state) {
     assert_true(number_at(stats(), "ranker.version") > 0);
 }
 
+/* ---- Forgetting ---- */
+
+static forage_status predict_it(store_txn *t, void *self, base_error *error) {
+    predict_entry entry = {*(slice *)self, 0.5f};
+    return predict_store(t, 1, PREDICT_BORROWED, &entry, 1, true, NULL, error);
+}
+
+/* What they asked, with their name in it in whatever letters, is neither remembered nor predicted for other documents. */
+static void a_query_with_a_name_is_forgotten(void **state) {
+    (void)state;
+    slice text = SLICE("fire for anna07");
+    profile_forgotten done;
+    memory_query query;
+    prediction *list;
+    store_txn *t;
+    const json_value *a = world_search(w, "{\"query\":\"Fire for ANNA07\",\"user\":\"anna07\",\"policy\":\"all\"}");
+    assert_ok(send(query_id_of(a), "purchase", "manual").status);
+    assert_ok(store_write(collection_store(w->collection), &(store_job){.apply = predict_it, .self = &text}, NULL));
+    for (int forgotten = 0; forgotten < 2; forgotten++) {
+        if (forgotten) assert_ok(profile_forget(collection_store(w->collection), SLICE("anna07"), &done, NULL));
+        assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
+        assert_int_equal(predict_of_query(t, memory_key(text), 10, &w->memory, &list), !forgotten);
+        assert_int_equal(predict_of_document(t, 1, &w->memory, &list), !forgotten);
+        assert_int_equal(memory_query_get(t, memory_key(text), &query), forgotten ? FORAGE_E_NOT_FOUND : FORAGE_OK);
+        store_read_end(t);
+    }
+}
+
 /* ---- Beside a writing process ---- */
 
 static void tell(int to, const char *text) {
@@ -558,6 +589,7 @@ int main(void) {
         ISOLATED(a_saved_state_and_the_log_since_make_the_whole),
         ISOLATED(a_spoiled_state_is_learned_again_from_the_log),
         ISOLATED(learning_prefers_what_people_choose),
+        ISOLATED(a_query_with_a_name_is_forgotten),
     };
     return cmocka_run_group_tests_name("learning", tests, NULL, NULL);
 }

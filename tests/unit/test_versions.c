@@ -41,8 +41,9 @@ static void choose(const char *query_id, const char *document) {
 static void live(int first, int n) {
     static const char *const queries[] = {"fire", "hen", "little hen", "goblet", "farm fire"};
     for (int i = first; i < first + n; i++) {
-        const json_value *a = world_search(w, arena_printf(&w->memory, "{\"query\":\"%s\",\"policy\":\"regcb\",\"user\":\"u%d\",\"seed\":%d}",
-                                                            queries[i % 5], i % 3, i + 1));
+        const char *request = arena_printf(&w->memory, "{\"query\":\"%s\",\"policy\":\"regcb\",\"user\":\"u%d\",\"seed\":%d}",
+                                           queries[i % 5], i % 3, i + 1);
+        const json_value *a = world_search(w, request);
         int hits = (int)count_at(a, "hits"), late = i % LATE;
         char hit[40];
         if (i % 2 == 0 && hits) {
