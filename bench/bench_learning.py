@@ -33,7 +33,7 @@ def replay(bench, *options):
     arguments = ["replay", "--lastfm", harness.data("lastfm-2k"), "--every", "7", "--new-only", "--budget", str(BUDGET),
                  "--depth", "256", "--seeds", QUICK_SEEDS if bench.quick else SEEDS, "--json", "--quiet", *options]
     if bench.quick:
-        arguments += ["--rows", "40000"]
+        arguments += ["--rows", "20000"]
     out, seconds, peak, line = bench.command(arguments)
     line = line.replace(harness.data("lastfm-2k"), "lastfm-2k")
     answer = json.loads(out)

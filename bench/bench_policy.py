@@ -1,13 +1,13 @@
 """The policy: how long it takes to decide and learn, how it does on the Last.fm replay, Vowpal Wabbit on the same log.
 
 Speed: 12 strategies, 8 levels, an event after every decision, with as many features of each strategy's own as the funnel
-has, and with the 16 of the replay; processor time of one thread, median of 7 runs. Replay: recall of the wanted artist at a mean of 100 candidates, four strategies that do not
-depend on the policy (lastfm_ranks.py). Peer: of the same replay, one example for each request and strategy, a level
-drawn uniformly, what it was worth to the union less its price, and the probability; both sides learn from these alone,
-in one pass, and are scored by the exact worth of what they would have drawn before they learned the example. Each side
-gets 12 settings and keeps its best. The time is that of learning and predicting, the shorter of wall and processor time
-and the shortest of three: once with both reading the same text, once with neither (Vowpal Wabbit on its binary cache,
-ours on the examples in memory).
+has, and with the 16 of the replay; processor time of one thread, median of 7 runs. Replay: recall of the wanted artist at
+a mean of 100 candidates, four strategies that do not depend on the policy (lastfm_ranks.py). Peer: of the same replay,
+one example for each request and strategy, a level drawn uniformly, what it was worth to the union less its price, and the
+probability; both sides learn from these alone, in one pass, and are scored by the exact worth of what they would have
+drawn before they learned the example. Each side gets 12 settings and keeps its best. The time is that of learning and
+predicting, the shorter of wall and processor time and the shortest of three: once with both reading the same text, once with
+neither (Vowpal Wabbit on its binary cache, ours on the examples in memory).
 
 The peer and numpy are installed as bench/peers/ope_obp.py says; without them what needs them is skipped.
 """

@@ -68,7 +68,7 @@ def report_drift(bench, told, label, line):
 
 
 def run(bench):
-    customers = 2000 if bench.quick else 20000
+    customers = 1000 if bench.quick else 20000
     for budget in BUDGETS:
         label = f"budget {budget}" if budget else "default"
         folder = catalogue(bench, f"simulate-{budget or 'default'}", budget)

@@ -33,7 +33,7 @@ void prediction_world_close(prediction_world *w) {
 /* A collection that has learned no model has none; one that cannot be read is an error. */
 forage_status prediction_world_model(prediction_world *w, base_error *error) {
     slice bytes;
-    if (store_get(w->txn, STORE_MODELS, SLICE(PREDICTION_MODEL), &bytes)) return FORAGE_OK;
+    if (store_get(w->txn, STORE_MODELS, SLICE(TRANSLATE_MODEL), &bytes)) return FORAGE_OK;
     return translation_load(bytes, &w->model, error);
 }
 

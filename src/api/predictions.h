@@ -6,7 +6,6 @@
 #include "api/predict_describe.h"
 #include "memory/predict_borrow.h"
 
-#define PREDICTION_MODEL "translation" /* its name in STORE_MODELS */
 
 /* A look at the collection, for the predictors; always closed after it was opened, also when that failed. */
 typedef struct prediction_world {

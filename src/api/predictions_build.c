@@ -163,7 +163,7 @@ static translation *train(prediction_world *w, predict_lenders *lenders, int64_t
 
 static forage_status save_model(store_txn *t, void *self, base_error *error) {
     const buffer *bytes = self;
-    return store_put(t, STORE_MODELS, SLICE(PREDICTION_MODEL), (slice){bytes->data, bytes->size}, error);
+    return store_put(t, STORE_MODELS, SLICE(TRANSLATE_MODEL), (slice){bytes->data, bytes->size}, error);
 }
 
 static void write_trained(api_call *c, const translation *m) {

@@ -10,7 +10,6 @@ const uint32_t funnel_depths[FUNNEL_LEVELS] = {0, 10, 25, 50, 75, 100, 150, 200}
 #define CANDIDATE_COST 2e-4
 #define MILLISECOND_COST 2e-3
 #define EXPLORATION .0005 /* of each level; hindsight teaches about all of them whichever is drawn */
-#define NOISE .05        /* of a reward around its expectation, as far as levels are kept for it */
 #define LATE_SHARE .05   /* of the searches, beyond the budget of time: the 95th percentile */
 
 static double budget_of(const schema *s) { return s->budget_p95_ms > 0 ? s->budget_p95_ms : s->budget_candidates; }
@@ -25,7 +24,6 @@ static policy_config settings_of(const schema *s, const char *name, double budge
     config.n_features = X_COUNT;
     config.hindsight = true;
     config.exploration = EXPLORATION;
-    config.noise = NOISE;
     config.cost = cost_of(s);
     config.budget = budget > 0 ? budget : budget_of(s);
     config.budget_of_time = s->budget_p95_ms > 0;

@@ -304,41 +304,50 @@ static void look_up(store_txn *t, uint64_t first, foresight *out, const record_e
     memcpy(out->rank, earlier.ranks, sizeof out->rank);
 }
 
-/* Where each strategy has what the event names. False: its impression is not there (yet). */
-static bool look_at(recording *r, store_txn *t, const feedback_event *e, foresight *out) {
-    recorded found = {0};
+/* Finds what there is to look back at. False: the impression is not there (yet). *ask: strategies are to be asked. */
+static bool look_at(recording *r, store_txn *t, const feedback_event *e, recorded *found, foresight *out, bool *ask) {
     funnel_event_result result = {0};
     arena_reset(&r->memory);
-    if (join(r, t, e, &found, &result)) return result.status != FORAGE_E_NO_QUERY;
-    const record_event *event = &found.event;
+    *ask = false;
+    if (is_known(t, e->event_id)) return true;
+    if (join(r, t, e, found, &result)) return result.status != FORAGE_E_NO_QUERY;
+    const record_event *event = &found->event;
     hash128 key = record_credit_key(event->impression, event->document);
     uint64_t first;
     float before = earned_before(t, &key, &first);
-    if (found.impression.n_strategies != RETRIEVE_STRATEGIES || event->reward <= before) return true;
-    if (before > 0) return look_up(t, first, out, event), true;
-    if (!funnel_hindsight(r->funnel, &found.impression, event->impression, event->hit, out->rank)) return true;
-    out->impression = event->impression;
-    out->document = event->document;
+    if (found->impression.n_strategies != RETRIEVE_STRATEGIES || event->reward <= before) return true;
+    if (before > 0) look_up(t, first, out, event);
+    else *ask = true;
     return true;
 }
 
-/* Outside of any transaction that writes. The impressions of searches that were just answered may still be on their way to the
- * disk: they are waited for. */
+static bool look_in_store(recording *r, store *s, const feedback_event *e, recorded *found, foresight *out, bool *ask) {
+    store_txn *t;
+    *ask = false;
+    if (store_read_begin(s, &t, NULL)) return true;
+    bool there = look_at(r, t, e, found, out, ask);
+    store_read_end(t); /* before strategies are asked: what is found lies in the arena */
+    return there;
+}
+
+/* Outside of any transaction. The impressions of searches that were just answered may still be on their way to the disk: they are
+ * waited for, once. */
 static void look_back(funnel *f, recording *r, foresight *out) {
     store *s = collection_store(f->collection);
-    store_txn *t;
-    bool waited = false;
-    if (store_read_begin(s, &t, NULL)) return;
+    bool waited = false, ask;
     for (size_t i = 0; i < r->n; i++) {
-        if (r->results[i].malformed || is_known(t, r->events[i].event_id) || look_at(r, t, &r->events[i], &out[i]) || waited)
-            continue;
-        store_read_end(t);
-        store_wait(s);
-        waited = true;
-        if (store_read_begin(s, &t, NULL)) return;
-        look_at(r, t, &r->events[i], &out[i]);
+        recorded found = {0};
+        if (r->results[i].malformed) continue;
+        if (!look_in_store(r, s, &r->events[i], &found, &out[i], &ask) && !waited) {
+            store_wait(s);
+            waited = true;
+            look_in_store(r, s, &r->events[i], &found, &out[i], &ask);
+        }
+        const record_event *event = &found.event;
+        if (!ask || !funnel_hindsight(f, &found.impression, event->impression, event->hit, out[i].rank)) continue;
+        out[i].impression = event->impression;
+        out[i].document = event->document;
     }
-    store_read_end(t);
 }
 
 static forage_status record_some(funnel *f, const feedback_event *events, size_t n, funnel_event_result *results,

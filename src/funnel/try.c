@@ -66,6 +66,8 @@ forage_status funnel_policy_copy(funnel *f, const char *name, policy **out, base
 
 #define DEEPEST funnel_depths[FUNNEL_LEVELS - 1]
 
+#define PATIENCE_MS 2000 /* nobody waits for the page */
+
 /* The search as it was asked. False when it cannot be told any more. */
 static bool ask_again(const record_impression *r, arena *memory, funnel_request *out) {
     json_value *context = NULL, *filter = NULL;
@@ -79,6 +81,7 @@ static bool ask_again(const record_impression *r, arena *memory, funnel_request 
     out->filter = filter;
     out->prefix = r->prefix;
     out->time = r->time;
+    out->timeout_ms = PATIENCE_MS;
     out->log = false;
     const json_value *language = context ? json_get(context, "language") : NULL;
     if (language && language->type == JSON_STRING) out->context_language = language->text;
@@ -108,19 +111,22 @@ bool funnel_hindsight(funnel *f, const record_impression *r, uint64_t sequence, 
     }
     if (!asked) return true;
     funnel_request request;
-    funnel_answer *a;
+    funnel_answer *a = NULL;
     arena memory;
     arena_init(&memory, 0);
     bool known = ask_again(r, &memory, &request);
     request.seed = hash64(&sequence, sizeof sequence, document) | 1;
     known = known && ask(f, &request, depth, &a, NULL) == FORAGE_OK;
+    /* A query that the log has cut is another one. */
+    known = known && memcmp(&a->memory_key, &r->memory_key, sizeof a->memory_key) == 0;
     for (uint32_t s = 0; known && s < RETRIEVE_STRATEGIES; s++) {
         if (!depth[s]) continue;
+        known = !funnel_slot_late(&a->slots[s]);
         /* It was asked as deep as its level and did not have it: what has changed since does not count. */
         uint32_t least = r->strategies[s].late || r->offset ? 0 : r->strategies[s].depth, found = rank_in(&a->slots[s], document);
         rank[s] = found && found <= least ? least + 1 : found;
     }
-    if (known) funnel_answer_unref(a);
+    if (a) funnel_answer_unref(a);
     arena_release(&memory);
     return known;
 }

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "memory/predict.h"
+#include "memory/translate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -189,7 +190,9 @@ static forage_status anonymise_impression(const profile_trace *trace, store_txn 
     record_write_impression(&r, out);
     if (!asked || r.query.size) return FORAGE_OK;
     status = store_delete(t, STORE_QUERIES, (slice){(const char *)r.memory_key.bytes, sizeof r.memory_key.bytes}, error);
-    return status ? status : predict_forget(t, r.memory_key, error);
+    if (!status) status = predict_forget(t, r.memory_key, error);
+    if (!status) status = store_delete(t, STORE_MODELS, SLICE(TRANSLATE_MODEL), error); /* it may hold the word; to be trained again */
+    return status;
 }
 
 static forage_status anonymise_event(const profile_trace *trace, slice bytes, int concern, buffer *out) {

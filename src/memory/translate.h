@@ -17,6 +17,8 @@
 #include "base/memory.h"
 #include "base/status.h"
 
+#define TRANSLATE_MODEL "translation" /* its name in STORE_MODELS */
+
 #define TRANSLATE_MAX_WORDS 64 /* of a document or a query; further ones are ignored */
 #define TRANSLATE_MAX_ROW 32
 #define TRANSLATE_MAX_CELLS ((size_t)8 << 20)

@@ -9,7 +9,6 @@ static void the_mean_cost_meets_the_budget(void **state) {
         bool hindsight = i % 2;
         policy_config c = settings(learners[i / 6], hindsight);
         c.budget = budgets[i / 2 % 3];
-        c.cost = .0001; /* below what the budget makes of it */
         c.cost = 5e-5; /* far too cheap at first */
         policy *p = make(&c);
         random_source random;
@@ -55,7 +54,6 @@ static void costs_of_its_own_steer_a_decision(void **state) {
     const row *rows = draw_rows(6);
     policy_config c = settings("regcb", true);
     c.budget = 500;
-    c.cost = .0001; /* below what the budget makes of it */
     c.cost = 1e-5;
     policy *p = make(&c);
     random_source random;
