@@ -150,7 +150,8 @@ class Ledger:
                                                                     "log": False})
             first = answer["hits"][0]
             assert first["id"] == f"{anchor}-{ANCHOR_DOCUMENTS - 1}" and "memory" in first["strategies"], answer["hits"]
-            assert first["explain"]["memory"]["rewards"] == clicks / 2, (clicks, first["explain"]["memory"])
+            rewards = first["explain"]["memory"]["rewards"]  # clickers are told apart by hash: a few may be capped together
+            assert 0.8 * clicks / 2 <= rewards <= clicks / 2, (clicks, first["explain"]["memory"])
 
     def check(self, client, random_numbers):
         self.settle_documents(client)
