@@ -20,7 +20,8 @@ LAYERS = [
     ["memory", "understand", "collection", "encode"],
     ["retrieve", "policy", "rank", "evaluate"],
     ["funnel"],
-    ["api", "simulate", "cluster"],
+    ["simulate", "cluster"],
+    ["api"],
     ["server", "cli"],
 ]
 
@@ -35,8 +36,8 @@ NARROWER = {
     "rank": {"base", "os"},
     "evaluate": below(4) | {"policy", "rank"},
     "funnel": below(6) - {"evaluate"},
-    "api": below(7),
-    "simulate": below(2) | {"funnel", "evaluate"},
+    "simulate": below(3) | {"feedback", "collection", "policy", "evaluate", "funnel"},
+    "api": below(7) | {"simulate"},
     "cluster": below(2) | {"funnel"},
     "server": below(2),
     "cli": below(2) | {"server"},  # it starts the server

@@ -44,6 +44,11 @@ export class Api {
         return this.#call('GET', `collections/${encodeURIComponent(collection)}/stats`, null, signal);
     }
 
+    /* Answers when the last customer has left. */
+    simulate(collection, request) {
+        return this.#call('POST', `collections/${encodeURIComponent(collection)}/simulate`, request);
+    }
+
     async event(collection, event) {
         const answer = await this.#call('POST', `collections/${encodeURIComponent(collection)}/events`, event);
         const reason = answer.rejected?.[0];

@@ -3,10 +3,10 @@
 
 import { Api } from './api.js';
 import { h, icon, typingIn } from './dom.js';
-import { milliseconds, plural, year } from './format.js';
+import { integer, milliseconds, plural, year } from './format.js';
 import { Movement } from './movement.js';
 import { Navigator, NOWHERE } from './place.js';
-import { askKey, Notices, showKeys } from './notices.js';
+import { askKey, confirmed, Notices, showKeys } from './notices.js';
 import { countText } from './result-list.js';
 import { Searcher } from './searcher.js';
 import { Shape } from './schema.js';
@@ -19,6 +19,8 @@ import './learning-view.js';
 import './search-box.js';
 
 const LEARNING_MS = 5000; // between two readings of the statistics while they are looked at
+const RUNNING_MS = 500;   // the same while simulated customers search
+const SEEDS = 1e6;         // simulated customers differ each time, and a short seed can be told to others
 const RETRY_S = { away: 4, busy: 2 };
 const LEARNED = 'Recorded. Search again: the engine has learned.';
 
@@ -44,6 +46,7 @@ class App {
     #acted = new Set(); // "action:id", for the pressed state of the buttons
     #panelTurn = 0;     // the newest request to fill the panel wins
     #learningTimer = 0;
+    #runs = new Map();  // collection → what became of its simulated customers
     #asking = null;     // the question for the API key, while it is on the screen
     #filterSheet = new Sheet(this.#facets, one('.facets'), matchMedia('(max-width: 899px)'),
         { label: 'Filters', kind: 'drawer', done: 'Show results' });
@@ -105,8 +108,12 @@ class App {
             'panel-close': () => this.#closePanel(),
             'panel-tab': ({ tab }) => this.#turn(tab),
             'learning-refresh': () => this.#readStats(),
+            'customers-wanted': ({ customers }) => this.#offerCustomers(customers),
         });
         document.addEventListener('keydown', event => this.#pressed(event));
+        document.addEventListener('visibilitychange', () => {
+            if (!document.hidden && !this.#learning.hidden) this.#readStats();
+        });
         one('#show-keys').addEventListener('click', showKeys);
         one('#switch-theme').addEventListener('click', () => this.#switchTheme());
         one('#open-filters').addEventListener('click', () => this.#filterSheet.open());
@@ -189,18 +196,58 @@ class App {
         document.body.classList.toggle('learning', learning);
         one('.results-view').hidden = learning;
         this.#learning.hidden = !learning;
-        clearInterval(this.#learningTimer);
+        clearTimeout(this.#learningTimer);
         if (!learning) return;
-        this.#learningTimer = setInterval(() => document.hidden || this.#readStats(), LEARNING_MS);
         this.#readStats().then(() => before === view || this.#learning.focusHeading());
     }
 
+    // Again and again as long as the view is looked at; one question at a time.
     async #readStats() {
+        const { collection } = this.#navigator.place;
+        clearTimeout(this.#learningTimer);
         try {
-            this.#learning.show(await this.#api.stats(this.#navigator.place.collection));
+            const stats = await this.#api.stats(collection);
+            if (collection !== this.#navigator.place.collection) return;
+            this.#learning.show(stats, this.#runs.get(collection) ?? null);
             this.#notices.calm();
         } catch (error) {
             this.#failed(error, () => this.#readStats());
+        }
+        clearTimeout(this.#learningTimer);
+        if (this.#learning.hidden || document.hidden) return;
+        const pause = this.#runs.get(collection)?.state === 'running' ? RUNNING_MS : LEARNING_MS;
+        this.#learningTimer = setTimeout(() => this.#readStats(), pause);
+    }
+
+    /* ---- Simulated customers ---- */
+
+    async #offerCustomers(customers) {
+        const { collection } = this.#navigator.place;
+        const count = plural(customers, 'customer', 'customers');
+        const wanted = await confirmed({
+            title: `Send ${count} to ${collection}?`,
+            text: ['They are simulated: they search for what is in the collection, look at the results and choose.',
+                'The engine learns from them as it learns from people. That cannot be undone.'],
+            action: `Send ${count}`,
+        });
+        if (wanted) await this.#sendCustomers(collection, customers, Math.floor(Math.random() * SEEDS));
+    }
+
+    async #sendCustomers(collection, customers, seed) {
+        const told = run => {
+            this.#runs.set(collection, run);
+            return this.#readStats();
+        };
+        try {
+            const { impressions } = await this.#api.stats(collection);
+            told({ state: 'running', customers, since: impressions });
+            const summary = await this.#api.simulate(collection, { customers, seed });
+            this.#notices.announce(`${integer(customers)} customers have searched.`);
+            await told({ state: 'done', summary });
+        } catch (error) {
+            const asksKey = error.kind === 'key';
+            told(asksKey ? null : { state: 'refused', reason: error.message });
+            if (asksKey || !error.kind) await this.#failed(error, () => this.#sendCustomers(collection, customers, seed));
         }
     }
 

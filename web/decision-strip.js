@@ -2,10 +2,12 @@
 // what each of them gave.
 
 import { bar, h, scroller } from './dom.js';
+import { distribution } from './distribution.js';
 import { integer, microseconds, milliseconds, percent, score } from './format.js';
 import { strategyChip } from './strategies.js';
 
 const COLUMNS = ['Strategy', 'Depth', 'Probability', 'Candidates', 'Time'];
+const CHANCES = 'Chances of each depth';
 
 class DecisionStrip extends HTMLElement {
     show(response) {
@@ -19,6 +21,8 @@ class DecisionStrip extends HTMLElement {
             candidates: Math.max(1, ...decision.strategies.map(one => one.candidates)),
             time: Math.max(1, ...decision.strategies.map(one => one.took_us)),
         };
+        const { levels } = decision;
+        const columns = levels ? COLUMNS.toSpliced(2, 0, CHANCES) : COLUMNS;
         const open = this.querySelector('details')?.open ?? true;
         this.replaceChildren(h('details', { open },
             h('summary', null,
@@ -32,16 +36,17 @@ class DecisionStrip extends HTMLElement {
                 ` ranker (version ${integer(ranker.version)}) ordered the candidates.`),
             scroller('Strategies of this decision',
                 h('table', { class: 'numbers' },
-                    h('thead', null, h('tr', null, COLUMNS.map(name => h('th', { scope: 'col' }, name)))),
-                    h('tbody', null, decision.strategies.map(one => row(one, most)))))));
+                    h('thead', null, h('tr', null, columns.map(name => h('th', { scope: 'col' }, name)))),
+                    h('tbody', null, decision.strategies.map(one => row(one, most, levels)))))));
     }
 }
 
-function row(one, most) {
+function row(one, most, levels) {
     const asked = one.depth > 0;
     return h('tr', { class: asked ? '' : 'not-asked', data: { strategy: one.name } },
         h('th', { scope: 'row' }, strategyChip(one.name)),
         cell(one.depth / most.depth, asked ? integer(one.depth) : 'not asked'),
+        levels ? h('td', null, distribution(one, levels)) : null,
         cell(one.probability, percent(one.probability)),
         cell(one.candidates / most.candidates, integer(one.candidates)),
         h('td', null, h('span', { class: 'measure' },

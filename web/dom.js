@@ -17,6 +17,17 @@ export function h(tag, properties, ...children) {
     return element;
 }
 
+/* The same for drawings: svg('path', {d: 'M0 0'}). */
+export function svg(tag, properties, ...children) {
+    const element = document.createElementNS(SVG, tag);
+    for (const [name, value] of Object.entries(properties ?? {})) {
+        if (name === 'data') Object.assign(element.dataset, value);
+        else element.setAttribute(name, value);
+    }
+    element.append(...flat(children));
+    return element;
+}
+
 export function setVars(element, vars) {
     for (const [name, value] of Object.entries(vars)) element.style.setProperty(name, value);
 }
@@ -41,6 +52,8 @@ const PATHS = {
     book: 'M6 4h11a1 1 0 0 1 1 1v14a1 1 0 0 1-1 1H7a2 2 0 0 1-2-2V5M5 17.5A1.5 1.5 0 0 1 6.5 16H18',
     film: 'M4 6h16v12H4ZM8 6v12M16 6v12M4 10h4M4 14h4M16 10h4M16 14h4',
     person: 'M12 4.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7ZM5 19.5c0-3.3 3-5.5 7-5.5s7 2.2 7 5.5',
+    people: 'M9 5a3 3 0 1 0 0 6 3 3 0 0 0 0-6ZM3 19c0-3 2.6-5 6-5s6 2 6 5'
+        + 'M15.5 5.3a3 3 0 0 1 0 5.4M17.5 14.4c2.1.7 3.5 2.3 3.5 4.6',
     camera: 'M4 8h11v9H4ZM15 11.5l5-3v8l-5-3',
     document: 'M7 4h7l4 4v12H7ZM14 4v4h4M10 12h5M10 16h5',
     back: 'M14 6l-6 6 6 6',
@@ -49,14 +62,8 @@ const PATHS = {
 
 /* A decorative line icon; the control that holds it carries the name. */
 export function icon(name) {
-    const svg = document.createElementNS(SVG, 'svg');
-    svg.setAttribute('viewBox', '0 0 24 24');
-    svg.setAttribute('aria-hidden', 'true');
-    svg.setAttribute('class', `icon icon-${name}`);
-    const path = document.createElementNS(SVG, 'path');
-    path.setAttribute('d', PATHS[name] ?? PATHS.document);
-    svg.append(path);
-    return svg;
+    return svg('svg', { viewBox: '0 0 24 24', 'aria-hidden': 'true', class: `icon icon-${name}` },
+        svg('path', { d: PATHS[name] ?? PATHS.document }));
 }
 
 export function iconButton(name, label, properties) {

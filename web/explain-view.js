@@ -1,6 +1,7 @@
 // The whole story of one hit: how the query was read, who found the document, and what put it where it is.
 
 import { bar, h, scroller } from './dom.js';
+import { distribution } from './distribution.js';
 import { humanise, integer, language, percent, plural, score, signed } from './format.js';
 import { strategyChip } from './strategies.js';
 
@@ -14,6 +15,7 @@ export function explainView(shown, hit) {
         summary(shown, hit),
         section('How the query was read', interpretation(shown.response.interpretation, shown.request.query)),
         section('Who found it', strategies(explain.strategies ?? [], shown.response.decision)),
+        section('How deep each was asked', depths(shown.response.decision)),
         section('What put it here', features(explain.features ?? [], explain.score ?? hit.score)),
         section('Words', words(explain.terms ?? [])),
         section('Memory', memory(explain.memory, shown.request.query)),
@@ -72,6 +74,24 @@ function strategies(found, decision) {
             h('td', null, integer(one.rank)),
             h('td', null, depths.has(one.name) ? integer(depths.get(one.name)) : '–'),
             h('td', null, score(one.score))))));
+}
+
+// What the policy could have drawn, and what it drew.
+function depths(decision) {
+    if (!decision?.strategies?.length) return note('This server does not tell its decision.');
+    const { levels, strategies: all, propensity } = decision;
+    return [
+        note(levels ? `The columns are the chances of asking for ${listed(levels.map(integer))} candidates; the strong one was drawn. `
+            : 'How many candidates each strategy was asked for, and the chance of that. ',
+        `All of it together had a propensity of ${score(propensity)}.`),
+        h('table', { class: 'numbers depths' },
+            head(...(levels ? ['Strategy', 'Chances', 'Drawn', 'Chance'] : ['Strategy', 'Depth', 'Chance'])),
+            h('tbody', null, all.map(one => h('tr', null,
+                h('th', { scope: 'row' }, strategyChip(one.name)),
+                levels ? h('td', null, distribution(one, levels)) : null,
+                h('td', null, integer(levels?.[one.level] ?? one.depth)),
+                h('td', null, percent(one.probability)))))),
+    ];
 }
 
 function features(list, total) {
@@ -162,7 +182,7 @@ function head(...names) {
     return h('thead', null, h('tr', null, names.map(name => h('th', { scope: 'col' }, name))));
 }
 
-function note(text) {
+function note(...text) {
     return h('p', { class: 'note' }, text);
 }
 

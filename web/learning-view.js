@@ -3,23 +3,43 @@
 import { bar, h, iconButton, scroller, send } from './dom.js';
 import { bytes, compact, humanise, integer, microseconds, number, percent, plural, score, signed } from './format.js';
 import { strategyChip } from './strategies.js';
+import './learning-curves.js';
 
 class LearningView extends HTMLElement {
-    show(stats) {
-        const { policy, ranker } = stats;
-        this.replaceChildren(
-            h('header', { class: 'view-head' },
-                h('div', null, h('h1', { tabindex: -1 }, 'What the engine has learned'),
-                    h('p', { class: 'note' },
-                        `Collection ${stats.name}. Every recorded event changes memory, policy and ranker at once.`)),
-                iconButton('refresh', 'Read the numbers again', { onclick: () => send(this, 'learning-refresh') })),
-            tiles(stats),
-            policy?.strategies?.length ? strategies(policy) : null,
-            ranker?.weights?.length ? weights(ranker) : null);
+    #head = null;
+    #curves = h('learning-curves');
+
+    /* run: what became of the simulated customers, see learning-curves.js; null when none were sent */
+    show(stats, run) {
+        this.#head ??= this.#frame();
+        this.querySelector('.collection-name').textContent = stats.name;
+        this.#curves.show(stats, run);
+        this.#place('tiles', tiles(stats));
+        this.#place('strategies', stats.policy?.strategies?.length ? strategies(stats.policy) : null);
+        this.#place('weights', stats.ranker?.weights?.length ? weights(stats.ranker) : null);
     }
 
-    showError(message) {
-        this.replaceChildren(h('p', { class: 'note' }, message));
+    #frame() {
+        const slot = name => h('div', { data: { slot: name } });
+        const head = h('header', { class: 'view-head' },
+            h('div', null, h('h1', { tabindex: -1 }, 'What the engine has learned'),
+                h('p', { class: 'note' }, 'Collection ', h('span', { class: 'collection-name' }),
+                    '. Every recorded event changes memory, policy and ranker at once.')),
+            iconButton('refresh', 'Read the numbers again', { onclick: () => send(this, 'learning-refresh') }));
+        this.replaceChildren(head, slot('tiles'), this.#curves, slot('strategies'), slot('weights'));
+        return head;
+    }
+
+    // Only the numbers are drawn again: what is focused or scrolled sideways stays as it is.
+    #place(name, content) {
+        const slot = this.querySelector(`[data-slot="${name}"]`);
+        const [old, fresh] = [slot.querySelector('table'), content?.querySelector('table')];
+        if (old && fresh) {
+            slot.querySelector('.note').replaceWith(content.querySelector('.note'));
+            old.replaceWith(fresh);
+        } else {
+            slot.replaceChildren(...(content ? [content] : []));
+        }
     }
 
     focusHeading() {

@@ -91,6 +91,23 @@ export function askKey(wrong) {
     });
 }
 
+/* Asks before something that cannot be undone; resolves with whether the reader wants it. */
+export function confirmed({ title, text, action }) {
+    return new Promise(resolve => {
+        const dialog = h('dialog', { class: 'dialog', 'aria-labelledby': 'confirm-title', onclose: () => {
+            dialog.remove();
+            resolve(dialog.returnValue === 'yes');
+        } },
+        h('form', { method: 'dialog' },
+            h('h2', { id: 'confirm-title' }, title), text.map(line => h('p', { class: 'note' }, line)),
+            h('div', { class: 'dialog-buttons' },
+                h('button', { type: 'submit', value: 'no', class: 'button' }, 'Cancel'),
+                h('button', { type: 'submit', value: 'yes', class: 'button strong' }, action))));
+        document.body.append(dialog);
+        dialog.showModal();
+    });
+}
+
 const KEYS = [
     ['/', 'Write a query'], ['↓ ↑', 'Move between results'], ['Enter', 'Open a result'], ['e', 'Explain its rank'],
     ['l', 'Like it'], ['f', 'Add it to favourites'], ['Esc', 'Close, or empty the query'], ['?', 'Show these keys'],

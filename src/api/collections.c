@@ -2,7 +2,7 @@
 #include "api/call.h"
 
 #include "base/bytes.h"
-#include "feedback/record.h"
+#include "feedback/export_formats.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -75,6 +75,7 @@ forage_status api_put_collection(api_call *c, base_error *error) {
     if (!status) status = api_make_collection(c, error);
     if (!status && (json->type != JSON_OBJECT || json->count))
         status = collection_extend_schema(c->entry->collection, json, error);
+    if (!status) status = funnel_settings_changed(c->entry->funnel, error);
     if (status) return status;
     c->http = c->created ? 201 : 200;
     write_collection(c);
@@ -244,18 +245,53 @@ static slice id_of(void *self, uint32_t document, arena *a) {
 }
 
 static forage_status write_log_line(api_call *c, store_txn *t, slice key, slice value) {
-    size_t before = c->body.size;
+    record_names names = funnel_names();
     arena scratch;
     arena_init(&scratch, 0);
-    forage_status status = record_to_json(value, load_be64(key.data), funnel_feature_names, funnel_feature_count,
-                                          funnel_policy_feature_names, funnel_policy_feature_count, id_of, t, &scratch,
-                                          &c->body);
+    /* Damage is reported by `check`; an export goes on. */
+    if (!record_to_json(value, load_be64(key.data), &names, id_of, t, &scratch, &c->body)) buffer_putc(&c->body, '\n');
     arena_release(&scratch);
-    if (status) c->body.size = before; /* `check` reports it; an export goes on */
-    else buffer_putc(&c->body, '\n');
     return FORAGE_OK;
 }
 
+static float credit_of(void *self, uint64_t sequence, uint32_t document) {
+    return export_credit(self, sequence, document);
+}
+
+static forage_status write_lines(api_call *c, export_format format, store_txn *t, slice key, slice value) {
+    record_names names = funnel_names();
+    export_source source = {names.policy_features, names.n_policy_features, id_of, credit_of, t};
+    arena scratch;
+    arena_init(&scratch, 0);
+    /* As above, an export goes on over damage. */
+    (void)export_record(format, value, load_be64(key.data), &source, &scratch, &c->body);
+    arena_release(&scratch);
+    return FORAGE_OK;
+}
+
+static forage_status write_vw_lines(api_call *c, store_txn *t, slice key, slice value) {
+    return write_lines(c, EXPORT_VW_DSJSON, t, key, value);
+}
+
+static forage_status write_obd_lines(api_call *c, store_txn *t, slice key, slice value) {
+    return write_lines(c, EXPORT_OBD_CSV, t, key, value);
+}
+
+static forage_status write_letor_lines(api_call *c, store_txn *t, slice key, slice value) {
+    return write_lines(c, EXPORT_LETOR, t, key, value);
+}
+
 forage_status api_get_log(api_call *c, base_error *error) {
-    return list_table(c, STORE_LOG, 8, write_log_line, error);
+    static forage_status (*const writers[])(api_call *, store_txn *, slice, slice) = {
+        [EXPORT_JSON] = write_log_line, [EXPORT_VW_DSJSON] = write_vw_lines, [EXPORT_OBD_CSV] = write_obd_lines,
+        [EXPORT_LETOR] = write_letor_lines};
+    export_format format = EXPORT_JSON;
+    export_source names = {.n_policy_features = funnel_names().n_policy_features};
+    slice name = api_parameter_of(c, "format");
+    forage_status status = name.size ? export_format_parse(name, &format, error) : FORAGE_OK;
+    if (status) return status;
+    if (!api_parameter_of(c, "after").size) export_head(format, &names, &c->body);
+    status = list_table(c, STORE_LOG, 8, writers[format], error);
+    c->content_type = export_content_type(format);
+    return status;
 }

@@ -11,17 +11,24 @@
 
 static const cli_option options[] = {
     {"what", 0, "WHAT", "documents (default), or log: impressions and events"},
+    {"format", 'f', "NAME", "of the log: json (default), vw-dsjson, obd-csv or letor"},
     {"output", 'o', "FILE", "write to a file (default: standard output); it appears when it is complete"},
     {0}};
 
-static const char *page_target(arena *memory, const char *collection, const char *what, const char *after) {
+/* What is exported, and in which form (NULL: JSON lines). */
+typedef struct export_choice {
+    const char *collection, *what, *format;
+} export_choice;
+
+static const char *page_target(arena *memory, const export_choice *e, const char *after) {
     buffer rest = {0};
-    buffer_printf(&rest, "/%s?limit=%d", what, PAGE);
+    buffer_printf(&rest, "/%s?limit=%d", e->what, PAGE);
+    if (e->format) buffer_printf(&rest, "&format=%s", e->format);
     if (after[0]) {
         buffer_puts(&rest, "&after=");
         percent_encode(&rest, slice_of(after));
     }
-    const char *target = collection_target(memory, collection, buffer_text(&rest));
+    const char *target = collection_target(memory, e->collection, buffer_text(&rest));
     buffer_release(&rest);
     return target;
 }
@@ -32,14 +39,14 @@ static uint64_t count_lines(slice text) {
     return n;
 }
 
-static int write_pages(client *c, const char *collection, const char *what, FILE *out, progress *p, uint64_t *count) {
+static int write_pages(client *c, const export_choice *e, FILE *out, progress *p, uint64_t *count) {
     char after[256] = "";
     int status = CLI_OK;
     do {
         arena memory;
         arena_init(&memory, 0);
         client_reply reply = {0};
-        status = client_send(c, "GET", page_target(&memory, collection, what, after), NULL, (slice){0}, &reply);
+        status = client_send(c, "GET", page_target(&memory, e, after), NULL, (slice){0}, &reply);
         if (!status) status = client_check(c, &reply);
         if (!status && fwrite(reply.body.data, 1, reply.body.size, out) != reply.body.size) {
             if (errno != EPIPE) cli_error("writing: %s", strerror(errno)); /* `| head` has seen enough */
@@ -55,8 +62,7 @@ static int write_pages(client *c, const char *collection, const char *what, FILE
 }
 
 /* The file is written under another name first, so that a file of the wanted name is always whole. */
-static int export_to_file(client *c, const char *collection, const char *what, const char *path, progress *p,
-                          uint64_t *count) {
+static int export_to_file(client *c, const export_choice *e, const char *path, progress *p, uint64_t *count) {
     buffer partial = {0};
     buffer_printf(&partial, "%s.partial", path);
     const char *temporary = buffer_text(&partial);
@@ -66,7 +72,7 @@ static int export_to_file(client *c, const char *collection, const char *what, c
         cli_error("writing %s: %s", temporary, strerror(errno));
         goto done;
     }
-    status = write_pages(c, collection, what, out, p, count);
+    status = write_pages(c, e, out, p, count);
     bool written = fflush(out) == 0 && fsync(fileno(out)) == 0;
     written &= fclose(out) == 0;
     if (!status && (!written || rename(temporary, path) != 0)) {
@@ -84,25 +90,40 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+static int check_format(const cli_arguments *a, const export_choice *e) {
+    static const char *const formats[] = {"json", "vw-dsjson", "obd-csv", "letor", NULL};
+    size_t i = 0;
+    while (e->format && formats[i] && strcmp(formats[i], e->format) != 0) i++;
+    if (!formats[i])
+        return cli_usage_error(a->command, "--format: expected json, vw-dsjson, obd-csv or letor, got \"%s\"",
+                               e->format);
+    if (e->format && strcmp(e->what, "log") != 0)
+        return cli_usage_error(a->command, "--format goes with --what log; documents are written as they came");
+    return CLI_OK;
+}
+
 static int run(const cli_arguments *a) {
     const char *what = arg_text(a, "what", "documents"), *path = arg_text(a, "output", NULL);
     if (a->n_words) return cli_usage_error(a->command, "\"%s\": name a file with --output", a->words[0]);
     if (strcmp(what, "documents") != 0 && strcmp(what, "log") != 0)
         return cli_usage_error(a->command, "--what: expected documents or log, got \"%s\"", what);
     if (path && (ends_with(path, ".zst") || ends_with(path, ".gz")))
-        return cli_usage_error(a->command, "--output %s: the export is plain NDJSON; compress it with "
-                               "`forage export | zstd > FILE`", path);
+        return cli_usage_error(a->command,
+                               "--output %s: the export is plain NDJSON; compress it with "
+                               "`forage export | zstd > FILE`",
+                               path);
+    export_choice e = {.what = what, .format = arg_text(a, "format", NULL)};
+    if (check_format(a, &e)) return CLI_USAGE;
     client *c = NULL;
     arena memory;
     arena_init(&memory, 0);
-    const char *collection;
     uint64_t count = 0;
     bool quiet = arg_flag(a, "quiet") || !path;
     progress p = progress_start(strcmp(what, "log") == 0 ? "lines" : "documents", 0, quiet);
     int status = client_open(a, CLIENT_LOOKS, &c);
-    if (!status) status = client_collection(c, a, &memory, NULL, &collection);
-    if (!status && path) status = export_to_file(c, collection, what, path, &p, &count);
-    else if (!status) status = write_pages(c, collection, what, stdout, &p, &count);
+    if (!status) status = client_collection(c, a, &memory, NULL, &e.collection);
+    if (!status && path) status = export_to_file(c, &e, path, &p, &count);
+    else if (!status) status = write_pages(c, &e, stdout, &p, &count);
     progress_clear(&p);
     if (!status && path) {
         if (arg_flag(a, "json")) printf("{\"lines\":%llu}\n", (unsigned long long)count);
@@ -114,10 +135,16 @@ static int run(const cli_arguments *a) {
 }
 
 const cli_command command_export = {
-    "export", "writes documents or the log as NDJSON", "export [options]",
+    "export",
+    "writes documents or the log",
+    "export [options]",
     "What `forage export` writes, `forage import` reads. The log holds what was shown and what was done with it, with\n"
-    "the probability of every choice: enough to evaluate other policies.",
-    options, CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
+    "the probability of every choice: enough to evaluate other policies, here (`forage ope`) or elsewhere: vw-dsjson "
+    "is\n"
+    "for vw --cb_explore_adf --dsjson, obd-csv for the Open Bandit Pipeline, letor for rankers (SVMlight).",
+    options,
+    CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
     "forage export -c books > books.ndjson\nforage export --what log -o log.ndjson\n"
+    "forage export --what log --format vw-dsjson -o log.dsjson\n"
     "forage export | zstd > books.ndjson.zst",
     run};

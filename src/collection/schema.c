@@ -19,8 +19,13 @@ schema *schema_create(void) {
     s->inferred = true;
     s->n_rewards = (uint32_t)feedback_default_rewards_count;
     memcpy(s->rewards, feedback_default_rewards, feedback_default_rewards_count * sizeof s->rewards[0]);
-    strcpy(s->policy, "squarecb");
+    strcpy(s->policy, "regcb");
     strcpy(s->ranker, "linear");
+    s->budget_candidates = SCHEMA_DEFAULT_CANDIDATES;
+    s->half_life_days = SCHEMA_DEFAULT_HALF_LIFE;
+    s->n_segments = 2;
+    s->segments[0] = arena_strndup(&s->memory, "language", 8);
+    s->segments[1] = arena_strndup(&s->memory, "country", 7);
     return s;
 }
 
@@ -33,6 +38,8 @@ schema *schema_copy(const schema *s) {
     copy->popularity = arena_strndup(&copy->memory, s->popularity, strlen(s->popularity));
     for (uint32_t i = 0; i < s->n_fields; i++)
         copy->fields[i].name = arena_strndup(&copy->memory, s->fields[i].name, strlen(s->fields[i].name));
+    for (uint32_t i = 0; i < s->n_segments; i++)
+        copy->segments[i] = arena_strndup(&copy->memory, s->segments[i], strlen(s->segments[i]));
     return copy;
 }
 
@@ -254,10 +261,57 @@ static forage_status read_fields(schema *s, const json_value *json, bool empty, 
     return FORAGE_OK;
 }
 
+#define MAX_CANDIDATES 10000.0
+#define MAX_MILLISECONDS 60000.0
+
+/* {"candidates": n} or {"p95_ms": n}; null: as much as it takes. */
+static forage_status read_budget(schema *s, const json_value *json, base_error *error) {
+    static const char *const members[] = {"candidates", "p95_ms", NULL};
+    if (!json) return FORAGE_OK;
+    if (json->type == JSON_NULL) {
+        s->budget_candidates = s->budget_p95_ms = 0;
+        return FORAGE_OK;
+    }
+    const json_value *candidates = json->type == JSON_OBJECT ? json_get(json, "candidates") : NULL;
+    const json_value *p95 = json->type == JSON_OBJECT ? json_get(json, "p95_ms") : NULL;
+    if (!candidates == !p95)
+        return error_set(error, FORAGE_E_SCHEMA, "schema, \"budget\": expected {\"candidates\": n}, {\"p95_ms\": n} or null");
+    forage_status status = json_only_members(json, members, error);
+    if (status) return error_prefix(error, "schema, \"budget\"");
+    const json_value *value = candidates ? candidates : p95;
+    double most = candidates ? MAX_CANDIDATES : MAX_MILLISECONDS, least = candidates ? 1 : 0.1;
+    if (value->type != JSON_NUMBER || !(value->number >= least && value->number <= most))
+        return error_set(error, FORAGE_E_SCHEMA, "schema, \"budget\", \"%s\": expected a number from %g to %g",
+                         candidates ? "candidates" : "p95_ms", least, most);
+    s->budget_candidates = candidates ? value->number : 0;
+    s->budget_p95_ms = candidates ? 0 : value->number;
+    return FORAGE_OK;
+}
+
+static forage_status read_segments(schema *s, const json_value *json, base_error *error) {
+    if (!json) return FORAGE_OK;
+    if (json->type != JSON_ARRAY || json->count > SCHEMA_MAX_SEGMENTS)
+        return error_set(error, FORAGE_E_SCHEMA, "schema, \"segments\": expected an array of at most %d members of the context",
+                         SCHEMA_MAX_SEGMENTS);
+    s->n_segments = 0;
+    for (const json_value *name = json->first; name; name = name->next) {
+        if (name->type != JSON_STRING || !name->text.size || name->text.size > 64 ||
+            memchr(name->text.data, 0, name->text.size))
+            return error_set(error, FORAGE_E_SCHEMA, "schema, \"segments\": expected names of 1 to 64 bytes");
+        for (uint32_t i = 0; i < s->n_segments; i++)
+            if (slice_is(name->text, s->segments[i]))
+                return error_set(error, FORAGE_E_SCHEMA, "schema, \"segments\": \"%s\" is there twice", s->segments[i]);
+        s->segments[s->n_segments++] = arena_strndup(&s->memory, name->text.data, name->text.size);
+    }
+    return FORAGE_OK;
+}
+
 static forage_status declare(schema *s, const json_value *json, bool empty, base_error *error) {
     static const char *const members[] = {"name", "fields", "id", "type", "popularity", "language", "rewards", "policy",
-                                          "ranker", "inferred", NULL};
-    static const char *const policies[] = {"squarecb", "all", "fixed", NULL};
+                                          "ranker", "inferred", "budget", "beyond_words",
+                                          "only_new", "half_life_days", "segments", NULL};
+    static const char *const policies[] = {"regcb", "squarecb", "lin-ts", "linucb", "epsilon-greedy", "rrf-equal", "fixed", "all",
+                                           NULL};
     static const char *const rankers[] = {"linear", "rrf", NULL};
     if (json->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_SCHEMA, "schema: expected an object, got %s", json_type_name(json->type));
@@ -273,6 +327,11 @@ static forage_status declare(schema *s, const json_value *json, bool empty, base
     if (!status) status = read_choice(json, "policy", policies, s->policy, sizeof s->policy, error);
     if (!status) status = read_choice(json, "ranker", rankers, s->ranker, sizeof s->ranker, error);
     if (!status) status = json_member_bool(json, "inferred", &s->inferred, error);
+    if (!status) status = json_member_bool(json, "beyond_words", &s->beyond_words, error);
+    if (!status) status = json_member_bool(json, "only_new", &s->only_new, error);
+    if (!status) status = json_member_number(json, "half_life_days", 0.01, 36500, &s->half_life_days, error);
+    if (!status) status = read_budget(s, json_get(json, "budget"), error);
+    if (!status) status = read_segments(s, json_get(json, "segments"), error);
     /* Where the text does not tell its language, it is the collection's. */
     for (uint32_t i = 0; i < s->n_fields; i++)
         if (s->fields[i].detect) s->fields[i].language = s->language;
@@ -361,5 +420,24 @@ void schema_write(const schema *s, json_writer *w) {
     json_text(w, s->ranker);
     json_key(w, "inferred");
     json_bool(w, s->inferred);
+    json_key(w, "budget");
+    if (s->budget_candidates > 0 || s->budget_p95_ms > 0) {
+        json_begin_object(w);
+        json_key(w, s->budget_candidates > 0 ? "candidates" : "p95_ms");
+        json_float(w, s->budget_candidates > 0 ? s->budget_candidates : s->budget_p95_ms);
+        json_end_object(w);
+    } else {
+        json_null(w);
+    }
+    json_key(w, "beyond_words");
+    json_bool(w, s->beyond_words);
+    json_key(w, "only_new");
+    json_bool(w, s->only_new);
+    json_key(w, "half_life_days");
+    json_float(w, s->half_life_days);
+    json_key(w, "segments");
+    json_begin_array(w);
+    for (uint32_t i = 0; i < s->n_segments; i++) json_text(w, s->segments[i]);
+    json_end_array(w);
     json_end_object(w);
 }

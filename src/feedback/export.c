@@ -6,13 +6,6 @@
 
 #include <stdio.h>
 
-typedef struct export_names {
-    const char *const *features;
-    uint32_t n_features;
-    const char *const *policy;
-    uint32_t n_policy;
-} export_names;
-
 static void write_named(json_writer *w, const char *key, const char *const *names, uint32_t n_names,
                         const float *values, uint32_t n) {
     json_key(w, key);
@@ -43,7 +36,34 @@ static void write_text(json_writer *w, const char *key, slice text) {
     json_string(w, text);
 }
 
-static void write_decision(json_writer *w, const record_impression *r, const export_names *names) {
+static void write_strategy(json_writer *w, const record_impression *r, const record_strategy *s,
+                           const record_names *names) {
+    json_begin_object(w);
+    write_text(w, "name", s->name);
+    json_key(w, "level");
+    json_integer(w, s->level);
+    json_key(w, "allowed");
+    json_begin_array(w);
+    for (uint32_t l = 0; l < r->n_levels; l++)
+        if (s->allowed >> l & 1) json_integer(w, r->depths[l]);
+    json_end_array(w);
+    json_key(w, "probabilities");
+    json_begin_array(w);
+    for (uint32_t l = 0; l < r->n_levels; l++) json_number(w, (double)s->probability[l]);
+    json_end_array(w);
+    json_key(w, "depth");
+    json_integer(w, s->depth);
+    json_key(w, "candidates");
+    json_integer(w, s->candidates);
+    json_key(w, "took_us");
+    json_integer(w, s->took_us);
+    json_key(w, "late");
+    json_bool(w, s->late);
+    write_named(w, "features", names->policy_features, names->n_policy_features, s->x, r->n_policy_features);
+    json_end_object(w);
+}
+
+static void write_decision(json_writer *w, const record_impression *r, const record_names *names) {
     json_key(w, "decision");
     json_begin_object(w);
     write_text(w, "policy", r->policy);
@@ -57,32 +77,12 @@ static void write_decision(json_writer *w, const record_impression *r, const exp
     json_end_array(w);
     json_key(w, "strategies");
     json_begin_array(w);
-    for (uint32_t s = 0; s < r->n_strategies; s++) {
-        const record_strategy *strategy = &r->strategies[s];
-        json_begin_object(w);
-        write_text(w, "name", strategy->name);
-        json_key(w, "level");
-        json_integer(w, strategy->level);
-        json_key(w, "probabilities");
-        json_begin_array(w);
-        for (uint32_t l = 0; l < r->n_levels; l++) json_number(w, (double)strategy->probability[l]);
-        json_end_array(w);
-        json_key(w, "depth");
-        json_integer(w, strategy->depth);
-        json_key(w, "candidates");
-        json_integer(w, strategy->candidates);
-        json_key(w, "took_us");
-        json_integer(w, strategy->took_us);
-        json_key(w, "late");
-        json_bool(w, strategy->late);
-        write_named(w, "features", names->policy, names->n_policy, strategy->x, r->n_policy_features);
-        json_end_object(w);
-    }
+    for (uint32_t s = 0; s < r->n_strategies; s++) write_strategy(w, r, &r->strategies[s], names);
     json_end_array(w);
     json_end_object(w);
 }
 
-static void write_hits(json_writer *w, const record_impression *r, const export_names *names, record_id_of id_of,
+static void write_hits(json_writer *w, const record_impression *r, const record_names *names, record_id_of id_of,
                        void *self, arena *a) {
     json_key(w, "hits");
     json_begin_array(w);
@@ -107,15 +107,16 @@ static void write_hits(json_writer *w, const record_impression *r, const export_
     json_end_array(w);
 }
 
-static void write_context(json_writer *w, slice text, arena *a) {
-    json_value *context;
-    if (!text.size || json_read(a, text, &context, NULL)) return;
-    json_key(w, "context");
-    json_value_write(w, context);
+/* Text that is JSON already; left out when it is not. */
+static void write_json(json_writer *w, const char *key, slice text, arena *a) {
+    json_value *value;
+    if (!text.size || json_read(a, text, &value, NULL)) return;
+    json_key(w, key);
+    json_value_write(w, value);
 }
 
 static void impression_to_json(json_writer *w, const record_impression *r, uint64_t sequence,
-                               const export_names *names, record_id_of id_of, void *self, arena *a) {
+                               const record_names *names, record_id_of id_of, void *self, arena *a) {
     write_head(w, "impression", sequence, r->time);
     write_text(w, "query_id", r->query_id);
     json_key(w, "user_query");
@@ -123,7 +124,10 @@ static void impression_to_json(json_writer *w, const record_impression *r, uint6
     write_text(w, "language", r->language);
     write_text(w, "client_id", r->user);
     write_text(w, "session_id", r->session);
-    write_context(w, r->context, a);
+    write_json(w, "context", r->context, a);
+    write_json(w, "filter", r->filter, a);
+    json_key(w, "prefix");
+    json_bool(w, r->prefix);
     json_key(w, "offset");
     json_integer(w, r->offset);
     write_decision(w, r, names);
@@ -135,11 +139,28 @@ static void impression_to_json(json_writer *w, const record_impression *r, uint6
     json_key(w, "feature_set");
     json_integer(w, r->feature_set);
     json_end_object(w);
+    json_key(w, "candidates");
+    json_integer(w, r->n_candidates);
+    json_key(w, "took_us");
+    json_integer(w, r->took_us);
     write_hits(w, r, names, id_of, self, a);
 }
 
+static void write_hindsight(json_writer *w, const record_event *r, const record_names *names) {
+    if (!r->n_ranks) return;
+    json_key(w, "hindsight_ranks");
+    json_begin_object(w);
+    for (uint32_t s = 0; s < r->n_ranks; s++) {
+        char unnamed[16];
+        snprintf(unnamed, sizeof unnamed, "s%u", s);
+        json_key(w, r->n_ranks == names->n_strategies ? names->strategies[s] : unnamed);
+        json_integer(w, r->ranks[s]);
+    }
+    json_end_object(w);
+}
+
 /* In the form of User Behavior Insights 1.3. */
-static void event_to_json(json_writer *w, const record_event *r, uint64_t sequence) {
+static void event_to_json(json_writer *w, const record_event *r, uint64_t sequence, const record_names *names) {
     write_head(w, "event", sequence, r->time);
     write_text(w, "query_id", r->query_id);
     write_text(w, "action_name", r->action);
@@ -163,23 +184,23 @@ static void event_to_json(json_writer *w, const record_event *r, uint64_t sequen
     json_float(w, r->reward);
     json_key(w, "credit");
     json_float(w, r->credit);
+    write_hindsight(w, r, names);
 }
 
-forage_status record_to_json(slice bytes, uint64_t sequence, const char *const *feature_names, uint32_t n_names,
-                             const char *const *policy_feature_names, uint32_t n_policy_names, record_id_of id_of,
-                             void *self, arena *a, buffer *out) {
-    export_names names = {feature_names, n_names, policy_feature_names, n_policy_names};
+forage_status record_to_json(slice bytes, uint64_t sequence, const record_names *names, record_id_of id_of, void *self,
+                             arena *a, buffer *out) {
     record_kind kind;
     forage_status status = record_kind_of(bytes, &kind);
     if (status) return status;
     record_impression impression;
     record_event event;
-    status = kind == RECORD_IMPRESSION ? record_read_impression(bytes, a, &impression) : record_read_event(bytes, &event);
+    if (kind == RECORD_IMPRESSION) status = record_read_impression(bytes, a, &impression);
+    else status = record_read_event(bytes, &event);
     if (status) return status;
     json_writer w = json_writer_of(out);
     json_begin_object(&w);
-    if (kind == RECORD_IMPRESSION) impression_to_json(&w, &impression, sequence, &names, id_of, self, a);
-    else event_to_json(&w, &event, sequence);
+    if (kind == RECORD_IMPRESSION) impression_to_json(&w, &impression, sequence, names, id_of, self, a);
+    else event_to_json(&w, &event, sequence, names);
     json_end_object(&w);
     return FORAGE_OK;
 }

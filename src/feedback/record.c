@@ -2,17 +2,20 @@
 
 #include "base/bytes.h"
 
-#define RECORD_FORMAT 1
+#define RECORD_FORMAT 2
 
-/* Impression, after the head:
- *   string query_id, query; 16 bytes memory key; string language, user, session, context; u32 offset;
- *   string policy; u64 version; f64 propensity; u8 levels, u32 depth × levels; u8 policy features; u8 strategies, and each:
- *     string name; u8 level; f32 probability × levels; u32 depth, candidates, took_us; u8 late; f32 x × policy features
- *   string ranker; u64 version; u32 feature set; u16 features; u16 hits, and each:
+/* Impression, after the head; what is in [ ] is not in format 1:
+ *   string query_id, query; 16 bytes memory key; string language, user, session, context; [string filter; u8 prefix;]
+ *   u32 offset; string policy; u64 version; f64 propensity; u8 levels, u32 depth × levels; u8 policy features;
+ *   u8 strategies, and each:
+ *     string name; u8 level; f32 probability × levels; u32 depth, candidates, took_us; u8 late;
+ *     [u8 allowed; f32 cost × levels; varint alone × levels;] f32 x × policy features
+ *   string ranker; u64 version; u32 feature set; u16 features; [u32 candidates, took_us;] u16 hits, and each:
  *     u32 document; f32 score; varint rank × strategies; f32 × features
  * Event, after the head:
- *   string event_id, query_id, action, user, session, document_id; u32 document; u64 impression; u32 hit; f32 reward, credit;
- *   u64 engaged */
+ *   string event_id, query_id, action, user, session, document_id; u32 document; u64 impression; u32 hit;
+ *   f32 reward, credit; u64 engaged; [u8 ranks, varint × ranks] */
+_Static_assert(RECORD_MAX_LEVELS <= 8, "allowed levels fit in a byte");
 
 static void write_head(buffer *out, record_kind kind, int64_t time) {
     put_u8(out, (uint8_t)kind);
@@ -30,6 +33,9 @@ static void write_strategy(const record_impression *r, const record_strategy *s,
     put_u32(out, s->candidates);
     put_u32(out, s->took_us);
     put_u8(out, s->late);
+    put_u8(out, (uint8_t)s->allowed);
+    put_floats(out, s->cost, r->n_levels);
+    for (uint32_t l = 0; l < r->n_levels; l++) put_varint(out, s->alone[l]);
     put_floats(out, s->x, r->n_policy_features);
 }
 
@@ -49,6 +55,8 @@ void record_write_impression(const record_impression *r, buffer *out) {
     put_string(out, r->user);
     put_string(out, r->session);
     put_string(out, r->context);
+    put_string(out, r->filter);
+    put_u8(out, r->prefix);
     put_u32(out, r->offset);
     put_string(out, r->policy);
     put_u64(out, r->policy_version);
@@ -62,6 +70,8 @@ void record_write_impression(const record_impression *r, buffer *out) {
     put_u64(out, r->ranker_version);
     put_u32(out, r->feature_set);
     put_u16(out, (uint16_t)r->n_features);
+    put_u32(out, r->n_candidates);
+    put_u32(out, r->took_us);
     put_u16(out, (uint16_t)r->n_hits);
     for (uint32_t i = 0; i < r->n_hits; i++) write_hit(r, &r->hits[i], out);
 }
@@ -80,22 +90,26 @@ void record_write_event(const record_event *r, buffer *out) {
     put_f32(out, r->reward);
     put_f32(out, r->credit);
     put_u64(out, r->engaged);
+    put_u8(out, (uint8_t)r->n_ranks);
+    for (uint32_t s = 0; s < r->n_ranks; s++) put_varint(out, r->ranks[s]);
 }
 
 forage_status record_kind_of(slice bytes, record_kind *out) {
     if (bytes.size < 2) return FORAGE_E_CORRUPT;
     uint8_t kind = (uint8_t)bytes.data[0], format = (uint8_t)bytes.data[1];
     if (kind != RECORD_IMPRESSION && kind != RECORD_EVENT) return FORAGE_E_CORRUPT;
+    if (format == 0) return FORAGE_E_CORRUPT;
     if (format > RECORD_FORMAT) return FORAGE_E_VERSION;
     *out = (record_kind)kind;
     return FORAGE_OK;
 }
 
-static forage_status read_head(slice bytes, record_kind wanted, byte_reader *in, int64_t *time) {
+static forage_status read_head(slice bytes, record_kind wanted, byte_reader *in, uint8_t *format, int64_t *time) {
     record_kind kind;
     forage_status status = record_kind_of(bytes, &kind);
     if (status) return status;
     if (kind != wanted) return FORAGE_E_CORRUPT;
+    *format = (uint8_t)bytes.data[1];
     *in = byte_reader_of(bytes.data + 2, bytes.size - 2);
     *time = (int64_t)read_u64(in);
     return FORAGE_OK;
@@ -109,7 +123,19 @@ static const float *read_floats(byte_reader *in, uint32_t n, arena *a) {
     return out;
 }
 
-static void read_strategy(byte_reader *in, const record_impression *r, record_strategy *s, arena *a) {
+static uint32_t read_count(byte_reader *in) {
+    uint64_t rank = read_varint(in);
+    if (rank > UINT32_MAX) in->failed = true;
+    return (uint32_t)rank;
+}
+
+static uint32_t levels_with_a_chance(const record_impression *r, const record_strategy *s) {
+    uint32_t levels = 0;
+    for (uint32_t l = 0; l < r->n_levels; l++) levels |= (uint32_t)(s->probability[l] > 0) << l;
+    return levels;
+}
+
+static void read_strategy(byte_reader *in, uint8_t format, const record_impression *r, record_strategy *s, arena *a) {
     s->name = read_string(in);
     s->level = read_u8(in);
     for (uint32_t l = 0; l < r->n_levels; l++) s->probability[l] = read_f32(in);
@@ -117,8 +143,13 @@ static void read_strategy(byte_reader *in, const record_impression *r, record_st
     s->candidates = read_u32(in);
     s->took_us = read_u32(in);
     s->late = read_u8(in) != 0;
+    if (format > 1) s->allowed = read_u8(in);
+    for (uint32_t l = 0; l < r->n_levels; l++) s->cost[l] = format > 1 ? read_f32(in) : -1;
+    for (uint32_t l = 0; format > 1 && l < r->n_levels; l++) s->alone[l] = read_count(in);
     s->x = read_floats(in, r->n_policy_features, a);
-    if (s->level >= r->n_levels) in->failed = true;
+    bool sound = s->level < r->n_levels && !(s->allowed >> r->n_levels);
+    if (!sound || (s->allowed && !(s->allowed >> s->level & 1))) in->failed = true;
+    if (!s->allowed) s->allowed = levels_with_a_chance(r, s);
 }
 
 static void read_hits(byte_reader *in, record_impression *r, arena *a) {
@@ -127,17 +158,32 @@ static void read_hits(byte_reader *in, record_impression *r, arena *a) {
         hits[i].document = read_u32(in);
         hits[i].score = read_f32(in);
         uint32_t *ranks = arena_zalloc(a, r->n_strategies + 1, sizeof *ranks);
-        for (uint32_t s = 0; s < r->n_strategies; s++) ranks[s] = (uint32_t)read_varint(in);
+        for (uint32_t s = 0; s < r->n_strategies; s++) ranks[s] = read_count(in);
         hits[i].ranks = ranks;
         hits[i].features = read_floats(in, r->n_features, a);
     }
     r->hits = hits;
 }
 
+static bool read_decision(byte_reader *in, uint8_t format, record_impression *r, arena *a) {
+    r->policy = read_string(in);
+    r->policy_version = read_u64(in);
+    r->propensity = read_f64(in);
+    r->n_levels = read_u8(in);
+    if (r->n_levels > RECORD_MAX_LEVELS) return false;
+    for (uint32_t l = 0; l < r->n_levels; l++) r->depths[l] = read_u32(in);
+    r->n_policy_features = read_u8(in);
+    r->n_strategies = read_u8(in);
+    if (r->n_strategies > RECORD_MAX_STRATEGIES) return false;
+    for (uint32_t s = 0; s < r->n_strategies && !in->failed; s++) read_strategy(in, format, r, &r->strategies[s], a);
+    return !in->failed;
+}
+
 forage_status record_read_impression(slice bytes, arena *a, record_impression *out) {
     record_impression r = {0};
     byte_reader in;
-    forage_status status = read_head(bytes, RECORD_IMPRESSION, &in, &r.time);
+    uint8_t format;
+    forage_status status = read_head(bytes, RECORD_IMPRESSION, &in, &format, &r.time);
     if (status) return status;
     r.query_id = read_string(&in);
     r.query = read_string(&in);
@@ -147,24 +193,24 @@ forage_status record_read_impression(slice bytes, arena *a, record_impression *o
     r.user = read_string(&in);
     r.session = read_string(&in);
     r.context = read_string(&in);
+    if (format > 1) {
+        r.filter = read_string(&in);
+        r.prefix = read_u8(&in) != 0;
+    }
     r.offset = read_u32(&in);
-    r.policy = read_string(&in);
-    r.policy_version = read_u64(&in);
-    r.propensity = read_f64(&in);
-    r.n_levels = read_u8(&in);
-    if (r.n_levels > RECORD_MAX_LEVELS) return FORAGE_E_CORRUPT;
-    for (uint32_t l = 0; l < r.n_levels; l++) r.depths[l] = read_u32(&in);
-    r.n_policy_features = read_u8(&in);
-    r.n_strategies = read_u8(&in);
-    if (r.n_strategies > RECORD_MAX_STRATEGIES) return FORAGE_E_CORRUPT;
-    for (uint32_t s = 0; s < r.n_strategies && !in.failed; s++) read_strategy(&in, &r, &r.strategies[s], a);
+    if (!read_decision(&in, format, &r, a)) return FORAGE_E_CORRUPT;
     r.ranker = read_string(&in);
     r.ranker_version = read_u64(&in);
     r.feature_set = read_u32(&in);
     r.n_features = read_u16(&in);
+    if (format > 1) {
+        r.n_candidates = read_u32(&in);
+        r.took_us = read_u32(&in);
+    }
     r.n_hits = read_u16(&in);
-    /* A hit takes at least 8 bytes and its features: a count that cannot be is refused before memory is taken for it. */
-    if (in.failed || (uint64_t)r.n_hits * (8 + 4 * (uint64_t)r.n_features) > read_left(&in)) return FORAGE_E_CORRUPT;
+    /* A hit takes 8 bytes, its ranks and its features at least: a count that cannot be takes no memory. */
+    uint64_t least = 8 + r.n_strategies + 4 * (uint64_t)r.n_features;
+    if (in.failed || r.n_hits * least > read_left(&in)) return FORAGE_E_CORRUPT;
     read_hits(&in, &r, a);
     if (in.failed || read_left(&in)) return FORAGE_E_CORRUPT;
     *out = r;
@@ -174,7 +220,8 @@ forage_status record_read_impression(slice bytes, arena *a, record_impression *o
 forage_status record_read_event(slice bytes, record_event *out) {
     record_event r = {0};
     byte_reader in;
-    forage_status status = read_head(bytes, RECORD_EVENT, &in, &r.time);
+    uint8_t format;
+    forage_status status = read_head(bytes, RECORD_EVENT, &in, &format, &r.time);
     if (status) return status;
     r.event_id = read_string(&in);
     r.query_id = read_string(&in);
@@ -188,7 +235,18 @@ forage_status record_read_event(slice bytes, record_event *out) {
     r.reward = read_f32(&in);
     r.credit = read_f32(&in);
     r.engaged = read_u64(&in);
+    if (format > 1) r.n_ranks = read_u8(&in);
+    if (r.n_ranks > RECORD_MAX_STRATEGIES) return FORAGE_E_CORRUPT;
+    for (uint32_t s = 0; s < r.n_ranks; s++) r.ranks[s] = read_count(&in);
     if (in.failed || read_left(&in)) return FORAGE_E_CORRUPT;
     *out = r;
     return FORAGE_OK;
+}
+
+hash128 record_credit_key(uint64_t impression, uint32_t document) {
+    uint8_t text[7 + 12];
+    memcpy(text, "credit:", 7);
+    store_be64(text + 7, impression);
+    store_be32(text + 15, document);
+    return hash128_of(text, sizeof text);
 }

@@ -4,7 +4,8 @@
  * policies can be judged by it, because it holds each decision's whole distribution and the features as served.
  *
  * Bytes (little-endian; `string` is a varint length and UTF-8):
- *   u8 kind (1 impression, 2 event), u8 format (1), i64 time (microseconds since 1970), then by kind as in record.c.
+ *   u8 kind (1 impression, 2 event), u8 format (2), i64 time (microseconds since 1970), then by kind as in record.c.
+ * Format 1 is still read: without filter, prefix, candidates, took_us and hindsight, `allowed` what had a chance.
  * A reader skips nothing and trusts nothing: damaged bytes are FORAGE_E_CORRUPT. */
 #ifndef FEEDBACK_RECORD_H
 #define FEEDBACK_RECORD_H
@@ -26,6 +27,9 @@ typedef struct record_strategy {
     uint32_t candidates;                   /* that came */
     uint32_t took_us;
     bool late;                             /* left out: its deadline passed */
+    uint32_t allowed;                      /* bits: levels that could be drawn; 0 is read as those with a probability */
+    float cost[RECORD_MAX_LEVELS];         /* that the levels were expected to have; below 0: not known */
+    uint32_t alone[RECORD_MAX_LEVELS];     /* up to the drawn level: candidates within its depth that nobody else brought */
     const float *x;                        /* n_policy_features: the policy's features of this strategy */
 } record_strategy;
 
@@ -41,6 +45,8 @@ typedef struct record_impression {
     slice query_id, query;    /* the text is cut at 1,024 bytes */
     hash128 memory_key;       /* of the normalised query */
     slice language, user, session, context; /* context: JSON */
+    slice filter;             /* JSON; empty: none, or too long to be kept */
+    bool prefix;              /* the last word was still being typed */
     uint32_t offset;          /* rank of the first hit shown, from 0 */
     slice policy;
     uint64_t policy_version;
@@ -54,6 +60,8 @@ typedef struct record_impression {
     uint64_t ranker_version;
     uint32_t feature_set;     /* which list of names the features follow */
     uint32_t n_features;
+    uint32_t n_candidates;    /* in the union */
+    uint32_t took_us;         /* the whole search, but for the log */
     uint32_t n_hits;
     const record_hit *hits;
 } record_impression;
@@ -67,6 +75,9 @@ typedef struct record_event {
     float reward;             /* of the action */
     float credit;             /* what it added to this (impression, document): the learners use this one */
     uint64_t engaged;         /* bit i: hit i had been engaged with before (the first 64) */
+    uint32_t n_ranks;         /* strategies; 0: they were not asked */
+    uint32_t ranks[RECORD_MAX_STRATEGIES]; /* by hindsight: where each would have had the document, from 1; 0: not
+                                              within its deepest level */
 } record_event;
 
 void record_write_impression(const record_impression *r, buffer *out);
@@ -77,10 +88,22 @@ forage_status record_kind_of(slice bytes, record_kind *out);
 forage_status record_read_impression(slice bytes, arena *a, record_impression *out);
 forage_status record_read_event(slice bytes, record_event *out);
 
-/* One line of JSON (without a newline) for exports. `id_of` gives a document's id, empty when it is gone. */
+/* Where STORE_EVENTS keeps what a document has earned on an impression so far: f32, the sum of its credits; u64 (big-endian), the
+ * sequence of its first event, whose ranks hold for the others too. */
+hash128 record_credit_key(uint64_t impression, uint32_t document);
+
+/* A document's id, empty when it is gone. */
 typedef slice (*record_id_of)(void *self, uint32_t document, arena *a);
-forage_status record_to_json(slice bytes, uint64_t sequence, const char *const *feature_names, uint32_t n_names,
-                             const char *const *policy_feature_names, uint32_t n_policy_names, record_id_of id_of,
-                             void *self, arena *a, buffer *out);
+
+/* What records leave to lists kept elsewhere. Features beyond a list are "f" and their number; an event's strategies
+ * are "s" and their number (from 0) when there are more or fewer than names. */
+typedef struct record_names {
+    const char *const *features, *const *policy_features, *const *strategies;
+    uint32_t n_features, n_policy_features, n_strategies;
+} record_names;
+
+/* One line of JSON (without a newline) for exports. Nothing is appended on an error. */
+forage_status record_to_json(slice bytes, uint64_t sequence, const record_names *names, record_id_of id_of, void *self,
+                             arena *a, buffer *out);
 
 #endif

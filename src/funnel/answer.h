@@ -2,9 +2,12 @@
 #ifndef FUNNEL_ANSWER_H
 #define FUNNEL_ANSWER_H
 
+#include "base/bytes.h"
 #include "feedback/record.h"
 #include "funnel/funnel.h"
-#include "policy/policy.h"
+#include "funnel/history.h"
+#include "funnel/performance.h"
+#include "policy/overlap.h"
 #include "rank/ranker.h"
 #include "retrieve/strategy.h"
 #include "understand/understand.h"
@@ -12,21 +15,21 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define FUNNEL_LEVELS 4
-#define FUNNEL_MAX_ROWS 256 /* of the memory, the most believed first */
-#define FUNNEL_FEATURE_SET 1 /* which list of feature names; grows when the list changes */
+#define FUNNEL_MAX_ROWS 2048 /* of the memory, the most believed first */
+#define FUNNEL_FEATURE_SET 2 /* which list of feature names; grows when the list changes */
 
-/* The policy's features of one strategy. Bias first. */
+/* The policy's features of one strategy, bias first. The last five are the strategy's own, the others the request's. */
 enum {
-    X_BIAS, X_WORDS, X_ONE_WORD, X_STOPWORDS, X_DIGITS, X_TYPE_WORD, X_SEEN, X_BELIEF, X_USER, X_FILTER, X_RARITY, X_MATCHING,
-    X_COUNT
+    X_BIAS, X_WORDS, X_ONE_WORD, X_STOPWORDS, X_DIGITS, X_TYPE_WORD, X_LANGUAGE, X_FILTER, X_RARITY, X_MATCHING,
+    X_SEEN, X_UNSEEN, X_EARNED, X_TOP, X_BELIEF, X_USER, X_TENURE, X_LIKED, X_BOTH, X_SHARED, X_HOUR_SIN, X_HOUR_COS, X_WEEKEND,
+    X_EXPECTED, X_QUERY, X_PAST_WORDS, X_SEGMENT, X_LATENCY, X_COUNT
 };
 
 /* The ranker's features of one candidate. */
 enum {
     F_LEXICAL_RRF, F_LEXICAL_SCORE, F_MEMORY_RRF, F_MEMORY_MEAN, F_MEMORY_SURE, F_POPULAR_RRF, F_FRESH_RRF, F_RELATED_RRF,
     F_EXPLORE_RRF, F_FOUND_BY, F_POPULARITY, F_TYPE_MATCH, F_SHORT_LEXICAL, F_SHORT_POPULARITY, F_BROWSE_POPULAR, F_BROWSE_FRESH,
-    F_COUNT
+    F_PERSONAL_RRF, F_AFFINITY, F_BROWSE_PERSONAL, F_COUNT
 };
 
 typedef struct funnel_counters {
@@ -35,12 +38,37 @@ typedef struct funnel_counters {
         late[RETRIEVE_STRATEGIES], credited[RETRIEVE_STRATEGIES];
 } funnel_counters;
 
+/* What learns from the log: the funnel's own, or others beside it. */
+typedef struct funnel_learners {
+    policy *policy;
+    performance *performance;
+    ranker *ranker;
+    policy_overlap *overlap; /* somebody else's; under the funnel's counters_mutex */
+    text_analyzer *analyzer;
+} funnel_learners;
+
+/* Searches are logged with the policy's count of decisions (record.h: policy_version). Where what was learned was replaced, that
+ * count fell or rose; a turn says after which record of the log, and by how much it fell. The log's decisions have one count
+ * throughout: the logged one and what all turns before it took. */
+#define FUNNEL_MOST_TURNS 64
+typedef struct funnel_turn {
+    uint64_t sequence;
+    int64_t fell_by;
+} funnel_turn;
+typedef struct funnel_line {
+    uint32_t n;
+    funnel_turn turns[FUNNEL_MOST_TURNS];
+} funnel_line;
+
 struct funnel {
     collection *collection;
     os_pool *pool;
     const retrieve_strategy *const *strategies; /* retrieve_strategies; a test may put others in their places */
-    policy *learned, *all, *fixed; /* `learned` learns whichever of them serves */
+    policy *learned; /* learns from what is served, whichever rule drew it */
+    performance *performance;
     ranker *ranker;
+    query_memory *memory;
+    behaviour *behaviour;
 
     pthread_mutex_t random_mutex;
     random_source random;
@@ -50,13 +78,21 @@ struct funnel {
     atomic_uint in_flight;
 
     /* The writer thread's own. */
+    text_analyzer *analyzer;
     uint64_t next_sequence;
     uint64_t learned_sequence; /* of the last log record that the learners have seen */
     uint64_t saved_sequence;   /* of the last one in the saved state */
     uint64_t save_tried;       /* learned_sequence of the last attempt to save */
+    funnel_line line;          /* changed with versions_mutex as well, so that its holder may read it */
 
-    pthread_mutex_t counters_mutex;
+    pthread_mutex_t versions_mutex; /* one at a time keeps, rolls back, or puts in place what was learned again */
+    atomic_bool relearning;
+    _Atomic uint64_t relearned_to, relearn_end; /* sequences of the log */
+
+    pthread_mutex_t counters_mutex; /* of all three */
     funnel_counters counters;
+    history history;
+    policy_overlap overlap;
 };
 
 typedef enum slot_state { SLOT_IDLE, SLOT_RUNNING, SLOT_DONE, SLOT_LATE } slot_state;
@@ -65,6 +101,7 @@ typedef enum slot_state { SLOT_IDLE, SLOT_RUNNING, SLOT_DONE, SLOT_LATE } slot_s
 typedef struct funnel_slot {
     funnel_answer *answer;
     uint32_t strategy, depth;
+    uint32_t base; /* its hits beyond this one are for later pages */
     slot_state state; /* under the answer's mutex */
     arena memory;
     sparse_hit *hits;
@@ -82,6 +119,7 @@ typedef struct funnel_candidate {
     uint32_t document;
     uint32_t rank[RETRIEVE_STRATEGIES]; /* from 1; 0: not found by it */
     float raw[RETRIEVE_STRATEGIES];
+    uint32_t tier; /* 0: on the first page's list; else it comes after all of a lower one */
 } funnel_candidate;
 
 struct funnel_answer {
@@ -109,10 +147,17 @@ struct funnel_answer {
     size_t n_rows;
     sparse_eligible eligible, matching;
     float rarity;           /* highest idf of a word */
+    float spread;           /* documents that the words are expected in, one by one */
+    int64_t now;            /* wall clock: when it is asked */
+    profile *profile;       /* NULL: none */
+    memory_segment context_segments[SEGMENTS_MAX];
+    size_t n_context_segments;
+    uint64_t segments[SEGMENTS_MAX];
 
     /* decide */
     float x[RETRIEVE_STRATEGIES][X_COUNT];
     uint32_t allowed[RETRIEVE_STRATEGIES];
+    float cost[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
     const char *policy_name;
     policy_decision decision;
 
@@ -123,6 +168,7 @@ struct funnel_answer {
     funnel_slot slots[RETRIEVE_STRATEGIES];
 
     /* unite, rank */
+    uint32_t alone[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
     funnel_candidate *candidates;
     size_t n_candidates;
     float *features;        /* n_candidates × F_COUNT */
@@ -141,6 +187,7 @@ struct funnel_answer {
 };
 
 forage_status funnel_understand(funnel_answer *a, base_error *error);
+void funnel_describe(funnel_answer *a); /* features.c: what the policy sees, may draw, and what it would cost */
 forage_status funnel_decide(funnel_answer *a, base_error *error);
 void funnel_retrieve(funnel_answer *a);
 void funnel_unite(funnel_answer *a);
@@ -148,19 +195,83 @@ forage_status funnel_rank(funnel_answer *a, base_error *error);
 void funnel_respond(funnel_answer *a);
 void funnel_log(funnel_answer *a);
 
+funnel_answer *funnel_answer_begin(funnel *f, const funnel_request *request);
 void funnel_answer_unref(funnel_answer *a);
-extern const uint32_t funnel_depths[FUNNEL_LEVELS];
+/* The strategy without which a page would be empty. */
+bool funnel_is_main(const funnel_answer *a, uint32_t strategy);
+segment_fields funnel_segment_fields(const schema *s);
+
+/* try.c. By hindsight: at which rank, from 1, each strategy would have returned the hit of the impression, had it been asked at
+ * its deepest level; 0: not within it. Where the impression tells it, it is not asked again. False: it cannot be told. */
+bool funnel_hindsight(funnel *f, const record_impression *r, uint64_t sequence, uint32_t hit, uint32_t rank[RETRIEVE_STRATEGIES]);
 extern const float funnel_prior_weights[F_COUNT], funnel_prior_variances[F_COUNT];
-forage_status funnel_create_learners(funnel *f, base_error *error);
+/* Fresh ones, which have learned nothing, with the collection's settings. `overlap` is the caller's and is initialised. */
+forage_status funnel_learners_init(const funnel *f, policy_overlap *overlap, funnel_learners *out, base_error *error);
+void funnel_learners_release(funnel_learners *l);
+static inline funnel_learners funnel_own_learners(funnel *f) {
+    return (funnel_learners){f->learned, f->performance, f->ranker, &f->overlap, f->analyzer};
+}
+void funnel_set_budget(funnel *f); /* the schema's, to the learner */
+/* How deep the main strategy is asked for a page that ends at the `needed`-th hit. */
+uint32_t funnel_later_depth(uint32_t needed);
+bool funnel_is_of_this_shape(const record_impression *r); /* lesson.c: can teach this build's policies */
+/* What a search has spent of the collection's budget. */
+float funnel_spent(const schema *s, uint32_t candidates, uint32_t took_us);
 
 /* learn.c: what an impression and an event teach; called in the log's order by one thread. */
 void funnel_learn_impression(funnel *f, const record_impression *r);
 void funnel_learn_event(funnel *f, const record_impression *r, const record_event *e);
+/* The lessons alone, counting nothing; any thread, for learners that nobody else teaches. False: r is of another shape. */
+bool funnel_teach_impression(funnel *f, const funnel_learners *l, const record_impression *r);
+void funnel_teach_event(const funnel *f, const funnel_learners *l, const record_impression *r, const record_event *e);
+
+/* engage.c: exposure, for trends and for what is not well known. */
+void funnel_count_shown(funnel *f, const record_impression *r, arena *a);
+/* What an engagement changes beside the memory of its query, inside a store job; for behaviour_committed. */
+forage_status funnel_engage(funnel *f, store_txn *t, const sparse_snapshot *snapshot, const record_impression *r,
+                            const record_event *e, bool taught, arena *a, behaviour_change *out, base_error *error);
 
 /* state.c */
 forage_status funnel_load_state(funnel *f, base_error *error);
 forage_status funnel_save_state(funnel *f, store_txn *t, base_error *error); /* inside a store job */
 #define FUNNEL_SAVE_EVERY 2048 /* log records */
+/* With these in place of the funnel's own, as of its learned_sequence. */
+forage_status funnel_save_learners(funnel *f, store_txn *t, const funnel_learners *l, const funnel_line *line, base_error *error);
+/* The parts of a saved state that learners have, as strings in a row: policy, ranker, performance, overlap. */
+void funnel_write_learners(funnel *f, const funnel_learners *l, buffer *out);
+/* FORAGE_E_VERSION, FORAGE_E_CORRUPT or FORAGE_E_INVALID (of another shape): some of them may have been loaded. */
+forage_status funnel_read_learners(funnel *f, byte_reader *in, const funnel_learners *l, base_error *error);
+
+/* versions.c. Keeps a version, inside a store job, when enough was learned since the last one. */
+forage_status funnel_keep_sometimes(funnel *f, store_txn *t, base_error *error);
+/* Keeps what is learned, inside a store job; `name` empty: without one. */
+forage_status funnel_keep_own(funnel *f, store_txn *t, slice name, funnel_version *out, base_error *error);
+
+/* relearn.c */
+/* The count, without turns and without `skipped` decisions, of one that was logged with `version` in a record before or at
+ * `sequence`; at least 1. 0 (its count is unknown) stays 0. */
+uint64_t funnel_line_count(const funnel_line *line, uint64_t sequence, uint64_t version, int64_t skipped);
+uint64_t funnel_line_now(const funnel_line *line, uint64_t sequence, uint64_t version); /* by the count since the last turn */
+void funnel_line_turn(funnel_line *line, uint64_t sequence, int64_t fell_by);
+int64_t funnel_line_sum(const funnel_line *line);
+
+/* What puts other learners in the place of the funnel's own, durably, between two records of the log. */
+typedef struct funnel_swap {
+    funnel *funnel;
+    const funnel_learners *learners;
+    /* Inside the store job, before its first put; may run again. NULL: none. Sets `reached` when nothing is left to be taught. */
+    forage_status (*prepare)(struct funnel_swap *s, store_txn *t, base_error *error);
+    uint64_t reached; /* of the log, what they have been taught */
+    int64_t since;    /* what was searched before teaches nothing */
+    int64_t skipped;  /* decisions that their count leaves out (funnel_line_count) */
+    uint64_t searches, events; /* that taught */
+    funnel_line line, turned;  /* as it is, and as it will be */
+    uint64_t saves;            /* the sequence that the saved state is of */
+    funnel_version *before; /* what was kept of what was there */
+    void *self;                    /* prepare's */
+} funnel_swap;
+/* The caller holds versions_mutex. What was there is kept as a version before. */
+forage_status funnel_swap_learners(funnel_swap *s, base_error *error);
 #define FUNNEL_EVENT_WINDOW_DAYS 30
 
 forage_status funnel_append_log(funnel *f, store_txn *t, slice record, uint64_t *sequence, base_error *error);

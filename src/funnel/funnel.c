@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* An answer with memory from an earlier request, if one is spare. */
-static funnel_answer *answer_begin(funnel *f, const funnel_request *request) {
+funnel_answer *funnel_answer_begin(funnel *f, const funnel_request *request) {
     pthread_mutex_lock(&f->spare_mutex);
     funnel_answer *a = f->spare;
     if (a) f->spare = a->next_spare;
@@ -33,7 +33,7 @@ static funnel_answer *answer_begin(funnel *f, const funnel_request *request) {
 }
 
 forage_status funnel_search(funnel *f, const funnel_request *request, funnel_answer **out, base_error *error) {
-    funnel_answer *a = answer_begin(f, request);
+    funnel_answer *a = funnel_answer_begin(f, request);
     forage_status status = funnel_understand(a, error);
     if (!status) status = funnel_decide(a, error);
     if (!status) funnel_retrieve(a);
@@ -95,7 +95,16 @@ forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **
     pthread_mutex_init(&f->random_mutex, NULL);
     pthread_mutex_init(&f->spare_mutex, NULL);
     pthread_mutex_init(&f->counters_mutex, NULL);
-    forage_status status = funnel_create_learners(f, error);
+    pthread_mutex_init(&f->versions_mutex, NULL);
+    memory_settings settings = memory_default_settings;
+    settings.segments = funnel_segment_fields(collection_schema(c));
+    funnel_learners own = {0};
+    forage_status status = funnel_learners_init(f, &f->overlap, &own, error);
+    f->learned = own.policy;
+    f->performance = own.performance;
+    f->ranker = own.ranker;
+    f->analyzer = own.analyzer;
+    if (!status) status = query_memory_open(collection_store(c), &settings, &f->memory, error);
     if (!status) status = funnel_load_state(f, error);
     if (status) {
         funnel_close(f);
@@ -117,7 +126,7 @@ void funnel_close(funnel *f) {
         nanosleep(&pause, NULL);
     }
     store *s = collection_store(f->collection);
-    if (f->learned && s && !store_read_only(s)) {
+    if (f->behaviour && s && !store_read_only(s)) {
         store_job job = {save_apply, NULL, f};
         store_write(s, &job, NULL);
     }
@@ -126,10 +135,11 @@ void funnel_close(funnel *f) {
         answer_destroy(f->spare);
         f->spare = next;
     }
-    policy_destroy(f->learned);
-    policy_destroy(f->all);
-    policy_destroy(f->fixed);
-    ranker_destroy(f->ranker);
+    funnel_learners own = funnel_own_learners(f);
+    funnel_learners_release(&own);
+    query_memory_close(f->memory);
+    behaviour_close(f->behaviour);
+    pthread_mutex_destroy(&f->versions_mutex);
     pthread_mutex_destroy(&f->random_mutex);
     pthread_mutex_destroy(&f->spare_mutex);
     pthread_mutex_destroy(&f->counters_mutex);
@@ -137,6 +147,9 @@ void funnel_close(funnel *f) {
 }
 
 collection *funnel_collection(const funnel *f) { return f->collection; }
+query_memory *funnel_memory(funnel *f) { return f->memory; }
+behaviour *funnel_behaviour(funnel *f) { return f->behaviour; }
+
 void funnel_answer_release(funnel_answer *a) {
     if (a) funnel_answer_unref(a);
 }
@@ -144,6 +157,13 @@ void funnel_answer_release(funnel_answer *a) {
 size_t funnel_answer_hits(const funnel_answer *a, const funnel_hit **hits) {
     *hits = a->hits;
     return a->n_hits;
+}
+
+size_t funnel_answer_union(funnel_answer *a, const uint32_t **documents) {
+    uint32_t *list = arena_alloc(&a->memory, (a->n_candidates + 1) * sizeof *list);
+    for (size_t i = 0; i < a->n_candidates; i++) list[i] = a->candidates[i].document;
+    *documents = list;
+    return a->n_candidates;
 }
 
 slice funnel_answer_query_id(const funnel_answer *a) { return a->query_id_slice; }

@@ -12,6 +12,7 @@ typedef struct logged {
     buffer record;
     arena memory;
     uint64_t sequence;
+    memory_changes changes;
     uint64_t saves; /* the learned state up to this record is saved in the same transaction; 0: it is not */
 } logged;
 
@@ -33,10 +34,9 @@ static forage_status impression_apply(store_txn *t, void *self, base_error *erro
     store_be64(value, l->sequence);
     hash128 id = hash128_of(r.query_id.data, r.query_id.size);
     status = store_put(t, STORE_IMPRESSIONS, (slice){(const char *)id.bytes, 16}, (slice){(const char *)value, 8}, error);
-    uint32_t *documents = arena_alloc(&l->memory, (r.n_hits + 1) * sizeof *documents);
-    for (uint32_t i = 0; i < r.n_hits; i++) documents[i] = r.hits[i].document;
-    if (!status) status = memory_shown(t, r.memory_key, documents, r.n_hits, r.time, error);
     funnel *f = l->funnel;
+    memory_changes_reset(&l->changes);
+    if (!status) status = query_memory_shown(f->memory, t, &l->changes, &r, l->sequence, error);
     bool tried = f->save_tried == f->learned_sequence && !l->saves; /* by an earlier job of this group */
     if (status || tried || l->sequence - f->saved_sequence < FUNNEL_SAVE_EVERY) return status;
     l->saves = f->save_tried = f->learned_sequence;
@@ -47,12 +47,18 @@ static void impression_committed(void *self, forage_status status) {
     logged *l = self;
     record_impression r;
     arena_reset(&l->memory);
-    if (!status && l->saves) l->funnel->saved_sequence = l->saves;
+    if (!status) query_memory_publish(l->funnel->memory, &l->changes);
+    if (!status && l->saves) {
+        l->funnel->saved_sequence = l->saves;
+        behaviour_saved(l->funnel->behaviour);
+    }
     if (status) log_warn("an impression could not be stored: %s", status_message(status));
     else if (!record_read_impression((slice){l->record.data, l->record.size}, &l->memory, &r)) {
         funnel_learn_impression(l->funnel, &r);
+        funnel_count_shown(l->funnel, &r, &l->memory);
         l->funnel->learned_sequence = l->sequence;
     }
+    memory_changes_release(&l->changes);
     arena_release(&l->memory);
     buffer_release(&l->record);
     free(l);
@@ -65,8 +71,10 @@ static void fill_strategies(const funnel_answer *a, record_impression *r) {
         *out = (record_strategy){.name = slice_of(a->funnel->strategies[s]->name), .level = a->decision.level[s],
                                  .depth = slot->depth, .took_us = slot->took_us, .x = a->x[s],
                                  .candidates = slot->state == SLOT_DONE ? (uint32_t)slot->n_hits : 0,
-                                 .late = funnel_slot_late(slot)};
+                                 .late = funnel_slot_late(slot), .allowed = a->allowed[s]};
         memcpy(out->probability, a->decision.probability[s], FUNNEL_LEVELS * sizeof(float));
+        memcpy(out->cost, a->cost[s], sizeof a->cost[s]);
+        memcpy(out->alone, a->alone[s], sizeof a->alone[s]);
     }
 }
 
@@ -76,14 +84,14 @@ static slice cut(slice text, size_t most) {
     return (slice){text.data, most};
 }
 
-#define MAX_CONTEXT 4096
+#define MAX_JSON 4096
 
-static slice context_text(funnel_answer *a) {
-    if (!a->request->context) return (slice){0};
+static slice json_text_of(funnel_answer *a, const json_value *value, slice when_too_long) {
+    if (!value) return (slice){0};
     buffer text = {0};
     json_writer w = json_writer_of(&text);
-    json_value_write(&w, a->request->context);
-    slice out = text.size <= MAX_CONTEXT ? arena_slice(&a->memory, (slice){text.data, text.size}) : (slice){0};
+    json_value_write(&w, value);
+    slice out = text.size <= MAX_JSON ? arena_slice(&a->memory, (slice){text.data, text.size}) : when_too_long;
     buffer_release(&text);
     return out;
 }
@@ -98,10 +106,13 @@ void funnel_log(funnel_answer *a) {
                                a->features + (size_t)candidate * F_COUNT};
     }
     record_impression r = {
-        .time = clock_wall(collection_clock(f->collection)), .query_id = a->query_id_slice,
+        .time = a->now, .query_id = a->query_id_slice,
         .query = cut(a->request->query, 1024), .memory_key = a->memory_key,
         .language = slice_of(text_language_code(a->understood.language)), .user = a->request->user,
-        .session = a->request->session, .context = context_text(a), .offset = a->request->offset,
+        .session = a->request->session, .context = json_text_of(a, a->request->context, (slice){0}),
+        .filter = json_text_of(a, a->request->filter, SLICE("(too long)")), /* no JSON: it cannot be asked again */
+        .prefix = a->request->prefix, .offset = a->request->offset, .n_candidates = (uint32_t)a->n_candidates,
+        .took_us = (uint32_t)(clock_monotonic(collection_clock(f->collection)) - a->started),
         .policy = slice_of(a->policy_name), .policy_version = a->decision.version,
         .propensity = a->decision.propensity, .n_levels = FUNNEL_LEVELS, .n_policy_features = X_COUNT,
         .n_strategies = RETRIEVE_STRATEGIES, .ranker = slice_of(a->ranker_name),

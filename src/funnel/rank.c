@@ -1,6 +1,8 @@
 /* Rank: in what order? Features, model, order. */
 #include "funnel/answer.h"
 
+#include "base/hash.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,9 @@ const char *const funnel_feature_names[] = {
     [F_FOUND_BY] = "found_by", [F_POPULARITY] = "popularity", [F_TYPE_MATCH] = "type_match",
     [F_SHORT_LEXICAL] = "lexical_score_short_query", [F_SHORT_POPULARITY] = "popularity_short_query",
     [F_BROWSE_POPULAR] = "popular_rrf_no_words", [F_BROWSE_FRESH] = "fresh_rrf_no_words",
+    [F_PERSONAL_RRF] = "personal_rrf", [F_AFFINITY] = "user_document", [F_BROWSE_PERSONAL] = "personal_rrf_no_words",
 };
+
 const uint32_t funnel_feature_count = F_COUNT;
 
 /* The belief before any event. Words and the memory decide; the rest breaks near-ties. Within what lexical search found,
@@ -22,7 +26,7 @@ const float funnel_prior_weights[F_COUNT] = {
     [F_LEXICAL_RRF] = 1.0f, [F_LEXICAL_SCORE] = 2.0f, [F_MEMORY_RRF] = 0.3f, [F_MEMORY_MEAN] = 4.0f,
     [F_MEMORY_SURE] = 0.5f, [F_POPULAR_RRF] = 0.02f, [F_FRESH_RRF] = 0.01f, [F_RELATED_RRF] = 0.3f,
     [F_EXPLORE_RRF] = 0.0f, [F_FOUND_BY] = 0.0f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.15f,
-    [F_BROWSE_POPULAR] = 3.0f, [F_BROWSE_FRESH] = 0.5f,
+    [F_BROWSE_POPULAR] = 3.0f, [F_BROWSE_FRESH] = 0.5f, [F_PERSONAL_RRF] = 0.2f, [F_AFFINITY] = 0.1f, [F_BROWSE_PERSONAL] = 3.0f,
 };
 /* How readily each moves: the memory's own weights soonest, since they are about this query and nothing else. */
 const float funnel_prior_variances[F_COUNT] = {
@@ -30,7 +34,8 @@ const float funnel_prior_variances[F_COUNT] = {
     [F_MEMORY_SURE] = 0.1f, [F_POPULAR_RRF] = 0.01f, [F_FRESH_RRF] = 0.01f, [F_RELATED_RRF] = 0.02f,
     [F_EXPLORE_RRF] = 0.005f, [F_FOUND_BY] = 0.01f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.02f,
     [F_SHORT_LEXICAL] = 0.01f, [F_SHORT_POPULARITY] = 0.01f,
-    [F_BROWSE_POPULAR] = 0.02f, [F_BROWSE_FRESH] = 0.02f,
+    [F_BROWSE_POPULAR] = 0.02f, [F_BROWSE_FRESH] = 0.02f, [F_PERSONAL_RRF] = 0.05f, [F_AFFINITY] = 0.05f,
+    [F_BROWSE_PERSONAL] = 0.05f,
 };
 
 #define RRF_K 60.0f
@@ -38,10 +43,43 @@ const float funnel_prior_variances[F_COUNT] = {
 /* 1 for the first, falling as reciprocal-rank fusion does; 0 when not found. */
 static float reciprocal(uint32_t rank) { return rank ? (RRF_K + 1) / (RRF_K + (float)rank) : 0; }
 
-static const memory_row *remembered(const funnel_answer *a, uint32_t document) {
-    for (size_t i = 0; i < a->n_rows; i++)
-        if (a->rows[i].document == document) return &a->rows[i];
-    return NULL;
+/* Where documents are in a list, found by hash. */
+typedef struct places {
+    uint32_t *slots; /* place + 1 */
+    size_t mask;
+} places;
+
+static uint32_t *place_of(const places *p, uint32_t document, uint32_t (*document_at)(const funnel_answer *, uint32_t),
+                          const funnel_answer *a) {
+    size_t at = hash64(&document, sizeof document, 0) & p->mask;
+    while (p->slots[at] && document_at(a, p->slots[at] - 1) != document) at = (at + 1) & p->mask;
+    return &p->slots[at];
+}
+
+static places make_places(funnel_answer *a, size_t n, uint32_t (*document_at)(const funnel_answer *, uint32_t)) {
+    size_t slots = 16;
+    while (slots < 2 * n) slots *= 2;
+    places p = {arena_zalloc(&a->memory, slots, sizeof *p.slots), slots - 1};
+    for (size_t i = 0; i < n; i++) {
+        uint32_t *slot = place_of(&p, document_at(a, (uint32_t)i), document_at, a);
+        if (!*slot) *slot = (uint32_t)i + 1;
+    }
+    return p;
+}
+
+static uint32_t row_document(const funnel_answer *a, uint32_t i) { return a->rows[i].document; }
+static uint32_t item_document(const funnel_answer *a, uint32_t i) { return a->profile->items[i].document; }
+
+/* What is known of a candidate beside what found it. */
+typedef struct known {
+    places rows, items;
+    float best_lexical;
+} known;
+
+/* How much the user engaged with this very document, 0 to 1. */
+static float affinity(const funnel_answer *a, const known *k, uint32_t document) {
+    uint32_t item = a->profile ? *place_of(&k->items, document, item_document, a) : 0;
+    return item ? fminf(1, a->profile->items[item - 1].weight) : 0;
 }
 
 /* How likely the reader's type word means this document's type. */
@@ -59,10 +97,12 @@ static float type_match(funnel_answer *a, uint32_t document) {
     return likelihood;
 }
 
-static void describe(funnel_answer *a, const funnel_candidate *c, float best_lexical, float *x) {
+static void describe(funnel_answer *a, const funnel_candidate *c, const known *k, float *x) {
+    float best_lexical = k->best_lexical;
     uint32_t found_by = 0;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) found_by += c->rank[s] > 0;
-    const memory_row *row = a->n_rows ? remembered(a, c->document) : NULL;
+    uint32_t place = *place_of(&k->rows, c->document, row_document, a);
+    const memory_row *row = place ? &a->rows[place - 1] : NULL;
     x[F_LEXICAL_RRF] = reciprocal(c->rank[RETRIEVE_IS_LEXICAL]);
     x[F_LEXICAL_SCORE] = best_lexical > 0 ? c->raw[RETRIEVE_IS_LEXICAL] / best_lexical : 0;
     x[F_MEMORY_RRF] = reciprocal(c->rank[RETRIEVE_IS_MEMORY]);
@@ -71,6 +111,8 @@ static void describe(funnel_answer *a, const funnel_candidate *c, float best_lex
     bool browsing = a->n_terms == 0;
     x[browsing ? F_BROWSE_POPULAR : F_POPULAR_RRF] = reciprocal(c->rank[RETRIEVE_IS_POPULAR]);
     x[browsing ? F_BROWSE_FRESH : F_FRESH_RRF] = reciprocal(c->rank[RETRIEVE_IS_FRESH]);
+    x[browsing ? F_BROWSE_PERSONAL : F_PERSONAL_RRF] = reciprocal(c->rank[RETRIEVE_IS_PERSONAL]);
+    x[F_AFFINITY] = affinity(a, k, c->document);
     x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]);
     x[F_EXPLORE_RRF] = c->rank[RETRIEVE_IS_EXPLORE] > 0;
     x[F_FOUND_BY] = (float)found_by / RETRIEVE_STRATEGIES;
@@ -83,12 +125,14 @@ static void describe(funnel_answer *a, const funnel_candidate *c, float best_lex
 }
 
 typedef struct sortable {
+    uint32_t tier;
     float score;
     uint32_t document, candidate;
 } sortable;
 
 static int best_first(const void *x, const void *y) {
     const sortable *p = x, *q = y;
+    if (p->tier != q->tier) return p->tier < q->tier ? -1 : 1;
     if (p->score != q->score) return p->score > q->score ? -1 : 1;
     return (p->document > q->document) - (p->document < q->document);
 }
@@ -96,7 +140,7 @@ static int best_first(const void *x, const void *y) {
 static void sort_candidates(funnel_answer *a) {
     size_t n = a->n_candidates;
     sortable *list = arena_alloc(&a->memory, (n + 1) * sizeof *list);
-    for (size_t i = 0; i < n; i++) list[i] = (sortable){a->scores[i], a->candidates[i].document, (uint32_t)i};
+    for (size_t i = 0; i < n; i++) list[i] = (sortable){a->candidates[i].tier, a->scores[i], a->candidates[i].document, (uint32_t)i};
     if (n) qsort(list, n, sizeof *list, best_first);
     a->order = arena_alloc(&a->memory, (n + 1) * sizeof *a->order);
     for (size_t i = 0; i < n; i++) a->order[i] = list[i].candidate;
@@ -104,12 +148,13 @@ static void sort_candidates(funnel_answer *a) {
 
 forage_status funnel_rank(funnel_answer *a, base_error *error) {
     size_t n = a->n_candidates;
-    float best_lexical = a->slots[RETRIEVE_IS_LEXICAL].state == SLOT_DONE && a->slots[RETRIEVE_IS_LEXICAL].n_hits
-                             ? a->slots[RETRIEVE_IS_LEXICAL].hits[0].score
-                             : 0;
+    const funnel_slot *lexical = &a->slots[RETRIEVE_IS_LEXICAL];
+    known k = {.rows = make_places(a, a->n_rows, row_document),
+               .best_lexical = lexical->state == SLOT_DONE && lexical->n_hits ? lexical->hits[0].score : 0};
+    if (a->profile) k.items = make_places(a, a->profile->n_items, item_document);
     a->features = arena_zalloc(&a->memory, n * F_COUNT + 1, sizeof *a->features);
     a->scores = arena_alloc(&a->memory, (n + 1) * sizeof *a->scores);
-    for (size_t i = 0; i < n; i++) describe(a, &a->candidates[i], best_lexical, a->features + i * F_COUNT);
+    for (size_t i = 0; i < n; i++) describe(a, &a->candidates[i], &k, a->features + i * F_COUNT);
     slice name = a->request->ranker.size ? a->request->ranker : slice_of(a->schema->ranker);
     if (slice_is(name, "linear")) {
         a->ranker_name = "linear";

@@ -104,6 +104,23 @@ static void write_interpretation(const funnel_answer *a, json_writer *w) {
     json_end_object(w);
 }
 
+/* What the drawn level was drawn from. */
+static void write_distribution(const funnel_answer *a, uint32_t s, json_writer *w) {
+    json_key(w, "level");
+    json_integer(w, a->decision.level[s]);
+    json_key(w, "distribution");
+    json_begin_array(w);
+    for (uint32_t l = 0; l < FUNNEL_LEVELS; l++) json_float(w, (double)a->decision.probability[s][l]);
+    json_end_array(w);
+}
+
+static void write_levels(json_writer *w) {
+    json_key(w, "levels");
+    json_begin_array(w);
+    for (uint32_t l = 0; l < FUNNEL_LEVELS; l++) json_integer(w, funnel_depths[l]);
+    json_end_array(w);
+}
+
 static void write_decision(const funnel_answer *a, json_writer *w) {
     json_begin_object(w);
     json_key(w, "policy");
@@ -112,6 +129,7 @@ static void write_decision(const funnel_answer *a, json_writer *w) {
     json_integer(w, (int64_t)a->decision.version);
     json_key(w, "propensity");
     json_number(w, a->decision.propensity);
+    if (a->request->explain) write_levels(w);
     json_key(w, "strategies");
     json_begin_array(w);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
@@ -129,6 +147,7 @@ static void write_decision(const funnel_answer *a, json_writer *w) {
         json_integer(w, slot->took_us);
         json_key(w, "late");
         json_bool(w, funnel_slot_late(slot));
+        if (a->request->explain) write_distribution(a, s, w);
         json_end_object(w);
     }
     json_end_array(w);
@@ -221,6 +240,12 @@ static void write_memory(const funnel_answer *a, uint32_t document, json_writer 
         json_float(w, (double)row->mean);
         json_key(w, "deviation");
         json_float(w, (double)row->deviation);
+        json_key(w, "way");
+        json_text(w, memory_way_name(row->way));
+        json_key(w, "lent");
+        json_float(w, (double)row->lent);
+        json_key(w, "predicted");
+        json_float(w, (double)row->predicted);
         json_end_object(w);
         return;
     }

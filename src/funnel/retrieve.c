@@ -74,9 +74,11 @@ void funnel_retrieve(funnel_answer *a) {
     else a->matching = a->eligible;
     a->asked.matching = &a->matching;
     start_all(a, RETRIEVE_MATCHING);
-    if (a->slots[RETRIEVE_IS_RELATED].depth && wait_for(a, RETRIEVE_IS_LEXICAL)) {
-        a->asked.lexical = a->slots[RETRIEVE_IS_LEXICAL].hits;
-        a->asked.n_lexical = a->slots[RETRIEVE_IS_LEXICAL].n_hits;
+    const funnel_slot *lexical = &a->slots[RETRIEVE_IS_LEXICAL];
+    a->asked.n_lexical = 0;
+    if (a->slots[RETRIEVE_IS_RELATED].depth && (!lexical->depth || wait_for(a, RETRIEVE_IS_LEXICAL))) {
+        a->asked.lexical = lexical->hits;
+        a->asked.n_lexical = lexical->depth ? lexical->n_hits : 0; /* without words it starts from what is remembered */
         start_all(a, RETRIEVE_LEXICAL);
     } else if (a->slots[RETRIEVE_IS_RELATED].depth) {
         a->slots[RETRIEVE_IS_RELATED].state = SLOT_LATE; /* what it starts from did not come in time */

@@ -1,6 +1,14 @@
 /* What happened so far, for people and for Prometheus. */
 #include "funnel/answer.h"
 
+#include <stdlib.h>
+
+record_names funnel_names(void) {
+    static const char *strategies[RETRIEVE_STRATEGIES];
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) strategies[s] = retrieve_strategies[s]->name;
+    return (record_names){funnel_feature_names, funnel_policy_feature_names, strategies, F_COUNT, X_COUNT, RETRIEVE_STRATEGIES};
+}
+
 static funnel_counters counters_now(funnel *f) {
     pthread_mutex_lock(&f->counters_mutex);
     funnel_counters c = f->counters;
@@ -27,6 +35,8 @@ static void write_policy(funnel *f, const funnel_counters *c, json_writer *w) {
     json_key(w, "name");
     json_text(w, collection_schema(f->collection)->policy);
     integer(w, "version", policy_updates(f->learned));
+    json_key(w, "price");
+    json_number(w, policy_price(f->learned));
     json_key(w, "strategies");
     json_begin_array(w);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
@@ -49,6 +59,18 @@ static void write_policy(funnel *f, const funnel_counters *c, json_writer *w) {
     }
     json_end_array(w);
     json_end_object(w);
+}
+
+static void write_learning(funnel *f, json_writer *w) {
+    const char *names[RETRIEVE_STRATEGIES];
+    history *copy = mem_alloc(sizeof *copy);
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) names[s] = f->strategies[s]->name;
+    pthread_mutex_lock(&f->counters_mutex);
+    *copy = f->history;
+    pthread_mutex_unlock(&f->counters_mutex);
+    json_key(w, "learning");
+    history_write_json(copy, names, w);
+    free(copy);
 }
 
 static void write_ranker(funnel *f, json_writer *w) {
@@ -94,8 +116,12 @@ void funnel_write_stats(funnel *f, json_writer *w) {
     integer(w, "impressions", c.searches);
     integer(w, "events", c.events);
     integer(w, "memory_pairs", count_table(f, STORE_MEMORY));
+    memory_info memory = query_memory_describe(f->memory);
+    integer(w, "memory_queries", memory.queries);
+    integer(w, "memory_bytes", memory.bytes);
     write_policy(f, &c, w);
     write_ranker(f, w);
+    write_learning(f, w);
     json_end_object(w);
 }
 

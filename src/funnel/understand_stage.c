@@ -3,6 +3,7 @@
 
 #include "collection/filter_json.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Popularity's share of the best possible lexical score: enough to order equals, too little to beat a word. */
@@ -76,11 +77,12 @@ static void make_terms(funnel_answer *a) {
     for (int language = 0; language < TEXT_LANGUAGES; language++)
         if (used[language]) add_terms(a, (text_language)language, &capacity);
     if (a->request->prefix) add_completions(a);
-    a->rarity = 0;
-    float best = 0;
+    a->rarity = a->spread = 0;
+    float best = 0, documents = (float)a->snapshot->live_documents;
     for (size_t i = 0; i < a->n_terms; i++) {
-        float idf = a->terms[i].weight * sparse_idf(a->snapshot, a->terms[i].key);
+        float rare = sparse_idf(a->snapshot, a->terms[i].key), idf = a->terms[i].weight * rare;
         best += idf;
+        a->spread += documents * expf(-rare);
         if (idf > a->rarity) a->rarity = idf;
     }
     a->asked.prior_weight = PRIOR_SHARE * best;
@@ -110,11 +112,45 @@ static void understand(funnel_answer *a) {
     understand_analyze(a->analyzer, a->request->query, &options, &a->memory, &a->understood);
 }
 
+/* For whom: the request's own segments; when it names none, those that its user was last seen with. */
+static void find_asker(funnel_answer *a) {
+    const funnel_request *request = a->request;
+    segment_fields fields = funnel_segment_fields(a->schema);
+    hash128 key;
+    a->profile = NULL;
+    if (profile_key(request->user, request->session, &key)) {
+        profile *known = arena_alloc(&a->memory, sizeof *known);
+        if (profile_read(a->txn, &key, known)) a->profile = known;
+    }
+    a->n_context_segments = segments_of(&fields, request->context, a->context_segments);
+    a->asked.n_segments = a->n_context_segments;
+    for (size_t i = 0; i < a->n_context_segments; i++) a->segments[i] = a->context_segments[i].hash;
+    if (a->n_context_segments || !a->profile) return;
+    for (uint32_t i = 0; i < a->profile->n_segments && i < SEGMENTS_MAX; i++) a->segments[i] = a->profile->segments[i];
+    a->asked.n_segments = a->profile->n_segments < SEGMENTS_MAX ? a->profile->n_segments : SEGMENTS_MAX;
+}
+
+/* The type that a word of the query most likely means. */
+static slice type_asked_for(const funnel_answer *a) {
+    for (size_t i = 0; i < a->understood.n_interpretations; i++)
+        if (a->understood.interpretations[i].kind == UNDERSTAND_TYPE_WORD) return a->understood.interpretations[i].type;
+    return (slice){0};
+}
+
+static void remember(funnel_answer *a) {
+    memory_question question = {.normalized = a->understood.normalized, .language = a->understood.language,
+                                .analyzer = a->analyzer, .segments = a->context_segments,
+                                .n_segments = a->n_context_segments, .now = a->now};
+    a->memory_key = memory_key(a->understood.normalized);
+    a->n_rows = query_memory_ask(a->funnel->memory, a->txn, &question, FUNNEL_MAX_ROWS, &a->memory, &a->rows);
+}
+
 forage_status funnel_understand(funnel_answer *a, base_error *error) {
     funnel *f = a->funnel;
     collection_refresh(f->collection);
     a->schema = collection_schema(f->collection);
     a->snapshot = collection_acquire(f->collection);
+    a->now = a->request->time ? a->request->time : clock_wall(collection_clock(f->collection));
     forage_status status = store_read_begin(collection_store(f->collection), &a->txn, error);
     if (!status) status = check_facets(a, error);
     const sparse_filter *filter = NULL;
@@ -124,15 +160,26 @@ forage_status funnel_understand(funnel_answer *a, base_error *error) {
     understand(a);
     make_terms(a);
     sparse_eligible_compute(a->snapshot, filter, &a->memory, &a->eligible);
-    a->memory_key = memory_key(a->understood.normalized);
-    a->n_rows = memory_lookup(a->txn, a->memory_key, &a->memory, &a->rows);
-    if (a->n_rows > FUNNEL_MAX_ROWS) a->n_rows = FUNNEL_MAX_ROWS;
     float prior_weight = a->asked.prior_weight;
     a->asked = (retrieve_request){
         .collection = f->collection, .schema = a->schema, .snapshot = a->snapshot, .eligible = &a->eligible,
         .matching = &a->eligible, .terms = a->terms, .n_terms = a->n_terms, .prior_weight = prior_weight,
-        .memory = a->rows, .n_memory = a->n_rows, .seed = random_u64(&a->random), .clock = &os_clock_system,
+        .behaviour = f->behaviour, .known_user = a->request->user.size || a->request->session.size, .segments = a->segments,
+        .type = type_asked_for(a), .beyond_words = a->schema->beyond_words || a->n_terms == 0,
+        .only_new = a->schema->only_new, .now = a->now,
+        .seed = random_u64(&a->random), .clock = &os_clock_system,
         .deadline = clock_monotonic(&os_clock_system) + (int64_t)a->request->timeout_ms * 1000,
     };
+    find_asker(a);
+    remember(a);
+    a->asked.profile = a->profile;
+    a->asked.memory = a->rows;
+    a->asked.n_memory = a->n_rows;
     return FORAGE_OK;
+}
+
+segment_fields funnel_segment_fields(const schema *s) {
+    segment_fields fields = {.n = s->n_segments};
+    for (uint32_t i = 0; i < s->n_segments; i++) fields.names[i] = s->segments[i];
+    return fields;
 }

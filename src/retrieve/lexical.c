@@ -10,5 +10,5 @@ static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hi
 
 const retrieve_strategy retrieve_lexical = {
     .name = "lexical", .purpose = "documents that contain the words of the query", .needs = RETRIEVE_NOTHING,
-    .prior_reward = 0.3, .fixed_depth = 128, .available = available, .run = run,
+    .prior_reward = 0.3, .fixed_depth = 100, .available = available, .run = run,
 };

@@ -15,5 +15,5 @@ static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hi
 
 const retrieve_strategy retrieve_memory = {
     .name = "memory", .purpose = "documents that people chose after asking the same", .needs = RETRIEVE_NOTHING,
-    .prior_reward = 0.3, .fixed_depth = 32, .available = available, .run = run,
+    .prior_reward = 0.3, .fixed_depth = 25, .available = available, .run = run,
 };

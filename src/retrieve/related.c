@@ -1,40 +1,28 @@
-/* From the best lexical hits along references: what a hit refers to (a book's author), what refers to it (an author's
- * books), and what refers to the same (the author's other books). A document's score is the sum, over the ways that lead
- * to it, of (weight of the way) / (1 + rank of the hit it started from); popularity breaks ties. */
+/* What is near to what the query finds. From its best lexical hits along the catalogue's references: what a hit refers to (a
+ * book's author), what refers to it (an author's books), and what refers to the same (the author's other books). And from its
+ * lexical and remembered hits through the graph of what the same people engage with. */
+#include "retrieve/gather.h"
 #include "retrieve/strategy.h"
 
-#include "base/hash.h"
-
-#include <stdlib.h>
-
-#define SEEDS 8        /* lexical hits to start from */
-#define WAYS_OF_ONE 32 /* documents taken along one reference */
-#define REFERENCES 32  /* of one field that are followed */
+#define SEEDS 8         /* lexical hits to start from */
+#define REMEMBERED 32   /* remembered documents to start from, in the graph */
+#define WAYS_OF_ONE 32  /* documents taken along one reference */
+#define REFERENCES 32   /* of one field that are followed */
+#define ROOM 3072       /* documents found along references */
 
 #define WEIGHT_REFERRED 1.0f
 #define WEIGHT_REFERRING 0.8f
 #define WEIGHT_SIBLING 0.5f
+#define WEIGHT_GRAPH 1.0f /* the nearest in the graph, against what the first hit refers to */
 
 typedef struct walk {
     const retrieve_request *r;
     arena *a;
-    sparse_hit *found; /* open addressing by document; score 0: empty */
-    size_t slots, n;
+    gather found;
 } walk;
 
 static void reach(walk *w, uint32_t document, float score) {
-    if (w->n * 4 >= w->slots * 3 || !sparse_is_eligible(w->r->eligible, document)) return;
-    for (size_t i = hash64(&document, sizeof document, 0) & (w->slots - 1);; i = (i + 1) & (w->slots - 1)) {
-        sparse_hit *slot = &w->found[i];
-        if (slot->score == 0) {
-            *slot = (sparse_hit){document, score};
-            w->n++;
-            return;
-        }
-        if (slot->document != document) continue;
-        slot->score += score;
-        return;
-    }
+    if (sparse_is_eligible(w->r->eligible, document)) gather_add(&w->found, document, score);
 }
 
 static void reach_all_with(walk *w, uint32_t field, slice value, uint32_t but, float score) {
@@ -44,6 +32,8 @@ static void reach_all_with(walk *w, uint32_t field, slice value, uint32_t but, f
         if (hits[i].document != but) reach(w, hits[i].document, score * (1 + 0.1f * hits[i].score));
 }
 
+/* A document's score is the sum, over the ways that lead to it, of (weight of the way) / (1 + rank of the hit it started
+ * from); popularity breaks ties. */
 static void walk_from(walk *w, store_txn *t, uint32_t document, float score) {
     const retrieve_request *r = w->r;
     collection_document self;
@@ -63,43 +53,47 @@ static void walk_from(walk *w, store_txn *t, uint32_t document, float score) {
     }
 }
 
-static int best_first(const void *x, const void *y) {
-    const sparse_hit *a = x, *b = y;
-    if (a->score != b->score) return a->score > b->score ? -1 : 1;
-    return (a->document > b->document) - (a->document < b->document);
+static void walk_graph(walk *w, store_txn *t, uint32_t depth) {
+    const retrieve_request *r = w->r;
+    graph_edge seeds[SEEDS + REMEMBERED];
+    size_t n = 0, k = (size_t)depth * 2;
+    for (size_t i = 0; i < r->n_lexical && i < SEEDS; i++)
+        seeds[n++] = (graph_edge){r->lexical[i].document, 1.0f / (float)(1 + i)};
+    for (size_t i = 0; i < r->n_memory && i < REMEMBERED; i++)
+        seeds[n++] = (graph_edge){r->memory[i].document, 2 * r->memory[i].mean};
+    graph_edge *near = arena_alloc(w->a, (k + 1) * sizeof *near);
+    n = graph_walk(t, behaviour_trends(r->behaviour), seeds, n, r->now, behaviour_half_life(r->behaviour), k, w->a, near);
+    for (size_t i = 0; i < n; i++) reach(w, near[i].document, WEIGHT_GRAPH * near[i].weight / near[0].weight);
 }
 
-static bool available(const retrieve_request *r) {
+static bool has_references(const retrieve_request *r) {
     for (uint32_t f = 0; f < r->schema->n_fields; f++)
-        if (r->schema->fields[f].kind == SCHEMA_REFERENCE) return r->n_terms > 0;
+        if (r->schema->fields[f].kind == SCHEMA_REFERENCE) return true;
     return false;
 }
 
+static bool available(const retrieve_request *r) {
+    return (r->n_terms > 0 || r->n_memory > 0) && (r->behaviour || has_references(r));
+}
+
 static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hit *hits, bool *late) {
-    walk w = {.r = r, .a = a, .slots = 4096, .found = arena_zalloc(a, 4096, sizeof *w.found)};
+    walk w = {.r = r, .a = a};
     store_txn *t;
+    gather_init(&w.found, ROOM + (size_t)depth * 2, a);
     if (store_read_begin(collection_store(r->collection), &t, NULL)) {
         *late = true; /* nothing could be read: that is to be said */
         return 0;
     }
-    for (size_t i = 0; i < r->n_lexical && i < SEEDS; i++) {
-        if (clock_monotonic(r->clock) > r->deadline) {
-            *late = true;
-            break;
-        }
-        walk_from(&w, t, r->lexical[i].document, 1.0f / (float)(1 + i));
+    for (size_t i = 0; has_references(r) && i < r->n_lexical && i < SEEDS && !*late; i++) {
+        *late = clock_monotonic(r->clock) > r->deadline;
+        if (!*late) walk_from(&w, t, r->lexical[i].document, 1.0f / (float)(1 + i));
     }
+    if (r->behaviour && !*late) walk_graph(&w, t, depth);
     store_read_end(t);
-    size_t n = 0;
-    for (size_t i = 0; i < w.slots; i++)
-        if (w.found[i].score > 0) w.found[n++] = w.found[i];
-    if (n) qsort(w.found, n, sizeof *w.found, best_first);
-    if (n > depth) n = depth;
-    for (size_t i = 0; i < n; i++) hits[i] = w.found[i];
-    return n;
+    return gather_take(&w.found, depth, hits);
 }
 
 const retrieve_strategy retrieve_related = {
-    .name = "related", .purpose = "what the best matches refer to, and what refers to them", .needs = RETRIEVE_LEXICAL,
-    .prior_reward = 0.08, .fixed_depth = 8, .available = available, .run = run,
+    .name = "related", .purpose = "what the best matches refer to, what refers to them, and what the same people choose",
+    .needs = RETRIEVE_LEXICAL, .prior_reward = 0.08, .fixed_depth = 10, .available = available, .run = run,
 };

@@ -7,6 +7,7 @@
 #define RETRIEVE_STRATEGY_H
 
 #include "collection/collection.h"
+#include "memory/behaviour.h"
 #include "memory/query_memory.h"
 
 typedef enum retrieve_needs {
@@ -29,10 +30,24 @@ typedef struct retrieve_request {
     size_t n_memory;
     const sparse_hit *lexical;       /* best lexical hits, best first */
     size_t n_lexical;
+    const behaviour *behaviour;      /* what people did; NULL: nothing is known */
+    bool known_user;                 /* the request names a user or a session */
+    const profile *profile;          /* of that user; NULL: none yet */
+    const uint64_t *segments;        /* of the request, most general first; when it names none, those of the profile */
+    size_t n_segments;
+    slice type;                      /* the document type that was asked for; empty: any */
+    bool beyond_words;               /* what people do leads to documents that have no word of the query, too */
+    bool only_new;                   /* personal leaves out what the user chose before */
+    int64_t now;                     /* wall clock */
     uint64_t seed;                   /* of the strategy's random choices */
     const os_clock *clock;
     int64_t deadline;                /* monotonic microseconds */
 } retrieve_request;
+
+/* What the strategies of behaviour choose from. */
+static inline const sparse_eligible *retrieve_choice(const retrieve_request *r) {
+    return r->beyond_words ? r->eligible : r->matching;
+}
 
 typedef struct retrieve_strategy {
     const char *name;
@@ -47,13 +62,16 @@ typedef struct retrieve_strategy {
     size_t (*run)(const retrieve_request *r, uint32_t depth, arena *a, sparse_hit *hits, bool *late);
 } retrieve_strategy;
 
-#define RETRIEVE_STRATEGIES 6
+#define RETRIEVE_STRATEGIES 7
 extern const retrieve_strategy *const retrieve_strategies[RETRIEVE_STRATEGIES];
 
 /* Their places in the list, for features that name one. */
-enum { RETRIEVE_IS_LEXICAL, RETRIEVE_IS_MEMORY, RETRIEVE_IS_POPULAR, RETRIEVE_IS_FRESH, RETRIEVE_IS_RELATED, RETRIEVE_IS_EXPLORE };
+enum {
+    RETRIEVE_IS_LEXICAL, RETRIEVE_IS_MEMORY, RETRIEVE_IS_POPULAR, RETRIEVE_IS_FRESH, RETRIEVE_IS_RELATED, RETRIEVE_IS_EXPLORE,
+    RETRIEVE_IS_PERSONAL
+};
 
 extern const retrieve_strategy retrieve_lexical, retrieve_memory, retrieve_popular, retrieve_fresh, retrieve_related,
-    retrieve_explore;
+    retrieve_explore, retrieve_personal;
 
 #endif

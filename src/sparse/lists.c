@@ -78,9 +78,13 @@ size_t sparse_newest(const sparse_eligible *eligible, size_t k, arena *a, sparse
     for (uint32_t p = s->n_parts; p-- > 0 && heap.k > 0;) {
         const uint32_t *documents = sparse_segment_documents(s->parts[p].segment);
         const uint64_t *versions = sparse_segment_versions(s->parts[p].segment);
-        for (uint32_t place = places_of(eligible, p); place-- > 0;) {
-            if (hit_heap_full(&heap) && versions[place] < heap.entries[0].key) continue;
-            if (in_set(eligible, p, place)) hit_heap_offer(&heap, versions[place], documents[place]);
+        uint32_t count = places_of(eligible, p);
+        for (size_t i = placeset_words(count); i-- > 0;) {
+            for (uint64_t word = placeset_word(eligible->bits[p], i, count); word;) {
+                uint32_t place = placeset_take(&word, i);
+                if (hit_heap_full(&heap) && versions[place] < heap.entries[0].key) continue;
+                hit_heap_offer(&heap, versions[place], documents[place]);
+            }
         }
     }
     hit_heap_sort(&heap);

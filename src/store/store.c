@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 static const char *const table_names[STORE_TABLES] = {"meta", "ids",    "documents", "pending", "log", "impressions",
-                                                      "events", "memory", "models"};
+                                                      "events", "memory", "models",    "queries", "asked", "memory_segments",
+                                                      "predictions", "profiles", "graph", "trends"};
 static char format_key[] = "format"; /* not const: LMDB's values are not */
 
 static pthread_mutex_t open_stores_lock = PTHREAD_MUTEX_INITIALIZER;

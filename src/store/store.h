@@ -26,6 +26,13 @@ typedef enum store_table {
     STORE_EVENTS,      /* hash of event id (16 bytes) → sequence (be64) */
     STORE_MEMORY,      /* hash of normalised query (16) + document number (be32) → counts */
     STORE_MODELS,      /* name → serialized learner state */
+    STORE_QUERIES,     /* hash of normalised query (16) → the query's text and weight, for those with a memory */
+    STORE_ASKED,       /* document number (be32) + hash of normalised query (16) → u8: who led to it */
+    STORE_SEGMENTS,    /* hash of query and segment (16) + document number (be32) → counts */
+    STORE_PREDICTIONS, /* predicted queries of documents, both ways round */
+    STORE_PROFILES,    /* hash of user (16) → what they engaged with */
+    STORE_GRAPH,       /* document number (be32) → documents that the same people engaged with */
+    STORE_TRENDS,      /* group (be64) + document number (be32) → decayed engagement; group 0: exposure */
     STORE_TABLES
 } store_table;
 
@@ -88,6 +95,12 @@ forage_status store_write(store *s, const store_job *job, base_error *error);
 bool store_write_async(store *s, const store_job *job);
 
 void store_wait(store *s); /* until everything queued so far is committed */
+
+/* Overwrites with zeros what the file still holds of values that were deleted or replaced, and returns when that is on disk.
+ * It changes only bytes that nobody can read, so a crash in the middle does no harm. Writes wait meanwhile; the file is
+ * read once. FORAGE_E_OVERLOADED when somebody (of this process or of another one) reads an older state and does not end within
+ * ten seconds: try again. What the disk itself or the file system keeps of old blocks is out of reach. */
+forage_status store_scrub(store *s, base_error *error);
 
 /* Looks at every page in use and walks every table: FORAGE_E_CORRUPT names what is damaged. Values have no checksum. */
 forage_status store_check(store *s, base_error *error);

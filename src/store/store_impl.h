@@ -67,8 +67,13 @@ void store_release_readers(store *s); /* at close */
 forage_status store_pages_header(const char *path, base_error *error); /* is this an LMDB file of a kind we know? */
 forage_status store_pages_check(store *s, base_error *error);          /* is every page in use where it should be? */
 bool store_pages_missing(const store *s); /* does the file end before its last page? That page may have been free */
+/* Overwrites with zeros what the newest state does not use: free pages and the room within pages. No write may be going on, and
+ * nobody may read an older state. */
+forage_status store_pages_wipe(store *s, base_error *error);
 
 store_writer *store_writer_start(store *s);
 void store_writer_stop(store_writer *w); /* finishes what is queued */
+/* Runs `task` in the writer thread between two transactions, after all that is queued so far. Errors as store_write. */
+forage_status store_writer_alone(store *s, forage_status (*task)(store *s, base_error *error), base_error *error);
 
 #endif

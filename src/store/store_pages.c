@@ -53,6 +53,7 @@ typedef struct walk {
     uint64_t pages;  /* that the file has and the meta page knows */
     uint8_t *seen;   /* a bit each */
     uint8_t *levels; /* a page for each depth */
+    uint8_t *chunk;  /* not NULL: what is not used is overwritten */
     base_error *error;
 } walk;
 
@@ -129,6 +130,54 @@ bool store_pages_missing(const store *s) {
     return fstat(fd, &file) != 0 || (uint64_t)file.st_size / stat.ms_psize <= info.me_last_pgno;
 }
 
+/* ---- Wiping ---- */
+
+#define CHUNK 65536u
+
+static bool all_zero(const uint8_t *bytes, size_t size) {
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
+static forage_status write_zeros(walk *w, uint64_t offset, size_t size) {
+    static const uint8_t zeros[CHUNK];
+    while (size) {
+        ssize_t put = pwrite(w->fd, zeros, size < CHUNK ? size : CHUNK, (off_t)offset);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) return os_error(w->error, put ? errno : ENOSPC, "overwriting free pages of", w->path);
+        offset += (uint64_t)put;
+        size -= (size_t)put;
+    }
+    return FORAGE_OK;
+}
+
+/* Bytes `from` to `to` of the file; what is zero already is only read. */
+static forage_status wipe(walk *w, uint64_t from, uint64_t to) {
+    forage_status status = FORAGE_OK;
+    while (!status && from < to) {
+        size_t size = to - from < CHUNK ? (size_t)(to - from) : CHUNK;
+        if (!read_at(w->fd, w->chunk, size, from)) return damaged(w->error, w->path, from / w->page_size, "cannot be read");
+        if (!all_zero(w->chunk, size)) status = write_zeros(w, from, size);
+        from += size;
+    }
+    return status;
+}
+
+static bool is_used(const walk *w, uint64_t page) { return w->seen[page >> 3] & 1u << (page & 7); }
+
+/* Everything behind the meta pages that the walk has not seen, to the file's end. */
+static forage_status wipe_unused(walk *w, uint64_t file_size) {
+    forage_status status = FORAGE_OK;
+    for (uint64_t page = 2; !status && page < w->pages;) {
+        uint64_t end = page;
+        while (end < w->pages && !is_used(w, end)) end++;
+        status = wipe(w, page * w->page_size, end * w->page_size);
+        page = end + 1;
+    }
+    return status ? status : wipe(w, w->pages * w->page_size, file_size);
+}
+
+/* ---- The walk ---- */
+
 /* Marks `count` pages as used; each may be used once. */
 static forage_status use(walk *w, uint64_t page, uint64_t count) {
     if (page < 2 || page >= w->pages || count > w->pages - page)
@@ -149,7 +198,9 @@ static forage_status use_overflow(walk *w, uint64_t page, uint64_t size) {
         return damaged(w->error, w->path, page, "cannot be read");
     if (load_le64(header) != page || !(load_le16(header + 10) & PAGE_OVERFLOW) || load_le32(header + 12) < needed)
         return damaged(w->error, w->path, page, "is not the long value it should be");
-    return use(w, page, load_le32(header + 12));
+    uint64_t pages = load_le32(header + 12), start = page * w->page_size;
+    forage_status status = use(w, page, pages);
+    return status || !w->chunk ? status : wipe(w, start + HEADER + size, start + pages * w->page_size);
 }
 
 static forage_status walk_page(walk *w, uint64_t page, unsigned depth);
@@ -184,6 +235,7 @@ static forage_status walk_page(walk *w, uint64_t page, unsigned depth) {
         return damaged(w->error, w->path, page, "is broken");
     unsigned count = (lower - HEADER) / 2;
     if (count == 0) return damaged(w->error, w->path, page, "is empty");
+    if (w->chunk && !all_zero(bytes + lower, upper - lower)) status = write_zeros(w, page * w->page_size + lower, upper - lower);
     for (unsigned i = 0; !status && i < count; i++) {
         unsigned at = load_le16(bytes + HEADER + 2 * i);
         if (at < upper || at + NODE > w->page_size) return damaged(w->error, w->path, page, "holds a broken entry");
@@ -200,8 +252,8 @@ static forage_status walk_page(walk *w, uint64_t page, unsigned depth) {
     return status;
 }
 
-forage_status store_pages_check(store *s, base_error *error) {
-    walk w = {.path = s->path, .fd = open(s->path, O_RDONLY | O_CLOEXEC), .error = error};
+static forage_status walk_all(store *s, bool wiping, base_error *error) {
+    walk w = {.path = s->path, .fd = open(s->path, (wiping ? O_RDWR : O_RDONLY) | O_CLOEXEC), .error = error};
     if (w.fd < 0) return os_error(error, errno, "opening", s->path);
     struct stat info;
     meta m = {0};
@@ -215,15 +267,22 @@ forage_status store_pages_check(store *s, base_error *error) {
     if (w.pages > m.last_page + 1) w.pages = m.last_page + 1;
     w.seen = mem_zalloc((size_t)(w.pages >> 3) + 1, 1);
     w.levels = mem_alloc((size_t)MAX_DEPTH * m.page_size);
+    w.chunk = wiping ? mem_alloc(CHUNK) : NULL;
     if (m.free_root != NO_PAGE) status = walk_page(&w, m.free_root, 0);
     if (!status && m.main_root != NO_PAGE) status = walk_page(&w, m.main_root, 0);
+    if (!status && wiping) status = wipe_unused(&w, (uint64_t)info.st_size);
+    if (!status && wiping && fdatasync(w.fd) != 0) status = os_error(error, errno, "syncing", s->path);
 done:
     store_read_end(pin);
+    free(w.chunk);
     free(w.seen);
     free(w.levels);
     close(w.fd);
     return status;
 }
+
+forage_status store_pages_check(store *s, base_error *error) { return walk_all(s, false, error); }
+forage_status store_pages_wipe(store *s, base_error *error) { return walk_all(s, true, error); }
 
 static forage_status check_table(store_txn *t, store_table table, base_error *error) {
     store_cursor *c = NULL;

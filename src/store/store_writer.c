@@ -25,6 +25,7 @@ typedef struct waiter {
 
 typedef struct queued {
     store_job job;
+    forage_status (*alone)(store *s, base_error *error); /* instead of the job: runs outside of any transaction */
     waiter *waiter; /* NULL: asynchronous */
     forage_status status;
     bool rejected; /* its own apply failed: it takes no further part */
@@ -170,7 +171,19 @@ static size_t run_group(store *s, queued *jobs, size_t count) {
     }
 }
 
+static void run_alone(store *s, queued *q) {
+    base_error spare;
+    q->status = q->alone(s, error_of(q, &spare));
+}
+
 /* --- The thread --- */
+
+/* How many jobs may go together, from the first. */
+static size_t group_of(const queued *jobs, size_t count) {
+    size_t n = 0;
+    while (n < count && n < GROUP_JOBS && !jobs[n].alone) n++;
+    return n;
+}
 
 /* Publishes in commit order, then wakes those who wait. */
 static void settle(store_writer *w, queued *jobs, size_t count) {
@@ -208,9 +221,10 @@ static void *write_jobs(void *argument) {
     while (take_jobs(w)) {
         size_t done = 0;
         while (done < w->taken.count) {
-            size_t left = w->taken.count - done;
             queued *jobs = w->taken.items + done;
-            size_t ran = run_group(w->owner, jobs, left < GROUP_JOBS ? left : GROUP_JOBS);
+            size_t ran = 1;
+            if (jobs->alone) run_alone(w->owner, jobs);
+            else ran = run_group(w->owner, jobs, group_of(jobs, w->taken.count - done));
             settle(w, jobs, ran);
             done += ran;
         }
@@ -247,16 +261,16 @@ void store_writer_stop(store_writer *w) {
 
 /* --- Submitting --- */
 
-static void push(store_writer *w, const store_job *job, waiter *one) {
+static void push(store_writer *w, const queued *item) {
     queue *q = &w->coming;
     q->items = mem_grow(q->items, &q->capacity, q->count + 1, sizeof *q->items);
-    q->items[q->count++] = (queued){.job = *job, .waiter = one};
+    q->items[q->count++] = *item;
     w->waiting++;
     w->submitted++;
     pthread_cond_signal(&w->work);
 }
 
-forage_status store_write(store *s, const store_job *job, base_error *error) {
+static forage_status push_and_wait(store *s, queued item, base_error *error) {
     store_writer *w = s->writer;
     if (!w) return error_set(error, FORAGE_E_READ_ONLY, "%s is open for reading only", s->folder);
     assert(!pthread_equal(pthread_self(), w->thread));
@@ -267,10 +281,19 @@ forage_status store_write(store *s, const store_job *job, base_error *error) {
         pthread_mutex_unlock(&w->lock);
         return error_set(error, FORAGE_E_CLOSED, "%s is being closed", s->folder);
     }
-    push(w, job, &self);
+    item.waiter = &self;
+    push(w, &item);
     while (!self.done) pthread_cond_wait(&self.wake, &w->lock);
     pthread_mutex_unlock(&w->lock);
     return self.status;
+}
+
+forage_status store_write(store *s, const store_job *job, base_error *error) {
+    return push_and_wait(s, (queued){.job = *job}, error);
+}
+
+forage_status store_writer_alone(store *s, forage_status (*task)(store *s, base_error *error), base_error *error) {
+    return push_and_wait(s, (queued){.alone = task}, error);
 }
 
 bool store_write_async(store *s, const store_job *job) {
@@ -278,7 +301,7 @@ bool store_write_async(store *s, const store_job *job) {
     if (!w) return false;
     pthread_mutex_lock(&w->lock);
     bool accepted = w->waiting < QUEUE_LIMIT && !w->closing;
-    if (accepted) push(w, job, NULL);
+    if (accepted) push(w, &(queued){.job = *job});
     pthread_mutex_unlock(&w->lock);
     return accepted;
 }

@@ -12,7 +12,8 @@ import time
 
 from forage_process import BOOKS, COMMAND, MEDIA, SOURCE, Folder, Server, environment, forage, ndjson, run_tests
 
-COMMANDS = ["import", "search", "event", "eval", "serve", "stats", "check", "export", "optimize", "collections"]
+COMMANDS = ["import", "search", "event", "eval", "serve", "stats", "check", "export", "optimize", "collections",
+            "predict", "ope", "replay", "simulate", "users", "policy"]
 
 
 class Place:
@@ -78,6 +79,103 @@ def test_manual_page_names_every_option():
         text = section.group(1) + page[page.index(".SH COMMON"):]
         for option in re.findall(r"--([a-z-]+)", forage("help", command).out.split("Examples")[0]):
             assert f"--{option}" in text, f"{command}: --{option} is not in the manual page"
+
+
+@both
+def test_ope_tells_what_other_policies_would_have_earned(place):
+    place.import_books()
+    assert "no impressions" in place.run("ope", "--policy", "all", expect=1).err
+    for _ in range(6):
+        query = place.run("search", "--json", "--policy", "regcb", "hunger").json()
+    place.run("event", "--query-id", query["query_id"], "--document", query["hits"][0]["id"])
+    fresh = place.run("ope", "--policy", "regcb", "--json").json()
+    assert fresh["progressive"] and fresh["impressions"] == 6 and fresh["logged"]["value"] > 0
+    assert not place.run("ope", "--policy", "all", "--json").json()["progressive"]
+    shown = place.run("ope", "--policy", "regcb")
+    assert "learning as it goes" in shown.out and "inclusion" in shown.out
+    plan = place.folder.file("plan.json", json.dumps({"lexical": 10, "memory": {"0": 0.5, "25": 0.5}}))
+    assert place.run("ope", "--policy", plan, "--json").json()["policy"] == "plan"
+    assert "expected regcb" in place.run("ope", "--policy", "best", expect=1).err
+
+
+def test_ope_evaluates_rows_without_a_log():
+    with Folder() as folder:
+        rows = folder.file("rows.csv", "reward,logging,target\n1,0.5,1\n0,0.5,0\n")
+        answer = forage("ope", "--rows", rows, "--json", expect=0).json()
+        assert answer["rows"] == 2 and answer["estimates"][0]["value"] == 1
+
+
+def test_simulate_teaches_a_copy_unless_told_otherwise():
+    with Folder() as folder:
+        place, env = ["--data", folder.data], environment(TMPDIR=folder.path)
+        books = [{"id": f"b{i}", "type": "book", "title": f"hunger number{i}", "genre": "fantasy", "popularity": 40 - i}
+                 for i in range(40)]
+        forage("import", *place, folder.file("b.ndjson", ndjson(books)), expect=0)
+        searched = lambda: forage("stats", *place, "--json", expect=0).json()["impressions"]
+        drifting = ["simulate", *place, "-n", "60", "--drift-at", "20", "--drift-at", "40", "--json"]
+        told, again = forage(*drifting, expect=0).json(), forage(*drifting, expect=0).json()
+        assert told["customers"] == 60 and len(told["drifts"]) == 2 and told["refused"] == 0, told
+        assert told["expected_per_1000"] == again["expected_per_1000"] and told["events"] == again["events"], again
+        assert searched() == 0
+        shown = forage("simulate", *place, "-n", "60", "--click-model", "dbn", "--compare", "all", expect=0, env=env)
+        assert "reward per 1,000" in shown.out and "lexical" in shown.out and "on a copy" in shown.err, shown
+        assert not [name for name in os.listdir(folder.path) if "scratch" in name]
+        assert "on a copy" not in forage("simulate", *place, "-n", "30", "--keep", expect=0).err
+        assert searched() == 30
+        for arguments, message in [(["--scratch", "--keep"], "exclude"), (["x"], "-c"), (["-n", "0"], "1 to 100000"),
+                                   (["--click-model", "x"], "pbm, cascade or dbn"), (["-c", "nobody"], "nobody"),
+                                   (["--policy", "nobody"], "nobody"), (["--drift-at", "soon"], "drift_at"),
+                                   (["--style", "loud=1"], "loud"), (["--style", "typo"], "typo"),
+                                   (["-c", "../x"], "../x")]:
+            done = forage("simulate", *place, *arguments)
+            assert done.status in (1, 2) and message in done.err, (arguments, done)
+        assert searched() == 30
+        with Server(folder.data) as server:
+            assert "--keep" in forage("simulate", "--url", server.url, expect=2).err
+            assert "--url" in forage("simulate", *place, expect=1).err
+            assert "20 customers" in forage("simulate", "--url", server.url, "--keep", "-n", "20", expect=0).out
+    assert "no data folder" in forage("simulate", "--data", "/nonexistent/folder", expect=1).err
+
+
+@both
+def test_policy_goes_back_and_learns_again(place):
+    place.import_books()
+    told = lambda: place.run("policy", "--json").json()
+
+    def searches(n, learned):  # a server answers before it has learned from a search
+        for _ in range(n):
+            place.run("search", "fire", "--policy", "regcb")
+        ends = time.monotonic() + 20
+        while told()["version"] != learned and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert told()["version"] == learned, told()
+
+    assert "learned from 0 searches" in place.run("policy", "show").out
+    searches(2, 2)
+    kept = place.run("policy", "keep", "before-the-sale")
+    assert kept.out == "version 2 (before-the-sale) is kept\n", kept
+    searches(3, 5)
+    shown = place.run("policy").out
+    assert "learned from 5 searches" in shown and re.search(r"2 +\d{4}-\S+ +before-the-sale", shown), shown
+    back = place.run("policy", "rollback", "before-the-sale").out
+    assert back == "back at version 2 (before-the-sale); what was there is kept as version 5\n", back
+    searches(1, 3)
+    assert told()["relearning"] is None, told()
+    assert place.run("policy", "rollback", "5", "--json").json()["before"]["version"] == 3
+    assert [v["version"] for v in told()["versions"]] == [3, 5, 2], told()
+    again = place.run("policy", "relearn").out
+    assert "learned from 6 searches and 0 events" in again and "version 5" in again, again
+    assert told()["version"] == 6
+    assert place.run("policy", "relearn", "--since", "2100-01-01", "--json").json()["searches"] == 0
+    assert told()["version"] == 0 and place.run("policy", "rollback", "6", "--quiet").out == ""
+    for arguments, status, message in [
+            (["rollback", "nobody"], 1, 'there is no version "nobody"'), (["rollback"], 2, "which version"),
+            (["keep"], 2, "which name"), (["keep", "7"], 1, "is no number"), (["keep", "a b"], 1, "letters"),
+            (["forget"], 2, "expected show, keep, rollback or relearn"), (["relearn", "now"], 2, "no more words"),
+            (["relearn", "--since", "soon"], 1, "a date"), (["show", "--since", "2026"], 2, "for relearn")]:
+        done = place.run("policy", *arguments, expect=status)
+        assert message in done.err, (arguments, done)
+    assert told()["version"] == 6
 
 
 def test_version():
@@ -460,6 +558,36 @@ def test_terminal():
         assert "\x1b" not in piped and "long long" in piped and "…" not in piped, piped
 
 
+@both
+def test_predict(place):
+    place.import_books()
+    assert place.run("search", "--json", "panem arena", expect=None).json()["hits"] == []
+    lines = place.folder.file("p.tsv.gz", gzip.compress(
+        b"document\tquery\tscore\nb1\tpanem arena\t0.9\nb1\tno number\tmuch\nnobody\tx\t0.5\nb2\tmocking birds\n\xff\tx\t1\n"))
+    done = place.run("predict", "import", lines, expect=3)
+    assert "2 predicted queries stored" in done.out and "line 3" in done.err and "line 4" in done.err, done
+    assert "line 6: it is not UTF-8" in done.err, done
+    more = place.folder.file("p.ndjson", ndjson([{"id": "b3", "predicted_queries": ["second breakfast", "ring"]}]))
+    result = place.run("predict", "import", more, "--json").json()
+    assert result == {"received": 2, "stored": 2, "failed": 0, "errors": []}, result
+    assert found_ids(place.run("search", "--json", "--policy", "all", "Panem arena")) == ["b1"]
+    assert found_ids(place.run("search", "--json", "--policy", "all", "second breakfasts")) == ["b3"]
+    shown = place.run("predict", "show", "b1")
+    assert "panem arena" in shown.out and "imported" in shown.out and "0.900" in shown.out, shown
+    assert "the hobbit" in place.run("predict", "show", "--suggest", "b3").out
+    assert "no document" in place.run("predict", "show", "zzz", expect=1).err
+    assert "4 predictions" in place.run("predict", "status").out
+    left = place.run("predict", "drop", "--source", "imported", "--json").json()
+    assert left["predictions"] == 0 and left["sources"]["imported"] == 0, left
+    assert place.run("search", "--json", "panem arena", expect=None).json()["hits"] == []
+    for arguments, message in [([], "status, show"), (["shwo", "b1"], "predict show"), (["xyzzy"], "xyzzy"),
+                               (["show"], "one document"), (["import"], "which file"), (["build", "x"], "no words"),
+                               (["build", "-n", "65"], "1 to 64"), (["build", "-s", "imported"], "imported"),
+                               (["drop", "-s", "oracle"], "oracle"), (["import", place.folder.path + "/none"], "none")]:
+        done = place.run("predict", *arguments, expect=None)
+        assert done.status in (1, 2) and message in done.err, (arguments, done)
+
+
 def test_sample_catalogue():
     with Place(False) as place:
         started = time.time()
@@ -470,6 +598,40 @@ def test_sample_catalogue():
         result = place.run("eval", "--queries", os.path.join(MEDIA, "queries.tsv"), "--judgments",
                            os.path.join(MEDIA, "judgments.tsv"), "--json").json()
         assert result["queries"] == 120 and result["metrics"][0]["mean"] > 0.5, (took, result)
+
+
+def test_predictions_of_the_sample_catalogue():
+    with Place(True) as place:
+        place.run("import", "--schema", os.path.join(MEDIA, "schema.json"),
+                  os.path.join(MEDIA, "catalogue.ndjson.zst"))
+        built = place.run("predict", "build", "--source", "catalogue", "--documents", "6000", "--json").json()
+        assert built["documents"] == 6000 and built["predictions"] > 12000, built
+        shown = place.run("predict", "show", "book:1", "--json").json()
+        queries = {entry["query"]: entry for entry in shown["predictions"]}
+        assert "the hunger games" in queries and "the hunger games suzanne collins" in queries, shown
+        assert not any(" en " in query for query in queries), shown
+        assert all(0 < entry["score"] <= 1 and list(entry["sources"]) == ["catalogue"] for entry in queries.values())
+        clicks = []
+        with open(os.path.join(MEDIA, "queries.tsv"), encoding="utf-8") as file:
+            for line in list(file)[:30]:
+                found = place.run("search", "--json", "--policy", "all", line.split("\t")[1].strip()).json()
+                clicks += [{"query_id": found["query_id"], "action_name": "click",
+                            "event_attributes": {"object": {"object_id": hit["id"]}}} for hit in found["hits"][:3]]
+        place.run("event", place.folder.file("clicks.ndjson", ndjson(clicks)))
+        trained = place.run("predict", "train", "--json").json()
+        assert trained["pairs"] >= 50 and trained["terms"] > 20, trained
+        judged = place.run("predict", "evaluate", "--json").json()
+        assert 0 < judged["pairs"] < len(clicks), judged
+        assert [s["source"] for s in judged["sources"]] == ["catalogue", "borrowed", "translated", "imported", "all"]
+        assert judged["sources"][0]["found"] > 0 and judged["sources"][3]["found"] == 0, judged
+        assert judged["sources"][4]["found"] >= judged["sources"][0]["found"], judged
+        lines = place.folder.file("p.tsv", "book:1\ttributes of district twelve\t0.8\n")
+        assert place.run("predict", "import", lines, "--json").json()["stored"] == 1
+        assert "book:1" in found_ids(place.run("search", "--json", "--policy", "all", "tributes of district twelve"))
+        status = place.run("predict", "status", "--json").json()
+        assert status["sources"]["imported"] == 1 and status["queries"] >= 20 and status["model"]["pairs"] >= 50, status
+        left = place.run("predict", "drop", "--json").json()
+        assert left["predictions"] == 0 and left["queries"] == status["queries"], left
 
 
 if __name__ == "__main__":

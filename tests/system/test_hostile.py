@@ -185,7 +185,7 @@ def test_ids():
             assert house.client.expect("GET", target)["id"] == i
             assert house.client.expect("GET", f"{BOOKS}/documents/{everything}")["title"] == f"oddity word{n}"
             found = house.search({"query": f"word{n}", "policy": "all"})
-            assert [hit["id"] for hit in found["hits"]] == [i], (i, found["hits"])
+            assert found["hits"][0]["id"] == i, (i, found["hits"])  # what was chosen after like queries may follow
             event = {"query_id": found["query_id"], "action_name": "click",
                      "event_attributes": {"object": {"object_id": i}}}
             assert house.client.expect("POST", f"{BOOKS}/events", event)["accepted"] == 1

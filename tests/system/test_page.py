@@ -89,11 +89,12 @@ class Page:
     def __init__(self, browser, server):
         self.browser, self.server = browser, server
 
-    def open(self, address="", width=1360, height=900, dark=False):
+    def open(self, address="", width=1360, height=900, dark=False, results=True):
         self.browser.size(width, height, dark, touch=width < 600)
         self.browser.open("about:blank")
         self.browser.open(self.server.url + address)
-        self.browser.until(f"{SETTLED} && document.querySelectorAll('.hit').length > 0", "the first results")
+        if results:
+            self.browser.until(f"{SETTLED} && document.querySelectorAll('.hit').length > 0", "the first results")
 
     def write(self, query):
         """Types a query into the emptied box and returns while its results may still be on their way."""
@@ -112,8 +113,8 @@ class Page:
     def do(self, expression):
         return self.browser.evaluate(expression)
 
-    def until(self, expression, what=None):
-        self.browser.until(expression, what)
+    def until(self, expression, what=None, seconds=10):
+        self.browser.until(expression, what, seconds)
 
     def text(self, selector):
         return self.do(f"document.querySelector({json.dumps(selector)})?.textContent ?? null")
@@ -181,6 +182,8 @@ def test_explain(page):
     assert "suzanne collins" in page.story("How the query was read")
     assert "Free text" in page.story("How the query was read")
     assert "Lexical" in page.story("Who found it")
+    asked = page.do("document.querySelectorAll('#panel-why .depths tbody tr').length")
+    assert asked >= 6 and "%" in page.story("How deep each was asked"), page.story("How deep each was asked")
     assert page.do("document.querySelectorAll('#panel-why .features tbody tr').length") >= 2
     assert page.do("document.querySelector('#panel-why .diverging').getBoundingClientRect().width") > 20
     assert "collin" in page.story("Words"), page.story("Words")
@@ -358,6 +361,11 @@ def test_widths(page):
         page.open("?q=harry+potter", width=width, height=760)
         overflow = page.do("document.documentElement.scrollWidth - innerWidth")
         assert overflow <= 0, f"{overflow} pixels too wide at {width}"
+    for width in (360, 768, 1360):
+        page.open("?v=learning", width=width, height=760, results=False)
+        page.until("document.querySelector('time-chart path')", "the charts")
+        overflow = page.do("document.documentElement.scrollWidth - innerWidth")
+        assert overflow <= 0, f"the learning view is {overflow} pixels too wide at {width}"
     page.open("?q=harry+potter", width=360, height=760)
     page.picture("narrow")
     page.browser.click("#open-filters")
@@ -407,11 +415,83 @@ def test_statistics(page):
     page.browser.click("#open-learning")
     page.until("document.querySelectorAll('learning-view .tiles > div').length >= 5", "the numbers")
     assert "19,580" in page.text("learning-view .tiles")
-    assert page.do("document.querySelectorAll('learning-view [data-strategy=lexical]').length") > 0
+    assert page.do("document.querySelectorAll('learning-view .numbers [data-strategy=lexical]').length") > 0
     assert page.do("document.querySelectorAll('learning-view .weights tbody tr').length") > 3
-    page.picture("learning")
     page.browser.press("Escape")
     page.until("!document.querySelector('.results-view').hidden")
+
+
+def send(page, customers):
+    """Asks for simulated customers, as the button does."""
+    page.do("document.querySelector('learning-curves').dispatchEvent(new CustomEvent('customers-wanted',"
+            f" {{bubbles: true, detail: {{customers: {customers}}}}})); true")
+    page.until("document.querySelector('dialog[open] #confirm-title')", "the question")
+
+
+def test_customers(page):
+    """Simulated customers come when the reader says so, the lines move meanwhile, and in the end the page tells the regret."""
+    page.open()
+    page.browser.click("#open-learning")
+    page.until("document.querySelector('.card-head .button:not([disabled])')", "the button")
+    before = page.server.impressions()
+    page.browser.click(".card-head .button")
+    page.until("document.querySelector('dialog[open] #confirm-title')", "the question")
+    assert "5,000 customers" in page.text("#confirm-title")
+    page.browser.press("Enter")  # the harmless button has the focus
+    page.until("!document.querySelector('dialog[open]')")
+    assert page.server.impressions() == before, "customers came although nobody wanted them"
+    customers = 5000 if SHOTS else 300
+    send(page, customers)
+    page.browser.click("dialog[open] .strong")
+    page.until("document.querySelector('.run-state[data-state=running] progress')", "the progress")
+    assert page.do("document.querySelector('.card-head .button').disabled")
+    page.until("document.querySelector('.run-state[data-state=done] .tiles')", "the summary", 300)
+    assert page.server.impressions() == before + customers
+    told = page.text(".run-state")
+    assert "Regret" in told and "the best fixed one" in told and "rrf-equal" in told, told
+    page.until("document.querySelectorAll('time-chart:not([hidden]) path').length >= 5", "the charts")
+    page.browser.size(1360, 1340)
+    page.picture("learning")
+
+
+def test_curves(page):
+    """The curves can be read without a mouse, without colours and without pictures."""
+    page.open("?v=learning", results=False)
+    page.until("document.querySelector('.stacked path.area[data-strategy=lexical]')", "the areas")
+    newest = page.text(".stacked .where")
+    assert newest.startswith("latest"), newest
+    page.do("document.querySelector('.stacked .drawing').focus(); true")
+    page.browser.press("Home")
+    assert page.text(".stacked .where").startswith("searches 1 to"), page.text(".stacked .where")
+    assert "lexical" in page.do("document.querySelector('.stacked .drawing').getAttribute('aria-valuetext')").lower()
+    page.browser.press("ArrowRight")
+    assert not page.text(".stacked .where").startswith("searches 1 to")
+    page.browser.click(".choice label:last-of-type")
+    page.until("document.querySelector('.stacked h3').textContent.startsWith('Share')", "the shares")
+    shares = page.texts(".stacked .series b")
+    assert 98 <= sum(float(share.split()[0]) for share in shares) <= 102, shares
+    page.browser.click(".as-table summary")
+    page.until("document.querySelectorAll('.as-table tbody tr').length >= 2", "the table")
+    counted = int(page.texts(".as-table tbody th")[-1].split(" ")[-1].replace(",", ""))
+    assert counted == page.server.impressions(), counted
+    for dark in (False, True):
+        page.browser.size(1360, 900, dark)
+        for selector in (".unit", ".where", ".series li", ".choice span", ".choice label:last-of-type span", ".as-table summary"):
+            ratio = contrast(page, selector)
+            assert ratio >= 4.5, f"{selector} has a contrast of {ratio:.2f}, dark {dark}"
+
+
+def test_customers_refused(page):
+    """When the server does not let the customers in, the page says why."""
+    page.open("?v=learning", results=False)
+    page.until("document.querySelector('.card-head .button:not([disabled])')", "the button")
+    quiet = len(page.browser.complaints)
+    send(page, 1000000000)
+    page.browser.click("dialog[open] .strong")
+    page.until("document.querySelector('.refusal')", "the reason")
+    assert "customers" in page.text(".refusal"), page.text(".refusal")
+    assert not page.do("document.querySelector('.card-head .button').disabled")
+    del page.browser.complaints[quiet:]  # a browser logs failed requests; this one was meant to fail
 
 
 def test_trouble(page):

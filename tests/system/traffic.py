@@ -138,7 +138,7 @@ class Ledger:
         for name in random_numbers.sample(names, min(10, len(names))):
             hits = client.expect("POST", f"{COLLECTION}/search", {"query": number_word(int(name[1:])), "log": False,
                                                                   "policy": "all"})["hits"]
-            assert [hit["id"] for hit in hits] == [name], f"{name} is not found by its word, but {hits}"
+            assert hits and hits[0]["id"] == name, f"{name} is not found by its word, but {hits}"
             assert hits[0]["document"]["version"] == self.documents[name][0], hits
 
     def check_memory(self, client):
@@ -150,7 +150,8 @@ class Ledger:
                                                                     "log": False})
             first = answer["hits"][0]
             assert first["id"] == f"{anchor}-{ANCHOR_DOCUMENTS - 1}" and "memory" in first["strategies"], answer["hits"]
-            assert first["explain"]["memory"]["rewards"] == clicks / 2, (clicks, first["explain"]["memory"])
+            rewards = first["explain"]["memory"]["rewards"]  # clickers are told apart by hash: a few may be capped together
+            assert 0.8 * clicks / 2 <= rewards <= clicks / 2, (clicks, first["explain"]["memory"])
 
     def check(self, client, random_numbers):
         self.settle_documents(client)

@@ -42,6 +42,7 @@ static const char *const bodies[][2] = {
      "[{\"query_id\":\"q\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{\"object_id\":\"b2\"}}}]"},
     {"POST /collections/{collection}/evaluate",
      "{\"queries\":[{\"id\":1,\"query\":\"fire\"}],\"judgments\":[{\"query\":1,\"document\":\"b2\"}]}"},
+    {"POST /collections/{collection}/policy", "{\"relearn\":true}"},
 };
 
 /* "GET /collections/{collection}/documents/{id}" with names filled in. */
@@ -68,7 +69,7 @@ static void every_route_answers(void **state) {
         const char *body = NULL;
         add_books(); /* some routes remove them */
         OK("POST", "/collections/books/search",
-           "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"all\",\"timeout_ms\":60000}");
+           "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"all\",\"timeout_ms\":60000,\"user\":\"b1\"}");
         for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
             if (strcmp(bodies[i][0], *route) == 0) body = bodies[i][1];
         fill_route(*route, method, target);
@@ -79,7 +80,7 @@ static void every_route_answers(void **state) {
         answer_release(&a);
         assert_int_equal(call_status(c.db, "PATCH", target, NULL), 405);
     }
-    assert_int_equal(n, 18);
+    assert_int_equal(n, 33);
 }
 
 static bool is_route(const char *text) {
@@ -321,7 +322,7 @@ static void the_log_is_a_list_of_what_happened(void **state) {
     assert_string_equal(text_at(a.json, "user_query"), "fire");
     assert_string_equal(text_at(a.json, "client_id"), "u");
     assert_int_equal(count_at(a.json, "hits"), 2);
-    assert_int_equal(count_at(a.json, "decision.strategies.0.probabilities"), 4);
+    assert_int_equal(count_at(a.json, "decision.strategies.0.probabilities"), 8);
     assert_float_equal(number_at(a.json, "decision.propensity"), 1, 0);
     char target[300];
     snprintf(target, sizeof target, "/collections/books/log?after=%s", a.response.next);
@@ -451,6 +452,46 @@ static void evaluation_measures_a_run_or_the_engine(void **state) {
           400, "invalid_request");
 }
 
+/* ---- The policy ---- */
+
+#define POLICY "/collections/books/policy"
+
+static void the_policy_tells_and_takes(void **state) {
+    (void)state;
+    static const char *const bad[][2] = {
+        {"{}", "got 0 of them"}, {"{\"keep\":\"a\",\"relearn\":true}", "got 2 of them"}, {"{\"forget\":\"a\"}", "forget"},
+        {"{\"keep\":7}", "expected a name"}, {"{\"keep\":\"7\"}", "no number"}, {"{\"keep\":\"\"}", "1 to 64"},
+        {"{\"rollback\":[]}", "number or the name"}, {"{\"relearn\":false}", "expected true"},
+        {"{\"relearn\":{\"since\":\"soon\"}}", "expected a date"}, {"{\"relearn\":{\"until\":\"2026\"}}", "until"}, {"[true]", "object"}};
+    add_books();
+    OK("POST", "/collections/books/search", "{\"query\":\"fire\",\"query_id\":\"q\",\"policy\":\"regcb\",\"timeout_ms\":60000}");
+    OK("POST", "/collections/books/events", EVENT("q", "click", "b2"));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        answer a = CALL("POST", POLICY, bad[i][0]);
+        if (a.status != 400 || !strstr(text_at(a.json, "error.message"), bad[i][1])) fail_msg("%s: %s", bad[i][0], a.response.body);
+        answer_release(&a);
+    }
+    FAILS("POST", POLICY, "{\"rollback\":\"nobody\"}", 404, "not_found");
+    FAILS("POST", POLICY, "{\"rollback\":-1}", 404, "not_found");
+    FAILS("POST", POLICY, "{\"rollback\":1e0}", 404, "not_found");
+    OK("POST", POLICY, "{\"keep\":\"one.search\"}");
+    OK("POST", POLICY, "{\"rollback\":1}");
+    answer a = CALL("POST", POLICY, "{\"relearn\":{}}");
+    assert_float_equal(number_at(a.json, "searches"), 1, 0);
+    assert_float_equal(number_at(a.json, "events"), 1, 0);
+    answer_release(&a);
+    OK("PUT", "/collections/books", "{\"policy\":\"all\",\"budget\":{\"p95_ms\":8}}");
+    a = CALL("GET", POLICY, NULL);
+    assert_string_equal(text_at(a.json, "name"), "all");
+    assert_non_null(at(a.json, "learns"));
+    assert_false(true_at(a.json, "learns"));
+    assert_float_equal(number_at(a.json, "version"), 1, 0);
+    assert_float_equal(number_at(a.json, "budget.p95_ms"), 8, 0);
+    assert_int_equal(count_at(a.json, "levels"), FUNNEL_LEVELS);
+    assert_non_null(named(at(a.json, "versions"), "name", "one.search"));
+    answer_release(&a);
+}
+
 /* ---- Upkeep ---- */
 
 static forage_status forget_id(store_txn *t, void *self, base_error *error) {
@@ -521,6 +562,7 @@ int main(void) {
         ISOLATED(a_search_may_be_an_address),
         ISOLATED(events_come_alone_in_arrays_or_as_lines),
         ISOLATED(evaluation_measures_a_run_or_the_engine),
+        ISOLATED(the_policy_tells_and_takes),
         ISOLATED(check_reports_what_is_wrong),
         ISOLATED(stats_and_metrics_count),
     };

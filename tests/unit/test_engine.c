@@ -88,6 +88,7 @@ static void a_read_only_folder_answers_and_takes_nothing(void **state) {
     assert_fails(c.db, "DELETE", "/collections/books/documents/b1", NULL, 403, "read_only");
     assert_fails(c.db, "DELETE", "/collections/books", NULL, 403, "read_only");
     assert_fails(c.db, "POST", "/collections/books/optimize", NULL, 403, "read_only");
+    assert_fails(c.db, "POST", "/collections/books/policy", "{\"relearn\":true}", 403, "read_only");
     assert_fails(
         c.db, "POST", "/collections/books/events",
         "{\"query_id\":\"q\",\"action_name\":\"click\",\"event_attributes\":{\"object\":{\"object_id\":\"b1\"}}}", 403,

@@ -1,6 +1,7 @@
 /* Feedback: log records as bytes and as JSON, times as people write them, events as UBI has them. */
 #include "testing.h"
 
+#include "base/bytes.h"
 #include "base/random.h"
 #include "feedback/event.h"
 #include "feedback/record.h"
@@ -52,6 +53,7 @@ static void random_strategies(record_impression *r) {
                                  .took_us = (uint32_t)random_u64(&dice),
                                  .late = below(2),
                                  .x = random_floats(r->n_policy_features)};
+        out->allowed = below(1u << r->n_levels) | 1u << out->level;
         for (uint32_t l = 0; l < r->n_levels; l++) out->probability[l] = (float)random_double(&dice);
     }
 }
@@ -85,17 +87,21 @@ static record_impression random_impression(void) {
                            .ranker_version = random_u64(&dice),
                            .feature_set = below(9),
                            .n_features = below(30),
+                           .n_candidates = (uint32_t)random_u64(&dice),
+                           .took_us = (uint32_t)random_u64(&dice),
+                           .prefix = below(2),
                            .n_hits = below(20)};
     for (size_t i = 0; i < sizeof r.memory_key.bytes; i++) r.memory_key.bytes[i] = (uint8_t)below(256);
     for (uint32_t l = 0; l < r.n_levels; l++) r.depths[l] = below(1000);
     if (below(2)) r.context = SLICE("{\"page\": \"home\"}");
+    if (below(2)) r.filter = SLICE("{\"genre\": [\"fantasy\"]}");
     random_strategies(&r);
     random_hits(&r);
     return r;
 }
 
 static record_event random_event(void) {
-    return (record_event){.time = (int64_t)random_u64(&dice),
+    record_event e = {.time = (int64_t)random_u64(&dice),
                           .event_id = random_text(30),
                           .query_id = random_text(40),
                           .action = random_text(20),
@@ -107,16 +113,21 @@ static record_event random_event(void) {
                           .hit = below(1000),
                           .reward = (float)random_double(&dice),
                           .credit = (float)random_double(&dice),
-                          .engaged = random_u64(&dice)};
+                          .engaged = random_u64(&dice),
+                          .n_ranks = below(RECORD_MAX_STRATEGIES + 1)};
+    for (uint32_t s = 0; s < e.n_ranks; s++) e.ranks[s] = below(3) ? below(130) : (uint32_t)random_u64(&dice);
+    return e;
 }
 
 static void assert_same_impression(const record_impression *a, const record_impression *b) {
     assert_true(a->time == b->time && a->offset == b->offset && a->policy_version == b->policy_version &&
                 a->propensity == b->propensity && a->ranker_version == b->ranker_version &&
-                a->feature_set == b->feature_set);
+                a->feature_set == b->feature_set && a->prefix == b->prefix && a->n_candidates == b->n_candidates &&
+                a->took_us == b->took_us);
     assert_true(slice_equal(a->query_id, b->query_id) && slice_equal(a->query, b->query) &&
                 slice_equal(a->language, b->language) && slice_equal(a->user, b->user) &&
                 slice_equal(a->session, b->session) && slice_equal(a->context, b->context) &&
+                slice_equal(a->filter, b->filter) &&
                 slice_equal(a->policy, b->policy) && slice_equal(a->ranker, b->ranker));
     assert_memory_equal(&a->memory_key, &b->memory_key, sizeof a->memory_key);
     assert_true(a->n_levels == b->n_levels && a->n_policy_features == b->n_policy_features &&
@@ -125,7 +136,8 @@ static void assert_same_impression(const record_impression *a, const record_impr
     for (uint32_t s = 0; s < a->n_strategies; s++) {
         const record_strategy *p = &a->strategies[s], *q = &b->strategies[s];
         assert_true(slice_equal(p->name, q->name) && p->level == q->level && p->depth == q->depth &&
-                    p->late == q->late && p->candidates == q->candidates && p->took_us == q->took_us);
+                    p->late == q->late && p->candidates == q->candidates && p->took_us == q->took_us &&
+                    p->allowed == q->allowed);
         assert_memory_equal(p->probability, q->probability, a->n_levels * sizeof(float));
         assert_memory_equal(p->x, q->x, a->n_policy_features * sizeof(float));
     }
@@ -142,8 +154,9 @@ static slice id_of(void *self, uint32_t document, arena *a) {
 }
 
 static forage_status export(slice bytes, buffer *out) {
-    static const char *const names[] = {"one", "two"};
-    return record_to_json(bytes, 77, names, 2, names, 1, id_of, NULL, &memory, out);
+    static const char *const list[] = {"one", "two", "three"};
+    static const record_names names = {list, list, list, 2, 1, 3};
+    return record_to_json(bytes, 77, &names, id_of, NULL, &memory, out);
 }
 
 /* What is exported is one line of JSON. */
@@ -190,7 +203,8 @@ static void events_come_back_as_they_were(void **state) {
         assert_ok(record_read_event((slice){bytes.data, bytes.size}, &back));
         assert_true(slice_equal(e.event_id, back.event_id) && slice_equal(e.document_id, back.document_id));
         assert_true(e.time == back.time && e.impression == back.impression && e.hit == back.hit &&
-                    e.credit == back.credit);
+                    e.credit == back.credit && e.n_ranks == back.n_ranks);
+        assert_memory_equal(e.ranks, back.ranks, sizeof e.ranks);
         record_write_event(&back, &again);
         assert_int_equal(again.size, bytes.size);
         assert_memory_equal(again.data, bytes.data, bytes.size);
@@ -200,6 +214,123 @@ static void events_come_back_as_they_were(void **state) {
         buffer_release(&bytes);
         buffer_release(&again);
     }
+}
+
+/* A test's own record of format 1: two strategies, three levels, one feature of each kind, one hit. */
+static void write_format_1(buffer *b) {
+    put_u8(b, RECORD_IMPRESSION);
+    put_u8(b, 1);
+    put_u64(b, 1000);
+    put_string(b, SLICE("q1"));
+    put_string(b, SLICE("heat"));
+    buffer_append(b, "0123456789abcdef", 16);
+    put_string(b, SLICE("en"));
+    put_string(b, SLICE("u1"));
+    put_string(b, SLICE("s1"));
+    put_string(b, SLICE("{\"page\":1}"));
+    put_u32(b, 7);
+    put_string(b, SLICE("squarecb"));
+    put_u64(b, 3);
+    put_f64(b, 0.5);
+    put_u8(b, 3);
+    for (uint32_t depth = 0; depth <= 32; depth += 16) put_u32(b, depth);
+    put_u8(b, 1);
+    put_u8(b, 2);
+    for (uint32_t s = 0; s < 2; s++) {
+        put_string(b, s ? SLICE("two") : SLICE("one"));
+        put_u8(b, 0);
+        for (uint32_t l = 0; l < 3; l++) put_f32(b, s ? (l ? 0 : 1) : l == 1 ? 0 : 0.5f);
+        put_u32(b, 16);
+        put_u32(b, 9);
+        put_u32(b, 120);
+        put_u8(b, 0);
+        put_f32(b, 1.5f);
+    }
+    put_string(b, SLICE("linear"));
+    put_u64(b, 4);
+    put_u32(b, 1);
+    put_u16(b, 1);
+    put_u16(b, 1);
+    put_u32(b, 11);
+    put_f32(b, 2.5f);
+    put_varint(b, 300);
+    put_varint(b, 0);
+    put_f32(b, 0.25f);
+}
+
+static void records_of_format_1_are_still_read(void **state) {
+    (void)state;
+    buffer bytes = {0}, event = {0};
+    record_impression r;
+    record_event e = {.ranks = {5}};
+    write_format_1(&bytes);
+    assert_ok(record_read_impression((slice){bytes.data, bytes.size}, &memory, &r));
+    assert_true(slice_is(r.query, "heat") && slice_is(r.context, "{\"page\":1}") && r.offset == 7);
+    assert_true(r.filter.size == 0 && !r.prefix && r.n_candidates == 0);
+    assert_int_equal(r.strategies[0].allowed, 5); /* what had a chance */
+    assert_int_equal(r.strategies[1].allowed, 1);
+    assert_true(slice_is(r.ranker, "linear") && r.hits[0].document == 11 && r.hits[0].ranks[0] == 300);
+    assert_float_equal(r.hits[0].features[0], 0.25, 0);
+    buffer again = {0};
+    record_impression back;
+    record_write_impression(&r, &again); /* what is read can be written, in the format of today */
+    assert_ok(record_read_impression((slice){again.data, again.size}, &memory, &back));
+    assert_same_impression(&r, &back);
+    put_u8(&event, RECORD_EVENT);
+    put_u8(&event, 1);
+    put_u64(&event, 2000);
+    for (int i = 0; i < 6; i++) put_string(&event, SLICE("t"));
+    put_u32(&event, 11);
+    put_u64(&event, 1);
+    put_u32(&event, 0);
+    put_f32(&event, 1);
+    put_f32(&event, 0.5f);
+    put_u64(&event, 6);
+    assert_ok(record_read_event((slice){event.data, event.size}, &e));
+    assert_true(e.credit == 0.5f && e.engaged == 6 && e.n_ranks == 0 && e.ranks[0] == 0);
+    assert_null(json_get(exported((slice){event.data, event.size}), "hindsight_ranks"));
+    buffer_release(&bytes);
+    buffer_release(&again);
+    buffer_release(&event);
+}
+
+static forage_status read_one_strategy(uint32_t allowed, uint32_t n_levels, uint32_t level, record_impression *out) {
+    buffer bytes = {0};
+    record_impression r = {.n_levels = n_levels, .n_strategies = 1};
+    r.strategies[0] = (record_strategy){.level = level, .allowed = allowed, .probability = {0, 0.75f, 0.25f}};
+    record_write_impression(&r, &bytes);
+    forage_status status = record_read_impression((slice){bytes.data, bytes.size}, &memory, out);
+    buffer_release(&bytes);
+    return status;
+}
+
+static void levels_and_ranks_are_bounded(void **state) {
+    (void)state;
+    record_impression r;
+    assert_ok(read_one_strategy(7, 3, 1, &r));
+    assert_int_equal(r.strategies[0].allowed, 7);
+    assert_ok(read_one_strategy(0, 3, 1, &r)); /* not told: what had a chance */
+    assert_int_equal(r.strategies[0].allowed, 6);
+    assert_int_equal(read_one_strategy(9, 3, 0, &r), FORAGE_E_CORRUPT); /* a level that there is not */
+    assert_int_equal(read_one_strategy(5, 3, 1, &r), FORAGE_E_CORRUPT); /* drawn, and not allowed */
+    assert_ok(read_one_strategy(255, 8, 7, &r));
+    assert_int_equal(read_one_strategy(255, 8, 200, &r), FORAGE_E_CORRUPT);
+    record_event e = {.n_ranks = RECORD_MAX_STRATEGIES};
+    buffer bytes = {0};
+    record_write_event(&e, &bytes);
+    size_t count = bytes.size - RECORD_MAX_STRATEGIES - 1;
+    bytes.data[count]++;
+    buffer_putc(&bytes, 0); /* one rank more than there may be strategies */
+    assert_int_equal(record_read_event((slice){bytes.data, bytes.size}, &e), FORAGE_E_CORRUPT);
+    bytes.size = count;
+    put_u8(&bytes, 1);
+    put_varint(&bytes, (uint64_t)UINT32_MAX + 1);
+    assert_int_equal(record_read_event((slice){bytes.data, bytes.size}, &e), FORAGE_E_CORRUPT);
+    bytes.size = count + 1;
+    put_varint(&bytes, UINT32_MAX);
+    assert_ok(record_read_event((slice){bytes.data, bytes.size}, &e));
+    assert_int_equal(e.ranks[0], UINT32_MAX);
+    buffer_release(&bytes);
 }
 
 /* Reads and exports bytes from memory of exactly their size, so that a sanitizer sees every step beyond. */
@@ -255,7 +386,10 @@ static void spoiled_records_never_crash(void **state) {
 static void newer_and_unknown_records_are_told_apart(void **state) {
     (void)state;
     record_kind kind;
-    assert_int_equal(record_kind_of(SLICE("\1\2rest"), &kind), FORAGE_E_VERSION);
+    assert_ok(record_kind_of(SLICE("\1\1rest"), &kind));
+    assert_ok(record_kind_of(SLICE("\1\2rest"), &kind));
+    assert_int_equal(record_kind_of(SLICE("\1\3rest"), &kind), FORAGE_E_VERSION);
+    assert_int_equal(record_kind_of((slice){"\1\0", 2}, &kind), FORAGE_E_CORRUPT);
     assert_int_equal(record_kind_of(SLICE("\3\1rest"), &kind), FORAGE_E_CORRUPT);
     assert_int_equal(record_kind_of(SLICE("\1"), &kind), FORAGE_E_CORRUPT);
     assert_int_equal(record_kind_of((slice){0}, &kind), FORAGE_E_CORRUPT);
@@ -275,6 +409,15 @@ static void exports_are_json_with_names(void **state) {
         const json_value *decision = json_get(json, "decision");
         assert_int_equal(json_get(decision, "strategies")->count, r.n_strategies);
         assert_true(json_get(decision, "propensity")->number == r.propensity);
+        assert_int_equal(json_get(json, "candidates")->integer, r.n_candidates);
+        assert_true(json_get(json, "prefix")->boolean == r.prefix);
+        assert_true((json_get(json, "filter") != NULL) == (r.filter.size > 0));
+        if (r.n_strategies) {
+            const json_value *allowed = json_get(json_get(decision, "strategies")->first, "allowed");
+            uint32_t lowest = (uint32_t)__builtin_ctz(r.strategies[0].allowed);
+            assert_int_equal(allowed->count, __builtin_popcount(r.strategies[0].allowed));
+            assert_int_equal(allowed->first->integer, r.depths[lowest]);
+        }
         if (r.n_hits && r.n_features > 2) {
             const json_value *features = json_get(json_get(json, "hits")->first, "features");
             assert_int_equal(features->count, r.n_features);
@@ -308,6 +451,31 @@ static void exported_events_are_in_ubis_form(void **state) {
     assert_true(slice_is(back.query_id, "q1") && slice_is(back.action, "click") && back.time == e.time);
     assert_int_equal(json_get(json_get(json_get(json, "event_attributes"), "position"), "ordinal")->integer, 5);
     assert_float_equal(json_get(json, "credit")->number, 0.25, 0);
+    assert_null(json_get(json, "hindsight_ranks"));
+    e.n_ranks = 3;
+    e.ranks[1] = 12;
+    bytes.size = 0;
+    record_write_event(&e, &bytes);
+    const json_value *ranks = json_get(exported((slice){bytes.data, bytes.size}), "hindsight_ranks");
+    assert_int_equal(json_get(ranks, "two")->integer, 12);
+    assert_int_equal(json_get(ranks, "three")->integer, 0);
+    e.n_ranks = 2; /* of an engine with other strategies: their names are not known here */
+    bytes.size = 0;
+    record_write_event(&e, &bytes);
+    ranks = json_get(exported((slice){bytes.data, bytes.size}), "hindsight_ranks");
+    assert_int_equal(json_get(ranks, "s1")->integer, 12);
+    assert_int_equal(ranks->count, 2);
+    buffer_release(&bytes);
+}
+
+static void filters_that_are_no_json_are_left_out(void **state) {
+    (void)state;
+    record_impression r = {.filter = SLICE("{\"genre\""), .context = SLICE("{\"a\":[1]}")};
+    buffer bytes = {0};
+    record_write_impression(&r, &bytes);
+    const json_value *json = exported((slice){bytes.data, bytes.size});
+    assert_null(json_get(json, "filter"));
+    assert_int_equal(json_get(json_get(json, "context"), "a")->count, 1);
     buffer_release(&bytes);
 }
 
@@ -512,11 +680,14 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(impressions_come_back_as_they_were),
         cmocka_unit_test(events_come_back_as_they_were),
+        cmocka_unit_test(records_of_format_1_are_still_read),
+        cmocka_unit_test(levels_and_ranks_are_bounded),
         cmocka_unit_test(cut_records_are_corrupt),
         cmocka_unit_test(spoiled_records_never_crash),
         cmocka_unit_test(newer_and_unknown_records_are_told_apart),
         cmocka_unit_test(exports_are_json_with_names),
         cmocka_unit_test(exported_events_are_in_ubis_form),
+        cmocka_unit_test(filters_that_are_no_json_are_left_out),
         cmocka_unit_test(numbers_that_are_none_become_null),
         cmocka_unit_test(times_are_read_as_people_write_them),
         cmocka_unit_test(times_are_written_as_they_are_read),

@@ -1,6 +1,9 @@
 /* The funnel, the way back: what an event changes, which events are refused, and that nothing learned is lost. */
 #include "world.h"
 
+#include "memory/predict.h"
+#include "memory/profile_trace.h"
+
 #include <sys/wait.h>
 
 static world *w;
@@ -92,7 +95,12 @@ static void the_memory_is_of_the_query_however_it_is_typed(void **state) {
     a = world_search(w, "{\"query\":\"cátching-fire\",\"policy\":\"all\",\"explain\":true}");
     assert_float_equal(number_at(named(at(a, "hits"), "id", "manual"), "explain.memory.rewards"), 1, 0);
     a = world_search(w, "{\"query\":\"fire catching\",\"policy\":\"all\",\"explain\":true}");
-    assert_null(at(named(at(a, "hits"), "id", "manual"), "explain.memory")); /* another query */
+    const json_value *other = at(named(at(a, "hits"), "id", "manual"), "explain.memory"); /* another query with the same words */
+    assert_string_equal(text_at(other, "way"), "words");
+    assert_float_equal(number_at(other, "rewards"), 0, 0);
+    assert_true(number_at(other, "lent") > 0);
+    a = world_search(w, "{\"query\":\"goblet\",\"policy\":\"all\",\"explain\":true}");
+    assert_null(at(named(at(a, "hits"), "id", "manual"), "explain.memory"));
 }
 
 static void what_is_shown_and_passed_over_sinks_again(void **state) {
@@ -102,11 +110,11 @@ static void what_is_shown_and_passed_over_sinks_again(void **state) {
     double mean = number_at(named(at(a, "hits"), "id", "manual"), "explain.memory.mean");
     for (int i = 0; i < 10; i++) {
         store_wait(collection_store(w->collection));
-        a = world_search(w, FIRE);
+        a = world_search(w, arena_printf(&w->memory, "{\"query\":\"fire\",\"policy\":\"all\",\"explain\":true,\"user\":\"u%d\"}", i));
     }
     const json_value *memory = at(named(at(a, "hits"), "id", "manual"), "explain.memory");
-    assert_float_equal(number_at(memory, "impressions"), 11, 0);
-    assert_true(number_at(memory, "mean") < mean / 3);
+    assert_true(number_at(memory, "impressions") > 2); /* each counts by the chance that its place was looked at */
+    assert_true(number_at(memory, "mean") < mean * 0.8);
 }
 
 static void everybody_who_found_it_is_credited(void **state) {
@@ -181,6 +189,80 @@ static void of_one_hit_only_the_best_counts(void **state) {
     assert_true(last_event().engaged == 0);
     assert_ok(send(first, "like", "catching").status);
     assert_int_equal(__builtin_popcountll(last_event().engaged), 2);
+}
+
+/* A second event for a hit must not see what the first one taught the memory, the graph and the profile. */
+static void later_events_have_the_ranks_of_the_first(void **state) {
+    (void)state;
+    assert_ok(send(query_id_of(world_search(w, FIRE)), "click", "goblet").status); /* the query has a memory */
+    const char *id = query_id_of(world_search(w, "{\"query\":\"fire\",\"policy\":\"rrf-equal\",\"user\":\"u2\"}"));
+    assert_ok(send(id, "click", "manual").status);
+    record_event first = last_event();
+    assert_ok(send(id, "purchase", "manual").status);
+    record_event second = last_event();
+    assert_int_equal(first.n_ranks, RETRIEVE_STRATEGIES);
+    assert_int_equal(second.n_ranks, RETRIEVE_STRATEGIES);
+    assert_memory_equal(first.ranks, second.ranks, sizeof first.ranks[0] * RETRIEVE_STRATEGIES);
+    assert_int_equal(second.ranks[RETRIEVE_IS_MEMORY], 0);
+}
+
+/* A page of fifty asks for more than a shallow level has: what it shows was certain to be there. */
+static void what_a_page_needs_stands_for_itself(void **state) {
+    (void)state;
+    store_txn *t;
+    slice key, value;
+    record_impression r;
+    record_event e = {.credit = 1, .n_ranks = RETRIEVE_STRATEGIES};
+    float weight = 0;
+    policy *p;
+    world_search(w, FIRE);
+    store_wait(collection_store(w->collection));
+    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
+    assert_ok(store_last_key(t, STORE_LOG, &key));
+    assert_ok(store_get(t, STORE_LOG, key, &value));
+    assert_ok(record_read_impression(arena_slice(&w->memory, value), &w->memory, &r));
+    store_read_end(t);
+    assert_ok(funnel_policy(w->funnel, "regcb", 0, &p, NULL));
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) { /* nearly always level 1 */
+        r.strategies[s].level = 1;
+        r.strategies[s].depth = funnel_depths[1];
+        memset(r.strategies[s].probability, 0, sizeof r.strategies[s].probability);
+        r.strategies[s].probability[1] = 1;
+    }
+    e.ranks[RETRIEVE_IS_LEXICAL] = funnel_depths[1] + 1;
+    assert_true(funnel_teach_policy(w->funnel, p, &r, &e, NULL, &weight));
+    assert_true(weight > 1);
+    r.strategies[RETRIEVE_IS_LEXICAL].depth = funnel_depths[FUNNEL_LEVELS - 1];
+    assert_true(funnel_teach_policy(w->funnel, p, &r, &e, NULL, &weight));
+    assert_float_equal(weight, 1, 0);
+    policy_destroy(p);
+}
+
+static double remembered(const char *document, const char *what) {
+    const json_value *a = world_search(w, "{\"query\":\"fire\",\"policy\":\"all\",\"explain\":true,\"log\":false}");
+    return number_at(named(at(a, "hits"), "id", document), arena_printf(&w->memory, "explain.memory.%s", what));
+}
+
+/* What is known from elsewhere counts whole: each engagement was one showing, whoever it was. */
+static void what_is_taught_counts_as_shown(void **state) {
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        const char *user = arena_printf(&w->memory, "u%d", i);
+        funnel_engagement g[2] = {
+            {.query = SLICE("fire"), .user = slice_of(user), .document = SLICE("hen"), .action = SLICE("purchase")},
+            {.query = SLICE("fire"), .document = SLICE("manual"), .action = SLICE("purchase")}};
+        size_t taught;
+        g[0].time = g[1].time = clock_wall(&w->clock);
+        assert_ok(funnel_teach(w->funnel, g, 2, &taught, NULL));
+    }
+    assert_true(remembered("hen", "rewards") > 95);
+    assert_float_equal(remembered("hen", "impressions"), remembered("hen", "rewards"), 1e-2);
+    assert_float_equal(remembered("manual", "rewards"), 100, 1);
+    double before = remembered("hen", "mean");
+    for (int i = 0; i < 60; i++)
+        world_search(w, arena_printf(&w->memory, "{\"query\":\"fire\",\"policy\":\"all\",\"user\":\"v%d\"}", i));
+    store_wait(collection_store(w->collection));
+    assert_true(remembered("hen", "mean") < before * 0.9);
 }
 
 /* ---- What is refused ---- */
@@ -272,6 +354,7 @@ static void play(world *it, int first, int rounds, int events_every) {
     world *before = w;
     w = it;
     for (int i = first; i < first + rounds; i++) {
+        w->fixed = INT64_C(1700000000000000) + i * INT64_C(60000000); /* memories fade alike in all worlds */
         const json_value *a = world_search(
             w,
             arena_printf(&w->memory, "{\"query\":\"%s\",\"seed\":%d,\"query_id\":\"q%d\"}", queries[i % 5], i + 1, i));
@@ -331,17 +414,30 @@ static forage_status spoil_state(store_txn *t, void *self, base_error *error) {
     return store_put(t, STORE_MODELS, SLICE("learned"), SLICE("\1rubbish"), error);
 }
 
+static float times_shown(world *it, const char *id) {
+    store_txn *t;
+    trend_belief b = {0};
+    assert_ok(store_read_begin(collection_store(it->collection), &t, NULL));
+    assert_true(collection_number_of(t, slice_of(id), &b.document));
+    store_read_end(t);
+    trend_believe(behaviour_trends(funnel_behaviour(it->funnel)), world_wall(w), &b, 1);
+    return b.shown;
+}
+
 static void a_spoiled_state_is_learned_again_from_the_log(void **state) {
     (void)state;
     play(w, 0, 40, 3);
     world_reopen(w);
     buffer before = learned(w);
+    float shown = times_shown(w, "goblet");
+    assert_true(shown > 20);
     store_job job = {.apply = spoil_state};
     assert_ok(store_write(collection_store(w->collection), &job, NULL));
     log_set_level(LOG_SILENT);
     world *crashed = world_crash(w);
     log_set_level(LOG_WARN);
     assert_learned(crashed, &before);
+    assert_float_equal(times_shown(crashed, "goblet"), shown, 0.01); /* not twice */
     world_end(crashed);
     buffer_release(&before);
 }
@@ -359,6 +455,34 @@ static void learning_prefers_what_people_choose(void **state) {
     assert_string_equal(text_at(world_search(w, FIRE), "hits.0.id"), "manual");
     assert_true(now[F_MEMORY_MEAN] > prior[F_MEMORY_MEAN]);
     assert_true(number_at(stats(), "ranker.version") > 0);
+}
+
+/* ---- Forgetting ---- */
+
+static forage_status predict_it(store_txn *t, void *self, base_error *error) {
+    predict_entry entry = {*(slice *)self, 0.5f};
+    return predict_store(t, 1, PREDICT_BORROWED, &entry, 1, true, NULL, error);
+}
+
+/* What they asked, with their name in it in whatever letters, is neither remembered nor predicted for other documents. */
+static void a_query_with_a_name_is_forgotten(void **state) {
+    (void)state;
+    slice text = SLICE("fire for anna07");
+    profile_forgotten done;
+    memory_query query;
+    prediction *list;
+    store_txn *t;
+    const json_value *a = world_search(w, "{\"query\":\"Fire for ANNA07\",\"user\":\"anna07\",\"policy\":\"all\"}");
+    assert_ok(send(query_id_of(a), "purchase", "manual").status);
+    assert_ok(store_write(collection_store(w->collection), &(store_job){.apply = predict_it, .self = &text}, NULL));
+    for (int forgotten = 0; forgotten < 2; forgotten++) {
+        if (forgotten) assert_ok(profile_forget(collection_store(w->collection), SLICE("anna07"), &done, NULL));
+        assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
+        assert_int_equal(predict_of_query(t, memory_key(text), 10, &w->memory, &list), !forgotten);
+        assert_int_equal(predict_of_document(t, 1, &w->memory, &list), !forgotten);
+        assert_int_equal(memory_query_get(t, memory_key(text), &query), forgotten ? FORAGE_E_NOT_FOUND : FORAGE_OK);
+        store_read_end(t);
+    }
 }
 
 /* ---- Beside a writing process ---- */
@@ -455,6 +579,9 @@ int main(void) {
         ISOLATED(everybody_who_found_it_is_credited),
         ISOLATED(the_same_event_counts_once),
         ISOLATED(of_one_hit_only_the_best_counts),
+        ISOLATED(later_events_have_the_ranks_of_the_first),
+        ISOLATED(what_a_page_needs_stands_for_itself),
+        ISOLATED(what_is_taught_counts_as_shown),
         ISOLATED(events_that_cannot_be_are_refused_with_a_reason),
         ISOLATED(one_bad_event_does_not_spoil_the_others),
         ISOLATED(a_search_without_a_log_is_nobodys),
@@ -462,6 +589,7 @@ int main(void) {
         ISOLATED(a_saved_state_and_the_log_since_make_the_whole),
         ISOLATED(a_spoiled_state_is_learned_again_from_the_log),
         ISOLATED(learning_prefers_what_people_choose),
+        ISOLATED(a_query_with_a_name_is_forgotten),
     };
     return cmocka_run_group_tests_name("learning", tests, NULL, NULL);
 }

@@ -51,7 +51,7 @@ static void an_undeclared_schema_infers(void **state) {
     assert_true(s->inferred);
     assert_int_equal(s->n_fields, 0);
     assert_string_equal(s->id, "id");
-    assert_string_equal(s->policy, "squarecb");
+    assert_string_equal(s->policy, "regcb");
     assert_string_equal(s->ranker, "linear");
     float reward;
     assert_true(schema_reward(s, SLICE("purchase"), &reward));

@@ -3,6 +3,7 @@
 
 static world *w;
 static text_analyzer *analyzer;
+static behaviour *people; /* what they did; NULL: nothing is known */
 
 static const char *const catalogue =
     "{\"id\":\"collins\",\"type\":\"author\",\"title\":\"Suzanne Collins\",\"popularity\":900}\n"
@@ -27,6 +28,8 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
     (void)state;
     text_analyzer_destroy(analyzer);
+    behaviour_close(people);
+    people = NULL;
     world_end(w);
     return 0;
 }
@@ -38,6 +41,9 @@ typedef struct asking {
     bool too_late;
     memory_row rows[8];
     size_t n_rows;
+    const char *user, *type;
+    uint64_t segment; /* 0: none */
+    bool beyond_words, only_new;
 } asking;
 
 typedef struct prepared {
@@ -45,7 +51,24 @@ typedef struct prepared {
     sparse_eligible eligible, matching;
     sparse_hit lexical[64];
     store_txn *t;
+    profile known;
 } prepared;
+
+#define NOW ((int64_t)1700000000 * 1000000)
+
+/* After the collection's part of the request. */
+static void prepare_people(const asking *q, prepared *p) {
+    hash128 key;
+    p->r.behaviour = people;
+    p->r.now = NOW;
+    p->r.beyond_words = q->beyond_words;
+    p->r.only_new = q->only_new;
+    p->r.type = q->type ? slice_of(q->type) : (slice){0};
+    p->r.segments = &q->segment;
+    p->r.n_segments = q->segment != 0;
+    p->r.known_user = q->user != NULL;
+    if (q->user && profile_key(slice_of(q->user), (slice){0}, &key) && profile_read(p->t, &key, &p->known)) p->r.profile = &p->known;
+}
 
 static void prepare(const asking *q, prepared *p) {
     const sparse_filter *filter = NULL;
@@ -83,6 +106,7 @@ static void prepare(const asking *q, prepared *p) {
         p->r.n_lexical = sparse_search(&p->eligible, &lexical, 64, &w->memory, p->lexical, &late);
     }
     assert_ok(store_read_begin(collection_store(w->collection), &p->t, NULL));
+    prepare_people(q, p);
 }
 
 static void finish(prepared *p) {
@@ -251,6 +275,166 @@ static void explore_repeats_itself_only_for_the_same_seed(void **state) {
     assert_string_equal(ASK(explore, 5, .query = "", .filter = "{\"type\":\"film\"}"), "");
 }
 
+/* ---- What people did ---- */
+
+typedef struct deed {
+    behaviour_event event;
+    behaviour_change change;
+} deed;
+
+static forage_status deed_apply(store_txn *t, void *self, base_error *error) {
+    deed *d = self;
+    return behaviour_record(people, t, &d->event, &d->change, error);
+}
+
+static void deed_committed(void *self, forage_status status) {
+    if (!status) behaviour_committed(people, &((deed *)self)->change);
+}
+
+static void begin_people(void) {
+    store_txn *t;
+    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
+    assert_ok(behaviour_open(t, 0, &people, NULL));
+    store_read_end(t);
+}
+
+static void engage_at(const char *user, const char *id, uint64_t segment, int64_t time) {
+    profile_attribute attributes[16];
+    arena a;
+    slice *types;
+    arena_init(&a, 0);
+    const sparse_snapshot *s = collection_acquire(w->collection);
+    uint32_t document = number_of(id);
+    deed d = {.event = {.user = slice_of(user), .document = document, .credit = 1, .time = time, .now = NOW, .segments = &segment,
+                        .n_segments = segment != 0, .attributes = attributes}};
+    d.event.n_attributes = behaviour_attributes(s, document, &a, 16, attributes);
+    if (sparse_keywords_of(s, document, (uint32_t)s->config->type, &a, &types)) d.event.type = types[0];
+    assert_ok(store_write(collection_store(w->collection), &(store_job){deed_apply, deed_committed, &d}, NULL));
+    collection_release(w->collection, s);
+    arena_release(&a);
+}
+
+static void engage(const char *user, const char *id) { engage_at(user, id, 0, NOW); }
+
+static void crowd(int n, const char *id, uint64_t segment, int64_t time) {
+    char user[32];
+    for (int i = 0; i < n; i++) {
+        snprintf(user, sizeof user, "%s-%d-%d", id, (int)segment, i);
+        engage_at(user, id, segment, time);
+    }
+}
+
+static void personal_knows_the_user(void **state) {
+    (void)state;
+    world_import(w, catalogue);
+    begin_people();
+    for (int i = 0; i < 6; i++) { /* others who like what anna likes go on to beowulf */
+        char user[16];
+        snprintf(user, sizeof user, "u%d", i);
+        engage(user, "hunger");
+        engage(user, "anonymous");
+    }
+    for (int i = 0; i < 6; i++) engage("anna", i < 4 ? "hunger" : "gregor");
+    assert_string_equal(ASK(personal, 2, .query = "", .user = "anna"), "hunger gregor"); /* her own, the dearest first */
+    const char *all = ASK(personal, 8, .query = "", .user = "anna");
+    assert_non_null(strstr(all, "anonymous")); /* through the graph */
+    assert_non_null(strstr(all, "fire"));      /* through the author she favours */
+    all = ASK(personal, 8, .query = "", .user = "anna", .only_new = true);
+    assert_null(strstr(all, "hunger"));
+    assert_null(strstr(all, "gregor"));
+    assert_non_null(strstr(all, "anonymous"));
+    assert_string_equal(ASK(personal, 8, .query = "games", .user = "anna"), "hunger"); /* what has words of the query */
+    const char *wide = ASK(personal, 8, .query = "games", .user = "anna", .beyond_words = true);
+    assert_true(strncmp(wide, "hunger gregor", 13) == 0);
+    assert_null(strstr(ASK(personal, 8, .query = "", .user = "anna", .filter = "{\"type\":\"author\"}"), "hunger"));
+}
+
+static void personal_of_cold_users(void **state) {
+    (void)state;
+    enum { NORTH = 4711, SOUTH };
+    world_import(w, catalogue);
+    begin_people();
+    crowd(12, "manual", NORTH, NOW);
+    crowd(20, "gregor", SOUTH, NOW);
+    assert_string_equal(ASK(personal, 1, .query = "", .user = "new", .segment = NORTH), "manual"); /* like people there */
+    assert_string_equal(ASK(personal, 1, .query = "", .user = "new", .segment = SOUTH), "gregor");
+    assert_string_equal(ASK(personal, 1, .query = "", .segment = NORTH), "manual");     /* nobody, from there */
+    assert_string_equal(ASK(personal, 1, .query = "", .user = "new"), "gregor");        /* everyone's */
+    assert_string_equal(ASK(personal, 1, .query = "", .user = "new", .segment = 999), "gregor"); /* nobody came from there yet */
+    assert_string_equal(ASK(personal, 8, .query = ""), ""); /* about nobody there is nothing to say */
+    for (int i = 0; i < 40; i++) engage("anna", i % 2 ? "hunger" : "fire");
+    const char *own = ASK(personal, 3, .query = "", .user = "anna", .segment = NORTH);
+    assert_null(strstr(own, "manual")); /* who is known needs no segment */
+}
+
+static void personal_before_anybody_did_anything(void **state) {
+    (void)state;
+    world_import(w, catalogue);
+    begin_people();
+    assert_string_equal(ASK(personal, 2, .query = "", .user = "new"), "stone goblet"); /* the catalogue's own figure */
+}
+
+static void popular_of_late(void **state) {
+    (void)state;
+    enum { NORTH = 4711 };
+    world_import(w, catalogue);
+    begin_people();
+    assert_string_equal(ASK(popular, 2, .query = ""), "stone goblet");
+    crowd(80, "gregor", 0, NOW);
+    assert_string_equal(ASK(popular, 1, .query = ""), "gregor");
+    crowd(60, "manual", NORTH, NOW);
+    assert_string_equal(ASK(popular, 1, .query = "", .segment = NORTH), "manual"); /* among people there */
+    assert_string_equal(ASK(popular, 1, .query = ""), "gregor");
+    crowd(100, "collins", 0, NOW);
+    assert_string_equal(ASK(popular, 1, .query = "", .type = "author"), "collins");
+    assert_string_equal(ASK(popular, 1, .query = "", .type = "book"), "gregor"); /* among the engagement with books */
+    assert_string_equal(ASK(popular, 8, .query = "fire"), "manual goblet fire"); /* only what has the words */
+    assert_string_equal(ASK(popular, 1, .query = "fire", .beyond_words = true), "collins");
+}
+
+static void popular_forgets(void **state) {
+    (void)state;
+    world_import(w, catalogue);
+    begin_people();
+    crowd(200, "gregor", 0, NOW - 300 * DECAY_DAY); /* ten half-lives ago */
+    crowd(30, "fire", 0, NOW);
+    assert_string_equal(ASK(popular, 1, .query = "", .filter = "{\"author\":\"collins\"}"), "fire");
+}
+
+static void fresh_is_what_is_known_least(void **state) {
+    (void)state;
+    world_import(w, catalogue);
+    begin_people();
+    uint32_t often[] = {number_of("anonymous"), number_of("manual"), number_of("stone")};
+    for (int i = 0; i < 60; i++) behaviour_shown(people, often, 3, NOW, NOW);
+    assert_string_equal(ASK(fresh, 2, .query = ""), "goblet gregor"); /* never shown, the newest first */
+    const char *all = ASK(fresh, 9, .query = "");
+    assert_string_equal(all + strlen(all) - strlen(" stone"), " stone");
+    crowd(30, "stone", 0, NOW); /* shown and chosen half of the time: less is known of it than of what is never chosen */
+    all = ASK(fresh, 9, .query = "");
+    assert_non_null(strstr(all, "stone anonymous"));
+    assert_string_equal(ASK(fresh, 8, .query = "fire"), "goblet fire manual");
+}
+
+static void related_by_what_people_choose_together(void **state) {
+    (void)state;
+    world_import(w, catalogue);
+    begin_people();
+    for (int i = 0; i < 5; i++) {
+        char user[16];
+        snprintf(user, sizeof user, "u%d", i);
+        engage(user, "anonymous");
+        engage(user, "manual");
+    }
+    assert_string_equal(ASK(related, 8, .query = "beowulf"), "manual anonymous"); /* no reference leads there */
+    assert_string_equal(ASK(related, 8, .query = "beowulf", .filter = "{\"type\":\"author\"}"), "");
+    asking q = {.query = "nothing like it", .n_rows = 1};
+    q.rows[0] = (memory_row){.document = number_of("manual"), .mean = 0.9f};
+    assert_string_equal(ask(&retrieve_related, &q, 8, NULL), "anonymous manual"); /* from what is remembered */
+    assert_ok(collection_delete(w->collection, SLICE("anonymous"), NULL));
+    assert_string_equal(ask(&retrieve_related, &q, 8, NULL), "manual"); /* it is gone, its ties are not yet */
+}
+
 /* ---- What holds for all ---- */
 
 static void no_strategy_leaves_the_filter(void **state) {
@@ -273,15 +457,28 @@ static void no_strategy_leaves_the_filter(void **state) {
                 }
 }
 
+static void no_strategy_leaves_the_filter_whatever_people_did(void **state) {
+    world_import(w, catalogue);
+    begin_people();
+    static const char *const ids[] = {"hunger", "stone", "rowling", "collins", "manual", "fire"};
+    for (int i = 0; i < 60; i++) engage(i % 3 ? "anna" : "bert", ids[i % 6]);
+    asking q = {.user = "anna", .segment = 5, .beyond_words = true, .filter = "{\"type\":\"book\"}", .query = "fire"};
+    for (size_t s = 0; s < RETRIEVE_STRATEGIES; s++)
+        for (uint32_t depth = 1; depth <= 128; depth *= 4) ask(retrieve_strategies[s], &q, depth, NULL); /* asserts it inside */
+    no_strategy_leaves_the_filter(state);
+}
+
 static void an_empty_collection_gives_nothing(void **state) {
     (void)state;
+    if (!people) begin_people();
     for (size_t s = 0; s < RETRIEVE_STRATEGIES; s++)
         assert_string_equal(ask(retrieve_strategies[s], &(asking){.query = "fire"}, 8, NULL), "");
 }
 
 static void strategies_say_who_they_are(void **state) {
     (void)state;
-    static const char *const names[] = {"lexical", "memory", "popular", "fresh", "related", "explore"};
+    static const char *const names[] = {"lexical", "memory", "popular", "fresh", "related", "explore", "personal"};
+    assert_int_equal(sizeof names / sizeof *names, RETRIEVE_STRATEGIES);
     for (size_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
         assert_string_equal(retrieve_strategies[s]->name, names[s]); /* their order is stored in logs */
         assert_true(strlen(retrieve_strategies[s]->purpose) > 10);
@@ -300,7 +497,15 @@ int main(void) {
         ISOLATED(related_stops_when_its_time_is_over),
         ISOLATED(explore_is_uniform_over_what_matches),
         ISOLATED(explore_repeats_itself_only_for_the_same_seed),
+        ISOLATED(personal_knows_the_user),
+        ISOLATED(personal_of_cold_users),
+        ISOLATED(personal_before_anybody_did_anything),
+        ISOLATED(popular_of_late),
+        ISOLATED(popular_forgets),
+        ISOLATED(fresh_is_what_is_known_least),
+        ISOLATED(related_by_what_people_choose_together),
         ISOLATED(no_strategy_leaves_the_filter),
+        ISOLATED(no_strategy_leaves_the_filter_whatever_people_did),
         ISOLATED(an_empty_collection_gives_nothing),
         cmocka_unit_test(strategies_say_who_they_are),
     };

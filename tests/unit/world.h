@@ -79,12 +79,16 @@ typedef struct world {
     arena memory; /* what was asked and answered; grows until the world ends */
     os_clock clock;
     int64_t ahead; /* microseconds that the world's clock is ahead of the system's */
+    int64_t fixed; /* what it shows instead, when not 0 */
     os_pool *pool;
     collection *collection;
     funnel *funnel;
 } world;
 
-static inline int64_t world_wall(void *self) { return clock_wall(&os_clock_system) + ((const world *)self)->ahead; }
+static inline int64_t world_wall(void *self) {
+    const world *w = self;
+    return w->fixed ? w->fixed : clock_wall(&os_clock_system) + w->ahead;
+}
 static inline int64_t world_monotonic(void *self) { return (void)self, clock_monotonic(&os_clock_system); }
 
 static inline void world_open(world *w) {
