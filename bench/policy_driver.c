@@ -81,7 +81,7 @@ static policy *make(const ranks_log *log, const char *name, credit how, double b
     memcpy(c.depths, depths, sizeof depths);
     c.hindsight = how != PLAYED;
     c.exploration = .001;
-    c.cost = budget > 0 ? PRICE / 50 : PRICE;
+    c.cost = budget > 0 ? PRICE / 8 : PRICE;
     c.budget = budget;
     for (uint32_t s = 0; s < log->S; s++) c.prior_reward[s] = .2;
     if (policy_create(&c, &p, &error)) fail(error.message);
