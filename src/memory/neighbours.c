@@ -345,6 +345,7 @@ size_t neighbours_bytes(neighbours *n) {
 #define LETTERS_WORTH 0.4f
 #define LETTERS_NEAR 0.5f
 #define LETTERS_LEAST 0.6f /* what is less similar would be worth next to nothing */
+#define LETTERS_POSTINGS 2000000 /* letters that so many queries share tell nothing, and would take milliseconds */
 #define WELL_KNOWN 8.0f
 
 typedef struct found {
@@ -510,6 +511,7 @@ static void find_by_letters(const neighbours *n, const neighbours_features *f, u
     uint32_t needed = (uint32_t)ceilf(LETTERS_LEAST * (float)f->n_grams / (2 - LETTERS_LEAST)), skipped = needed / 2;
     if (needed == 0 || n_lists < needed) return;
     for (size_t i = 0; i + skipped < n_lists; i++) postings += order[i].list->count;
+    if (postings > LETTERS_POSTINGS) return;
     uint8_t *counts = arena_zalloc(a, n->n + 1, 1), enough = (uint8_t)(needed - skipped);
     uint32_t *candidates = arena_alloc(a, (postings / enough + 1) * sizeof *candidates);
     uint64_t *marked = arena_zalloc(a, n->grams.n / 64 + 1, sizeof *marked);

@@ -265,6 +265,24 @@ static void what_is_taught_counts_as_shown(void **state) {
     assert_true(remembered("hen", "mean") < before * 0.9);
 }
 
+/* It is in no log, where erasing its user would find it. */
+static void a_taught_query_with_its_users_id_is_not_remembered(void **state) {
+    (void)state;
+    funnel_engagement g[2] = {
+        {.query = SLICE("fire of Anna07"), .user = SLICE("anna07"), .document = SLICE("hen"), .action = SLICE("purchase")},
+        {.query = SLICE("fire of mine"), .user = SLICE("anna07"), .document = SLICE("hen"), .action = SLICE("purchase")}};
+    size_t taught;
+    store_txn *t;
+    memory_query q;
+    g[0].time = g[1].time = clock_wall(&w->clock);
+    assert_ok(funnel_teach(w->funnel, g, 2, &taught, NULL));
+    assert_int_equal(taught, 2);
+    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
+    assert_int_equal(memory_query_get(t, memory_key(SLICE("fire of anna07")), &q), FORAGE_E_NOT_FOUND);
+    assert_ok(memory_query_get(t, memory_key(SLICE("fire of mine")), &q));
+    store_read_end(t);
+}
+
 /* ---- What is refused ---- */
 
 #define DAY INT64_C(86400000000)
@@ -582,6 +600,7 @@ int main(void) {
         ISOLATED(later_events_have_the_ranks_of_the_first),
         ISOLATED(what_a_page_needs_stands_for_itself),
         ISOLATED(what_is_taught_counts_as_shown),
+        ISOLATED(a_taught_query_with_its_users_id_is_not_remembered),
         ISOLATED(events_that_cannot_be_are_refused_with_a_reason),
         ISOLATED(one_bad_event_does_not_spoil_the_others),
         ISOLATED(a_search_without_a_log_is_nobodys),
