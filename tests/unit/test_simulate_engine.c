@@ -140,9 +140,10 @@ static void test_learning_pays(void **state) {
     memset(c.population.styles, 0, sizeof c.population.styles);
     c.population.styles[STYLE_AMBIGUOUS] = 1;
     c.compare_every = 0;
+    c.policy = SLICE("all"); /* whatever a busy machine makes of a policy's latencies */
     const json_value *told = simulate(w, &c);
     double first = number_at(told, "first.expected_per_1000"), last = number_at(told, "last.expected_per_1000");
-    if (!(last > first * 1.05)) fail_msg("%g at first, %g at last", first, last);
+    if (!(last > first * 1.1)) fail_msg("%g at first, %g at last", first, last);
 }
 
 static void test_a_schema_without_clicks_uses_its_least_action(void **state) {
