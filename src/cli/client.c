@@ -5,6 +5,7 @@
 
 #include "forage.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,6 +290,27 @@ static int several_collections(const cli_arguments *a, const json_value *list) {
     int status = cli_usage_error(a->command, "there are several collections (%s): choose one with -c NAME",
                                  buffer_text(&names));
     buffer_release(&names);
+    return status;
+}
+
+int client_write_pages(client *c, client_page page, client_written written, void *self, FILE *out) {
+    char after[256] = "";
+    int status = CLI_OK;
+    do {
+        arena memory;
+        arena_init(&memory, 0);
+        client_reply reply = {0};
+        status = client_send(c, "GET", page(self, &memory, after), NULL, (slice){0}, &reply);
+        if (!status) status = client_check(c, &reply);
+        if (!status && fwrite(reply.body.data, 1, reply.body.size, out) != reply.body.size) {
+            if (errno != EPIPE) cli_error("writing: %s", strerror(errno));
+            status = CLI_FAILED;
+        }
+        if (!status && written) written(self, reply.body);
+        memcpy(after, reply.next, sizeof after);
+        client_reply_release(&reply);
+        arena_release(&memory);
+    } while (!status && after[0]);
     return status;
 }
 

@@ -6,6 +6,8 @@
 #include "cli/arguments.h"
 #include "format/json.h"
 
+#include <stdio.h>
+
 typedef struct client client;
 
 /* What the command does to the data folder. A looking one never locks it; a reading one would rather write (a search logs),
@@ -39,6 +41,12 @@ int client_check(const client *c, const client_reply *reply);
 /* Sends, checks, and reads the answer as JSON into `memory`. *text (may be NULL) is the answer as it came. */
 int client_json(client *c, arena *memory, const char *method, const char *target, slice body, json_value **out,
                 slice *text);
+
+/* Writes what is at a target in pages, to the last: `page` gives the target of what follows `after` ("": the first), and `written`
+ * (may be NULL) is told each page. A closed pipe ends it without a word: `| head` has seen enough. */
+typedef const char *(*client_page)(void *self, arena *memory, const char *after);
+typedef void (*client_written)(void *self, slice page);
+int client_write_pages(client *c, client_page page, client_written written, void *self, FILE *out);
 
 /* --collection, or the only collection there is. With `otherwise`, that name when there is none yet. */
 int client_collection(client *c, const cli_arguments *a, arena *memory, const char *otherwise, const char **name);

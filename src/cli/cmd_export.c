@@ -15,12 +15,15 @@ static const cli_option options[] = {
     {"output", 'o', "FILE", "write to a file (default: standard output); it appears when it is complete"},
     {0}};
 
-/* What is exported, and in which form (NULL: JSON lines). */
+/* What is exported, and in which form (NULL: JSON lines); and how far it is. */
 typedef struct export_choice {
     const char *collection, *what, *format;
+    progress progress;
+    uint64_t lines;
 } export_choice;
 
-static const char *page_target(arena *memory, const export_choice *e, const char *after) {
+static const char *page_target(void *self, arena *memory, const char *after) {
+    const export_choice *e = self;
     buffer rest = {0};
     buffer_printf(&rest, "/%s?limit=%d", e->what, PAGE);
     if (e->format) buffer_printf(&rest, "&format=%s", e->format);
@@ -39,30 +42,14 @@ static uint64_t count_lines(slice text) {
     return n;
 }
 
-static int write_pages(client *c, const export_choice *e, FILE *out, progress *p, uint64_t *count) {
-    char after[256] = "";
-    int status = CLI_OK;
-    do {
-        arena memory;
-        arena_init(&memory, 0);
-        client_reply reply = {0};
-        status = client_send(c, "GET", page_target(&memory, e, after), NULL, (slice){0}, &reply);
-        if (!status) status = client_check(c, &reply);
-        if (!status && fwrite(reply.body.data, 1, reply.body.size, out) != reply.body.size) {
-            if (errno != EPIPE) cli_error("writing: %s", strerror(errno)); /* `| head` has seen enough */
-            status = CLI_FAILED;
-        }
-        if (!status) *count += count_lines(reply.body);
-        memcpy(after, reply.next, sizeof after);
-        client_reply_release(&reply);
-        arena_release(&memory);
-        progress_show(p, 0, *count);
-    } while (!status && after[0]);
-    return status;
+static void count_page(void *self, slice page) {
+    export_choice *e = self;
+    e->lines += count_lines(page);
+    progress_show(&e->progress, 0, e->lines);
 }
 
 /* The file is written under another name first, so that a file of the wanted name is always whole. */
-static int export_to_file(client *c, const export_choice *e, const char *path, progress *p, uint64_t *count) {
+static int export_to_file(client *c, export_choice *e, const char *path) {
     buffer partial = {0};
     buffer_printf(&partial, "%s.partial", path);
     const char *temporary = buffer_text(&partial);
@@ -72,7 +59,7 @@ static int export_to_file(client *c, const export_choice *e, const char *path, p
         cli_error("writing %s: %s", temporary, strerror(errno));
         goto done;
     }
-    status = write_pages(c, e, out, p, count);
+    status = client_write_pages(c, page_target, count_page, e, out);
     bool written = fflush(out) == 0 && fsync(fileno(out)) == 0;
     written &= fclose(out) == 0;
     if (!status && (!written || rename(temporary, path) != 0)) {
@@ -117,17 +104,15 @@ static int run(const cli_arguments *a) {
     client *c = NULL;
     arena memory;
     arena_init(&memory, 0);
-    uint64_t count = 0;
-    bool quiet = arg_flag(a, "quiet") || !path;
-    progress p = progress_start(strcmp(what, "log") == 0 ? "lines" : "documents", 0, quiet);
+    e.progress = progress_start(strcmp(what, "log") == 0 ? "lines" : "documents", 0, arg_flag(a, "quiet") || !path);
     int status = client_open(a, CLIENT_LOOKS, &c);
     if (!status) status = client_collection(c, a, &memory, NULL, &e.collection);
-    if (!status && path) status = export_to_file(c, &e, path, &p, &count);
-    else if (!status) status = write_pages(c, &e, stdout, &p, &count);
-    progress_clear(&p);
+    if (!status && path) status = export_to_file(c, &e, path);
+    else if (!status) status = client_write_pages(c, page_target, count_page, &e, stdout);
+    progress_clear(&e.progress);
     if (!status && path) {
-        if (arg_flag(a, "json")) printf("{\"lines\":%llu}\n", (unsigned long long)count);
-        else cli_note(a, "%llu lines written to %s", (unsigned long long)count, path);
+        if (arg_flag(a, "json")) printf("{\"lines\":%llu}\n", (unsigned long long)e.lines);
+        else cli_note(a, "%llu lines written to %s", (unsigned long long)e.lines, path);
     }
     client_close(c);
     arena_release(&memory);

@@ -2,9 +2,8 @@
 #include "cli/client.h"
 #include "cli/progress.h"
 #include "cli/screen.h"
+#include "cli/waiting.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,63 +122,41 @@ static int roll_back(policy_command *p, const char *version) {
 
 #define LOOK_US 200000
 
-typedef struct waiting {
+typedef struct watching {
     policy_command *command;
-    slice request, raw;
-    json_value *answer;
-    int status;
-    atomic_bool done;
-} waiting;
+    progress bar;
+} watching;
 
-static void *wait_for_answer(void *self) {
-    waiting *w = self;
+static bool look(void *self) {
+    watching *w = self;
     policy_command *p = w->command;
-    w->status = client_json(p->client, &p->memory, "POST", p->target, w->request, &w->answer, &w->raw);
-    atomic_store(&w->done, true);
-    return NULL;
-}
-
-/* How far it is, until it is done. */
-static void watch(policy_command *p, waiting *w, progress *bar) {
-    while (!atomic_load(&w->done)) {
-        arena memory;
-        client_reply reply = {0};
-        json_value *told;
-        arena_init(&memory, 0);
-        usleep(LOOK_US);
-        bool failed = client_send(p->client, "GET", p->target, NULL, (slice){0}, &reply) != CLI_OK;
-        if (!failed && reply.status == 200 && !json_read(&memory, reply.body, &told, NULL)) {
-            const json_value *far = json_get(told, "relearning");
-            bar->total = far ? (uint64_t)number(far, "records") : 0;
-            if (bar->total) progress_show(bar, (uint64_t)number(far, "done"), (uint64_t)number(far, "done"));
-        }
-        client_reply_release(&reply);
-        arena_release(&memory);
-        if (failed) return;
+    arena memory;
+    client_reply reply = {0};
+    json_value *told;
+    arena_init(&memory, 0);
+    bool answered = client_send(p->client, "GET", p->target, NULL, (slice){0}, &reply) == CLI_OK;
+    if (answered && reply.status == 200 && !json_read(&memory, reply.body, &told, NULL)) {
+        const json_value *far = json_get(told, "relearning");
+        w->bar.total = far ? (uint64_t)number(far, "records") : 0;
+        if (w->bar.total) progress_show(&w->bar, (uint64_t)number(far, "done"), (uint64_t)number(far, "done"));
     }
+    client_reply_release(&reply);
+    arena_release(&memory);
+    return answered;
 }
 
-/* On a folder, the request waits in a thread of its own and this one tells how far it is; a server's connection is for one. */
 static int relearn(policy_command *p, const char *since) {
-    bool quiet = arg_flag(p->arguments, "quiet");
-    waiting w = {.command = p, .request = SLICE("{\"relearn\":true}")};
-    progress bar = progress_start("records", 0, quiet);
-    pthread_t thread;
-    if (since) {
-        slice inner = request_of(p, "since", since);
-        w.request = slice_of(arena_printf(&p->memory, "{\"relearn\":%s}", inner.data));
-    }
-    if (quiet || client_is_remote(p->client) || pthread_create(&thread, NULL, wait_for_answer, &w)) {
-        wait_for_answer(&w);
-    } else {
-        watch(p, &w, &bar);
-        pthread_join(thread, NULL);
-        progress_clear(&bar);
-    }
-    if (w.status || for_machines(p, w.raw) || quiet) return w.status;
-    printf("learned from %s %s and %s %s; what was there is kept as %s\n", count(p, w.answer, "searches"),
-           plural((uint64_t)number(w.answer, "searches"), "search", "searches"), count(p, w.answer, "events"),
-           plural((uint64_t)number(w.answer, "events"), "event", "events"), version_text(p, json_get(w.answer, "before")));
+    bool quiet = arg_flag(p->arguments, "quiet"), watched = !quiet && !client_is_remote(p->client);
+    watching w = {p, progress_start("records", 0, quiet)};
+    slice request = SLICE("{\"relearn\":true}"), raw;
+    json_value *answer;
+    if (since) request = slice_of(arena_printf(&p->memory, "{\"relearn\":%s}", request_of(p, "since", since).data));
+    int status = client_json_watched(p->client, &p->memory, p->target, request, watched ? look : NULL, &w, LOOK_US, &answer, &raw);
+    if (watched) progress_clear(&w.bar);
+    if (status || for_machines(p, raw) || quiet) return status;
+    printf("learned from %s %s and %s %s; what was there is kept as %s\n", count(p, answer, "searches"),
+           plural((uint64_t)number(answer, "searches"), "search", "searches"), count(p, answer, "events"),
+           plural((uint64_t)number(answer, "events"), "event", "events"), version_text(p, json_get(answer, "before")));
     return CLI_OK;
 }
 

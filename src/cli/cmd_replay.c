@@ -5,11 +5,10 @@
 #include "cli/lastfm.h"
 #include "cli/scratch.h"
 #include "cli/screen.h"
+#include "cli/waiting.h"
 #include "os/file.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,64 +205,37 @@ static void print_tried(replay_command *r, const json_value *tried) {
 
 #define LOOK_US 200000
 
-typedef struct waiting {
+typedef struct watching {
     replay_command *command;
-    const char *target;
-    slice log;
-    json_value *answer;
-    slice raw;
-    int status;
-    atomic_bool done;
-} waiting;
+    progress progress;
+} watching;
 
-static void *wait_for_answer(void *self) {
-    waiting *w = self;
-    replay_command *r = w->command;
-    w->status = client_json(r->client, &r->memory, "POST", w->target, w->log, &w->answer, &w->raw);
-    atomic_store(&w->done, true);
-    return NULL;
-}
-
-/* How far it is, until it is done. */
-static void watch(replay_command *r, waiting *w, progress *p) {
+static bool look(void *self) {
+    watching *w = self;
     arena memory;
+    client_reply reply = {0};
+    json_value *told;
     arena_init(&memory, 0);
-    const char *target = collection_target(&memory, r->collection, "/replay");
-    while (!atomic_load(&w->done)) {
-        client_reply reply = {0};
-        json_value *told;
-        usleep(LOOK_US);
-        if (client_send(r->client, "GET", target, NULL, (slice){0}, &reply)) break;
-        if (reply.status == 200 && !json_read(&memory, reply.body, &told, NULL) && number(told, "rows") > 0) {
-            p->total = (uint64_t)number(told, "rows");
-            progress_show(p, (uint64_t)number(told, "done"), (uint64_t)number(told, "done"));
-        }
-        client_reply_release(&reply);
+    const char *target = collection_target(&memory, w->command->collection, "/replay");
+    bool answered = client_send(w->command->client, "GET", target, NULL, (slice){0}, &reply) == CLI_OK;
+    if (answered && reply.status == 200 && !json_read(&memory, reply.body, &told, NULL) && number(told, "rows") > 0) {
+        w->progress.total = (uint64_t)number(told, "rows");
+        progress_show(&w->progress, (uint64_t)number(told, "done"), (uint64_t)number(told, "done"));
     }
+    client_reply_release(&reply);
     arena_release(&memory);
-}
-
-/* On a folder, the request waits in a thread of its own and this one tells how far it is; a server's connection is for one. */
-static int send_log(replay_command *r, waiting *w) {
-    bool quiet = arg_flag(r->arguments, "quiet");
-    progress p = progress_start("rows", 0, quiet);
-    pthread_t thread;
-    if (quiet || client_is_remote(r->client) || pthread_create(&thread, NULL, wait_for_answer, w)) {
-        wait_for_answer(w);
-        return w->status;
-    }
-    watch(r, w, &p);
-    pthread_join(thread, NULL);
-    progress_clear(&p);
-    return w->status;
+    return answered;
 }
 
 static int replay_log_text(replay_command *r, slice log) {
-    waiting w = {.command = r, .target = replay_target(r, false), .log = log};
-    int status = send_log(r, &w);
+    bool quiet = arg_flag(r->arguments, "quiet"), watched = !quiet && !client_is_remote(r->client);
+    watching w = {r, progress_start("rows", 0, quiet)};
+    json_value *answer;
+    slice raw;
+    int status = client_json_watched(r->client, &r->memory, replay_target(r, false), log, watched ? look : NULL, &w, LOOK_US,
+                                     &answer, &raw);
+    if (watched) progress_clear(&w.progress);
     if (status) return status;
-    const json_value *answer = w.answer;
-    slice raw = w.raw;
     if (arg_flag(r->arguments, "json")) {
         printf("%.*s\n", (int)raw.size, raw.data);
         return CLI_OK;

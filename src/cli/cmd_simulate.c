@@ -3,9 +3,8 @@
 #include "cli/progress.h"
 #include "cli/scratch.h"
 #include "cli/screen.h"
+#include "cli/waiting.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -113,25 +112,6 @@ static void write_request(simulate_run *r, buffer *out) {
 
 /* ---- Waiting --------------------------------------------------------------------------------------------------- */
 
-/* What the thread that waits for the answer needs; it has an arena of its own. */
-typedef struct waiting {
-    simulate_run *run;
-    slice request;
-    arena memory;
-    json_value *answer;
-    slice raw;
-    int status;
-    atomic_bool done;
-} waiting;
-
-static void *wait_for_answer(void *self) {
-    waiting *w = self;
-    const char *target = collection_target(&w->memory, w->run->collection, "/simulate");
-    w->status = client_json(w->run->client, &w->memory, "POST", target, w->request, &w->answer, &w->raw);
-    atomic_store(&w->done, true);
-    return NULL;
-}
-
 /* Searches that the collection has seen; -1 when it cannot be told, which nobody needs to hear of. */
 static int64_t searches_so_far(simulate_run *r) {
     arena memory;
@@ -149,36 +129,32 @@ static int64_t searches_so_far(simulate_run *r) {
     return n;
 }
 
-#define LOOK_US 100000
+#define LOOK_US 200000
 
-/* `before`: searches before the request went out. */
-static void watch(simulate_run *r, waiting *w, int64_t before, int64_t customers, bool quiet) {
-    progress p = progress_start("customers", (uint64_t)customers, quiet);
-    for (int looks = 0; !atomic_load(&w->done); looks++) {
-        usleep(LOOK_US);
-        int64_t now = quiet || before < 0 || looks % 3 ? -1 : searches_so_far(r);
-        if (now > before) progress_show(&p, (uint64_t)(now - before), (uint64_t)(now - before));
-    }
-    progress_clear(&p);
+typedef struct watching {
+    simulate_run *run;
+    progress progress;
+    int64_t before; /* searches before the request went out; -1: not known */
+} watching;
+
+static bool look(void *self) {
+    watching *w = self;
+    int64_t now = searches_so_far(w->run);
+    if (now > w->before) progress_show(&w->progress, (uint64_t)(now - w->before), (uint64_t)(now - w->before));
+    return true;
 }
 
 /* The request on its way in a thread, the progress in this one. */
-static int send_and_watch(simulate_run *r, slice request, waiting *w) {
+static int send_and_watch(simulate_run *r, slice request, json_value **answer, slice *raw) {
     int64_t customers = 5000;
     bool quiet = arg_flag(r->arguments, "quiet") || arg_flag(r->arguments, "json");
     int status = arg_integer(r->arguments, "customers", 1, 100000, &customers);
     if (status) return status;
-    *w = (waiting){.run = r, .request = request};
-    arena_init(&w->memory, 0);
-    int64_t before = quiet ? 0 : searches_so_far(r);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, wait_for_answer, w)) {
-        cli_error("there is no thread left to wait with");
-        return CLI_FAILED;
-    }
-    watch(r, w, before, customers, quiet);
-    pthread_join(thread, NULL);
-    return w->status;
+    watching w = {r, progress_start("customers", (uint64_t)customers, quiet), quiet ? -1 : searches_so_far(r)};
+    const char *target = collection_target(&r->memory, r->collection, "/simulate");
+    status = client_json_watched(r->client, &r->memory, target, request, w.before < 0 ? NULL : look, &w, LOOK_US, answer, raw);
+    progress_clear(&w.progress);
+    return status;
 }
 
 /* ---- The answer ------------------------------------------------------------------------------------------------ */
@@ -309,21 +285,21 @@ static int open_place(simulate_run *r) {
 static int run(const cli_arguments *a) {
     if (a->n_words) return cli_usage_error(a->command, "\"%s\": name a collection with -c", a->words[0]);
     simulate_run r = {.arguments = a};
-    waiting w = {0};
+    json_value *answer = NULL;
+    slice raw;
     buffer request = {0};
     arena_init(&r.memory, 0);
     int status = open_place(&r);
     if (!status) {
         write_request(&r, &request);
-        status = send_and_watch(&r, (slice){request.data, request.size}, &w);
+        status = send_and_watch(&r, (slice){request.data, request.size}, &answer, &raw);
     }
-    if (!status && arg_flag(a, "json")) printf("%.*s\n", (int)w.raw.size, w.raw.data);
-    else if (!status) print_answer(w.answer, &r, &r.memory);
+    if (!status && arg_flag(a, "json")) printf("%.*s\n", (int)raw.size, raw.data);
+    else if (!status) print_answer(answer, &r, &r.memory);
     if (r.watcher != r.client) client_close(r.watcher);
     client_close(r.client);
     scratch_remove(&r.scratch);
     buffer_release(&request);
-    arena_release(&w.memory);
     arena_release(&r.memory);
     return status;
 }

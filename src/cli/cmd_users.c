@@ -2,50 +2,34 @@
 #include "cli/client.h"
 #include "cli/screen.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 static const cli_option options[] = {{"yes", 'y', NULL, "erase without asking"}, {0}};
 
-static const char *user_target(arena *memory, const char *collection, const char *user, const char *after) {
+typedef struct whom {
+    const char *collection, *user;
+} whom;
+
+static const char *user_target(void *self, arena *memory, const char *after) {
+    const whom *who = self;
     buffer rest = {0};
     buffer_puts(&rest, "/users/");
-    percent_encode(&rest, slice_of(user));
+    percent_encode(&rest, slice_of(who->user));
     if (after[0]) {
         buffer_puts(&rest, "?after=");
         percent_encode(&rest, slice_of(after));
     }
-    const char *target = collection_target(memory, collection, buffer_text(&rest));
+    const char *target = collection_target(memory, who->collection, buffer_text(&rest));
     buffer_release(&rest);
     return target;
 }
 
-static int export(client *c, const char *collection, const char *user) {
-    char after[256] = "";
-    int status = CLI_OK;
-    do {
-        arena memory;
-        arena_init(&memory, 0);
-        client_reply reply = {0};
-        status = client_send(c, "GET", user_target(&memory, collection, user, after), NULL, (slice){0}, &reply);
-        if (!status) status = client_check(c, &reply);
-        if (!status && fwrite(reply.body.data, 1, reply.body.size, stdout) != reply.body.size) {
-            cli_error("writing: %s", strerror(errno));
-            status = CLI_FAILED;
-        }
-        memcpy(after, reply.next, sizeof after);
-        client_reply_release(&reply);
-        arena_release(&memory);
-    } while (!status && after[0]);
-    return status;
-}
-
-static int erase(const cli_arguments *a, client *c, const char *collection, const char *user, arena *memory) {
+static int erase(const cli_arguments *a, client *c, whom *who, arena *memory) {
     json_value *answer;
     slice text;
-    int status = client_json(c, memory, "DELETE", user_target(memory, collection, user, ""), (slice){0}, &answer, &text);
+    int status = client_json(c, memory, "DELETE", user_target(who, memory, ""), (slice){0}, &answer, &text);
     if (status) return status;
     int64_t profiles = 0, impressions = 0, events = 0;
     json_member_integer(answer, "profiles", 0, INT64_MAX, &profiles, NULL);
@@ -76,15 +60,15 @@ static int run(const cli_arguments *a) {
     if (!erasing && strcmp(verb, "export") != 0)
         return cli_usage_error(a->command, a->n_words ? "\"%s\": expected export or erase" : "expected export or erase%s", verb);
     if (a->n_words != 2 || !a->words[1][0]) return cli_usage_error(a->command, "which user? forage users %s ID", verb);
-    const char *user = a->words[1], *collection;
-    int status = erasing ? confirm(a, user) : CLI_OK;
+    whom who = {.user = a->words[1]};
+    int status = erasing ? confirm(a, who.user) : CLI_OK;
     if (status) return status;
     client *c = NULL;
     arena memory;
     arena_init(&memory, 0);
     status = client_open(a, erasing ? CLIENT_WRITES : CLIENT_READS, &c);
-    if (!status) status = client_collection(c, a, &memory, NULL, &collection);
-    if (!status) status = erasing ? erase(a, c, collection, user, &memory) : export(c, collection, user);
+    if (!status) status = client_collection(c, a, &memory, NULL, &who.collection);
+    if (!status) status = erasing ? erase(a, c, &who, &memory) : client_write_pages(c, user_target, NULL, &who, stdout);
     client_close(c);
     arena_release(&memory);
     return status;

@@ -242,7 +242,6 @@ void ope_model_destroy(ope_model *m) {
     free(m);
 }
 
-double ope_model_penalty(const ope_model *m) { return m->penalty; }
 const double *ope_model_predicted(const ope_model *m) { return m->predicted; }
 const double *ope_model_expected(const ope_model *m) { return m->expected; }
 

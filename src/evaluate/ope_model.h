@@ -27,7 +27,6 @@ typedef struct ope_model ope_model;
 /* `rows` must outlive the model. About n × (strategies × features)^2 / 2 multiplications and a few of 512^3. */
 ope_model *ope_model_fit(const ope_rows *rows);
 void ope_model_destroy(ope_model *m); /* NULL is a no-op */
-double ope_model_penalty(const ope_model *m);
 
 const double *ope_model_predicted(const ope_model *m); /* n: of the levels drawn */
 const double *ope_model_expected(const ope_model *m);  /* n: mean over the target's levels */

@@ -274,6 +274,13 @@ typedef struct funnel_swap {
 forage_status funnel_swap_learners(funnel_swap *s, base_error *error);
 #define FUNNEL_EVENT_WINDOW_DAYS 30
 
+/* log_stage.c. A record of the log, and one that is an impression; slices live as long as the transaction. */
+bool funnel_log_record(store_txn *t, uint64_t sequence, slice *record);
+bool funnel_log_impression(store_txn *t, uint64_t sequence, arena *a, record_impression *out);
+/* The records after this sequence, in order, until `see` says false. */
+typedef bool (*funnel_see_record)(void *self, uint64_t sequence, slice record);
+forage_status funnel_log_each(store_txn *t, uint64_t after, funnel_see_record see, void *self, base_error *error);
+slice funnel_json_text(const json_value *value, arena *a); /* NULL: empty */
 forage_status funnel_append_log(funnel *f, store_txn *t, slice record, uint64_t *sequence, base_error *error);
 
 #endif

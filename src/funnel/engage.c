@@ -1,9 +1,10 @@
 /* Engagement: what people chose, told to profiles, trends and the graph; and what is known from elsewhere. */
 #include "funnel/answer.h"
 
+#include "memory/profile_trace.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 void funnel_count_shown(funnel *f, const record_impression *r, arena *a) {
     uint32_t *documents = arena_alloc(a, (r->n_hits + 1) * sizeof *documents);
@@ -66,18 +67,12 @@ typedef struct teaching {
     arena memory;
 } teaching;
 
-/* Taught queries are in no log, where an erased user's could be found: a query with its own asker's id in it is not remembered. */
-static bool mentions(slice text, slice id) {
-    for (size_t at = 0; id.size >= 3 && at + id.size <= text.size; at++)
-        if (strncasecmp(text.data + at, id.data, id.size) == 0) return true;
-    return false;
-}
-
 /* As if it had been found first on a page that nobody else saw. */
 static forage_status teach_memory(teaching *w, store_txn *t, const funnel_engagement *g, record_impression *r, record_event *e,
                                   base_error *error) {
     buffer normalized = {0};
-    if (!g->query.size || mentions(g->query, g->user) || mentions(g->query, g->session)) return FORAGE_OK;
+    /* Taught queries are in no log, where erasing a user would find theirs. */
+    if (!g->query.size || profile_mentions(g->query, g->user) || profile_mentions(g->query, g->session)) return FORAGE_OK;
     text_normalize_query(w->analyzer, g->query, &normalized);
     r->memory_key = memory_key((slice){normalized.data, normalized.size});
     buffer_release(&normalized);
@@ -89,15 +84,9 @@ static forage_status teach_one(teaching *w, store_txn *t, const funnel_engagemen
     float reward;
     if (!schema_reward(w->schema, g->action, &reward) || !(reward > 0) || !collection_number_of(t, g->document, &number))
         return FORAGE_OK;
-    record_impression r = {.time = g->time, .query = g->query, .user = g->user, .session = g->session};
+    record_impression r = {.time = g->time, .query = g->query, .user = g->user, .session = g->session,
+                           .context = funnel_json_text(g->context, &w->memory)};
     record_event e = {.time = g->time, .user = g->user, .session = g->session, .document = number, .reward = reward, .credit = reward};
-    buffer context = {0};
-    if (g->context) {
-        json_writer writer = json_writer_of(&context);
-        json_value_write(&writer, g->context);
-        r.context = arena_slice(&w->memory, (slice){context.data, context.size});
-        buffer_release(&context);
-    }
     forage_status status = teach_memory(w, t, g, &r, &e, error);
     if (!status) status = funnel_engage(w->funnel, t, w->snapshot, &r, &e, !g->query.size, &w->memory, &w->changes[w->taught], error);
     w->taught++;

@@ -1,8 +1,9 @@
 /* What the policy sees of a request before anybody is asked, which levels it may draw, and what they would cost. */
 #include "funnel/answer.h"
 
+#include "retrieve/gather.h"
+
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *const funnel_policy_feature_names[] = {
@@ -39,20 +40,15 @@ static void describe_query(const funnel_answer *a, float *x) {
     x[X_MATCHING] = documents ? (float)a->eligible.count / (float)documents : 0;
 }
 
-static int by_document(const void *x, const void *y) {
-    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
-    return (a > b) - (a < b);
-}
-
 /* How many remembered documents the user has engaged with. */
 static uint32_t in_both(funnel_answer *a) {
     const profile *p = a->profile;
-    if (!p || !p->n_items || !a->n_rows) return 0;
-    uint32_t *mine = arena_alloc(&a->memory, p->n_items * sizeof *mine), both = 0;
-    for (uint32_t i = 0; i < p->n_items; i++) mine[i] = p->items[i].document;
-    qsort(mine, p->n_items, sizeof *mine, by_document);
-    for (size_t i = 0; i < a->n_rows; i++)
-        both += bsearch(&a->rows[i].document, mine, p->n_items, sizeof *mine, by_document) != NULL;
+    gather mine;
+    uint32_t both = 0;
+    if (!p || !a->n_rows) return 0;
+    gather_init(&mine, p->n_items, &a->memory);
+    for (uint32_t i = 0; i < p->n_items; i++) gather_add(&mine, p->items[i].document, 1);
+    for (size_t i = 0; i < a->n_rows; i++) both += gather_score(&mine, a->rows[i].document) > 0;
     return both;
 }
 

@@ -148,7 +148,6 @@ void funnel_close(funnel *f) {
 
 collection *funnel_collection(const funnel *f) { return f->collection; }
 query_memory *funnel_memory(funnel *f) { return f->memory; }
-behaviour *funnel_behaviour(funnel *f) { return f->behaviour; }
 
 void funnel_answer_release(funnel_answer *a) {
     if (a) funnel_answer_unref(a);

@@ -11,7 +11,6 @@
 typedef struct funnel funnel;
 struct policy; /* policy/policy.h */
 struct query_memory;
-struct behaviour;
 struct record_names;
 struct record_impression;
 struct record_event;
@@ -58,6 +57,7 @@ typedef struct funnel_request {
 #define FUNNEL_DEFAULT_TIMEOUT_MS 250
 
 void funnel_request_default(funnel_request *r);
+void funnel_request_set_context(funnel_request *r, const json_value *context); /* an object or NULL, and its language */
 /* Limits and encoding, for requests that were not read from JSON. FORAGE_E_INVALID names the member. */
 forage_status funnel_request_check(const funnel_request *r, base_error *error);
 /* Reads docs/api.md's search request; slices point into the JSON. FORAGE_E_INVALID names the member. */
@@ -129,8 +129,6 @@ forage_status funnel_try(funnel *f, const funnel_request *request, uint32_t dept
 /* A fresh policy of this name with the collection's levels, features, priors and budget (policy/policy.h); it has learned
  * nothing. `budget` 0: the collection's. FORAGE_E_INVALID: there is none of this name. */
 forage_status funnel_policy(const funnel *f, const char *name, double budget, struct policy **out, base_error *error);
-/* The same, having learned what the funnel's has until now: for estimates of what it would earn. */
-forage_status funnel_policy_copy(funnel *f, const char *name, struct policy **out, base_error *error);
 /* Asks a policy of this shape what it would have done where r was served; of *out only the distribution and its expected cost
  * mean anything. What levels cost is told by the logged features. False: r is of another shape. */
 bool funnel_decide_again(const funnel *f, const struct policy *p, const char *rule, const struct record_impression *r,
@@ -143,9 +141,7 @@ bool funnel_teach_policy(const funnel *f, struct policy *p, const struct record_
 /* Of a served answer: its union, in no order. */
 size_t funnel_answer_union(funnel_answer *a, const uint32_t **documents);
 
-/* For what is learned beside searches and events; the funnel's own. */
-struct query_memory *funnel_memory(funnel *f);
-struct behaviour *funnel_behaviour(funnel *f);
+struct query_memory *funnel_memory(funnel *f); /* its own, for what is learned beside searches and events */
 
 /* ---- Versions of what is learned ---- */
 

@@ -294,11 +294,9 @@ static void record_committed(void *self, forage_status status) {
 
 /* What an earlier event for the same hit told: the strategies have learned from it since. */
 static void look_up(store_txn *t, uint64_t first, foresight *out, const record_event *event) {
-    uint8_t key[8];
     slice record;
     record_event earlier;
-    store_be64(key, first);
-    if (store_get(t, STORE_LOG, (slice){(const char *)key, 8}, &record) || record_read_event(record, &earlier)) return;
+    if (!funnel_log_record(t, first, &record) || record_read_event(record, &earlier)) return;
     if (earlier.n_ranks != RETRIEVE_STRATEGIES || earlier.impression != event->impression) return;
     *out = (foresight){.impression = event->impression, .document = event->document};
     memcpy(out->rank, earlier.ranks, sizeof out->rank);

@@ -23,6 +23,30 @@ forage_status funnel_append_log(funnel *f, store_txn *t, slice record, uint64_t 
     return store_append(t, STORE_LOG, (slice){(const char *)key, 8}, record, error);
 }
 
+bool funnel_log_record(store_txn *t, uint64_t sequence, slice *record) {
+    uint8_t key[8];
+    store_be64(key, sequence);
+    return store_get(t, STORE_LOG, (slice){(const char *)key, 8}, record) == FORAGE_OK;
+}
+
+bool funnel_log_impression(store_txn *t, uint64_t sequence, arena *a, record_impression *out) {
+    slice record;
+    return funnel_log_record(t, sequence, &record) && record_read_impression(record, a, out) == FORAGE_OK;
+}
+
+forage_status funnel_log_each(store_txn *t, uint64_t after, funnel_see_record see, void *self, base_error *error) {
+    uint8_t from[8];
+    slice key, value;
+    store_cursor *cursor;
+    store_be64(from, after + 1);
+    forage_status status = store_cursor_open(t, STORE_LOG, (slice){(const char *)from, 8}, &cursor, error);
+    if (status) return status;
+    while (store_cursor_next(cursor, &key, &value))
+        if (key.size == 8 && !see(self, load_be64(key.data), value)) break;
+    store_cursor_close(cursor);
+    return FORAGE_OK;
+}
+
 static forage_status impression_apply(store_txn *t, void *self, base_error *error) {
     logged *l = self;
     record_impression r;
@@ -86,14 +110,19 @@ static slice cut(slice text, size_t most) {
 
 #define MAX_JSON 4096
 
-static slice json_text_of(funnel_answer *a, const json_value *value, slice when_too_long) {
+slice funnel_json_text(const json_value *value, arena *a) {
     if (!value) return (slice){0};
     buffer text = {0};
     json_writer w = json_writer_of(&text);
     json_value_write(&w, value);
-    slice out = text.size <= MAX_JSON ? arena_slice(&a->memory, (slice){text.data, text.size}) : when_too_long;
+    slice out = arena_slice(a, (slice){text.data, text.size});
     buffer_release(&text);
     return out;
+}
+
+static slice short_json(funnel_answer *a, const json_value *value, slice when_too_long) {
+    slice text = funnel_json_text(value, &a->memory);
+    return text.size <= MAX_JSON ? text : when_too_long;
 }
 
 void funnel_log(funnel_answer *a) {
@@ -109,8 +138,8 @@ void funnel_log(funnel_answer *a) {
         .time = a->now, .query_id = a->query_id_slice,
         .query = cut(a->request->query, 1024), .memory_key = a->memory_key,
         .language = slice_of(text_language_code(a->understood.language)), .user = a->request->user,
-        .session = a->request->session, .context = json_text_of(a, a->request->context, (slice){0}),
-        .filter = json_text_of(a, a->request->filter, SLICE("(too long)")), /* no JSON: it cannot be asked again */
+        .session = a->request->session, .context = short_json(a, a->request->context, (slice){0}),
+        .filter = short_json(a, a->request->filter, SLICE("(too long)")), /* no JSON: it cannot be asked again */
         .prefix = a->request->prefix, .offset = a->request->offset, .n_candidates = (uint32_t)a->n_candidates,
         .took_us = (uint32_t)(clock_monotonic(collection_clock(f->collection)) - a->started),
         .policy = slice_of(a->policy_name), .policy_version = a->decision.version,

@@ -1,7 +1,7 @@
 /* Rank: in what order? Features, model, order. */
 #include "funnel/answer.h"
 
-#include "base/hash.h"
+#include "retrieve/gather.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -43,43 +43,22 @@ const float funnel_prior_variances[F_COUNT] = {
 /* 1 for the first, falling as reciprocal-rank fusion does; 0 when not found. */
 static float reciprocal(uint32_t rank) { return rank ? (RRF_K + 1) / (RRF_K + (float)rank) : 0; }
 
-/* Where documents are in a list, found by hash. */
-typedef struct places {
-    uint32_t *slots; /* place + 1 */
-    size_t mask;
-} places;
-
-static uint32_t *place_of(const places *p, uint32_t document, uint32_t (*document_at)(const funnel_answer *, uint32_t),
-                          const funnel_answer *a) {
-    size_t at = hash64(&document, sizeof document, 0) & p->mask;
-    while (p->slots[at] && document_at(a, p->slots[at] - 1) != document) at = (at + 1) & p->mask;
-    return &p->slots[at];
-}
-
-static places make_places(funnel_answer *a, size_t n, uint32_t (*document_at)(const funnel_answer *, uint32_t)) {
-    size_t slots = 16;
-    while (slots < 2 * n) slots *= 2;
-    places p = {arena_zalloc(&a->memory, slots, sizeof *p.slots), slots - 1};
-    for (size_t i = 0; i < n; i++) {
-        uint32_t *slot = place_of(&p, document_at(a, (uint32_t)i), document_at, a);
-        if (!*slot) *slot = (uint32_t)i + 1;
-    }
-    return p;
-}
-
-static uint32_t row_document(const funnel_answer *a, uint32_t i) { return a->rows[i].document; }
-static uint32_t item_document(const funnel_answer *a, uint32_t i) { return a->profile->items[i].document; }
-
-/* What is known of a candidate beside what found it. */
+/* What is known of candidates beside what found them. */
 typedef struct known {
-    places rows, items;
+    gather rows;  /* of the memory: place + 1 */
+    gather items; /* of the user's profile: weight */
     float best_lexical;
 } known;
 
-/* How much the user engaged with this very document, 0 to 1. */
-static float affinity(const funnel_answer *a, const known *k, uint32_t document) {
-    uint32_t item = a->profile ? *place_of(&k->items, document, item_document, a) : 0;
-    return item ? fminf(1, a->profile->items[item - 1].weight) : 0;
+static known gather_known(funnel_answer *a) {
+    const funnel_slot *lexical = &a->slots[RETRIEVE_IS_LEXICAL];
+    const profile *p = a->profile;
+    known k = {.best_lexical = lexical->state == SLOT_DONE && lexical->n_hits ? lexical->hits[0].score : 0};
+    gather_init(&k.rows, a->n_rows, &a->memory);
+    for (size_t i = 0; i < a->n_rows; i++) gather_add(&k.rows, a->rows[i].document, (float)(i + 1));
+    gather_init(&k.items, p ? p->n_items : 0, &a->memory);
+    for (uint32_t i = 0; p && i < p->n_items; i++) gather_add(&k.items, p->items[i].document, p->items[i].weight);
+    return k;
 }
 
 /* How likely the reader's type word means this document's type. */
@@ -101,7 +80,7 @@ static void describe(funnel_answer *a, const funnel_candidate *c, const known *k
     float best_lexical = k->best_lexical;
     uint32_t found_by = 0;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) found_by += c->rank[s] > 0;
-    uint32_t place = *place_of(&k->rows, c->document, row_document, a);
+    uint32_t place = (uint32_t)gather_score(&k->rows, c->document);
     const memory_row *row = place ? &a->rows[place - 1] : NULL;
     x[F_LEXICAL_RRF] = reciprocal(c->rank[RETRIEVE_IS_LEXICAL]);
     x[F_LEXICAL_SCORE] = best_lexical > 0 ? c->raw[RETRIEVE_IS_LEXICAL] / best_lexical : 0;
@@ -112,7 +91,7 @@ static void describe(funnel_answer *a, const funnel_candidate *c, const known *k
     x[browsing ? F_BROWSE_POPULAR : F_POPULAR_RRF] = reciprocal(c->rank[RETRIEVE_IS_POPULAR]);
     x[browsing ? F_BROWSE_FRESH : F_FRESH_RRF] = reciprocal(c->rank[RETRIEVE_IS_FRESH]);
     x[browsing ? F_BROWSE_PERSONAL : F_PERSONAL_RRF] = reciprocal(c->rank[RETRIEVE_IS_PERSONAL]);
-    x[F_AFFINITY] = affinity(a, k, c->document);
+    x[F_AFFINITY] = fminf(1, gather_score(&k->items, c->document)); /* the user engaged with this very document */
     x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]);
     x[F_EXPLORE_RRF] = c->rank[RETRIEVE_IS_EXPLORE] > 0;
     x[F_FOUND_BY] = (float)found_by / RETRIEVE_STRATEGIES;
@@ -148,10 +127,7 @@ static void sort_candidates(funnel_answer *a) {
 
 forage_status funnel_rank(funnel_answer *a, base_error *error) {
     size_t n = a->n_candidates;
-    const funnel_slot *lexical = &a->slots[RETRIEVE_IS_LEXICAL];
-    known k = {.rows = make_places(a, a->n_rows, row_document),
-               .best_lexical = lexical->state == SLOT_DONE && lexical->n_hits ? lexical->hits[0].score : 0};
-    if (a->profile) k.items = make_places(a, a->profile->n_items, item_document);
+    known k = gather_known(a);
     a->features = arena_zalloc(&a->memory, n * F_COUNT + 1, sizeof *a->features);
     a->scores = arena_alloc(&a->memory, (n + 1) * sizeof *a->scores);
     for (size_t i = 0; i < n; i++) describe(a, &a->candidates[i], &k, a->features + i * F_COUNT);

@@ -49,49 +49,44 @@ static void teach_impression(funnel_swap *s, uint64_t sequence, record_impressio
 }
 
 static void teach_event(funnel_swap *s, store_txn *t, const record_event *e, arena *a) {
-    uint8_t key[8];
-    slice joined;
     record_impression r;
-    store_be64(key, e->impression);
-    if (store_get(t, STORE_LOG, (slice){(const char *)key, 8}, &joined) || record_read_impression(joined, a, &r)) return;
+    if (!funnel_log_impression(t, e->impression, a, &r)) return;
     if (r.time < s->since) return;
     r.policy_version = funnel_line_count(&s->line, e->impression, r.policy_version, s->skipped);
     funnel_teach_event(s->funnel, s->learners, &r, e);
     s->events++;
 }
 
-static void teach_record(funnel_swap *s, store_txn *t, uint64_t sequence, slice record, arena *a) {
+typedef struct teaching {
+    funnel_swap *swap;
+    store_txn *t;
+    uint64_t last, most, n;
+    arena memory;
+} teaching;
+
+static bool teach_record(void *self, uint64_t sequence, slice record) {
+    teaching *w = self;
     record_kind kind;
     record_impression r;
     record_event e;
-    arena_reset(a);
-    if (record_kind_of(record, &kind)) return;
-    if (kind == RECORD_IMPRESSION && !record_read_impression(record, a, &r)) teach_impression(s, sequence, &r);
-    if (kind == RECORD_EVENT && !record_read_event(record, &e)) teach_event(s, t, &e, a);
+    if (sequence > w->last || w->n == w->most) return false;
+    arena_reset(&w->memory);
+    w->swap->reached = sequence;
+    w->n++;
+    if (record_kind_of(record, &kind)) return true;
+    if (kind == RECORD_IMPRESSION && !record_read_impression(record, &w->memory, &r)) teach_impression(w->swap, sequence, &r);
+    if (kind == RECORD_EVENT && !record_read_event(record, &e)) teach_event(w->swap, w->t, &e, &w->memory);
+    return true;
 }
 
 /* The records after `reached` up to `last`, at most `most` of them; how many there were. */
 static forage_status teach_some(funnel_swap *s, store_txn *t, uint64_t last, uint64_t most, uint64_t *n, base_error *error) {
-    uint8_t from[8];
-    slice key, value;
-    store_cursor *cursor;
-    arena a;
-    store_be64(from, s->reached + 1);
-    *n = 0;
-    forage_status status = store_cursor_open(t, STORE_LOG, (slice){(const char *)from, 8}, &cursor, error);
-    if (status) return status;
-    arena_init(&a, 0);
-    while (*n < most && store_cursor_next(cursor, &key, &value)) {
-        if (key.size != 8) continue;
-        uint64_t sequence = load_be64(key.data);
-        if (sequence > last) break;
-        teach_record(s, t, sequence, value, &a);
-        s->reached = sequence;
-        ++*n;
-    }
-    arena_release(&a);
-    store_cursor_close(cursor);
-    return FORAGE_OK;
+    teaching w = {.swap = s, .t = t, .last = last, .most = most};
+    arena_init(&w.memory, 0);
+    forage_status status = funnel_log_each(t, s->reached, teach_record, &w, error);
+    arena_release(&w.memory);
+    *n = w.n;
+    return status;
 }
 
 /* ---- Swapping ---- */

@@ -6,6 +6,12 @@ void funnel_request_default(funnel_request *r) {
     *r = (funnel_request){.limit = 10, .log = true, .timeout_ms = FUNNEL_DEFAULT_TIMEOUT_MS};
 }
 
+void funnel_request_set_context(funnel_request *r, const json_value *context) {
+    const json_value *language = context ? json_get(context, "language") : NULL;
+    r->context = context;
+    r->context_language = language && language->type == JSON_STRING ? language->text : (slice){0};
+}
+
 #define MAX_QUERY 131072
 #define MAX_ID 256
 
@@ -59,8 +65,9 @@ static forage_status read_context(const json_value *json, funnel_request *r, bas
     if (!context || context->type == JSON_NULL) return FORAGE_OK;
     if (context->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_INVALID, "\"context\": expected an object, got %s", json_type_name(context->type));
-    r->context = context;
-    return read_short(context, "language", 32, &r->context_language, error);
+    slice language;
+    funnel_request_set_context(r, context);
+    return read_short(context, "language", 32, &language, error);
 }
 
 static forage_status read_fields(const json_value *json, funnel_request *r, base_error *error) {

@@ -173,49 +173,48 @@ static bool load_saved(funnel *f, store_txn *t) {
     return true;
 }
 
-/* skipped: as for funnel_line_count. */
-static void learn_record(funnel *f, store_txn *t, uint64_t sequence, slice record, int64_t skipped, arena *a) {
+typedef struct catching_up {
+    funnel *funnel;
+    store_txn *t;
+    int64_t skipped; /* as for funnel_line_count */
+    arena memory;
+} catching_up;
+
+static void learn_record(catching_up *c, uint64_t sequence, slice record) {
+    funnel *f = c->funnel;
     record_kind kind;
     record_impression impression;
     record_event event;
-    arena_reset(a);
     if (record_kind_of(record, &kind)) return;
     if (kind == RECORD_IMPRESSION) {
-        if (record_read_impression(record, a, &impression)) return;
-        impression.policy_version = funnel_line_count(&f->line, sequence, impression.policy_version, skipped);
+        if (record_read_impression(record, &c->memory, &impression)) return;
+        impression.policy_version = funnel_line_count(&f->line, sequence, impression.policy_version, c->skipped);
         funnel_learn_impression(f, &impression);
-        funnel_count_shown(f, &impression, a);
+        funnel_count_shown(f, &impression, &c->memory);
         return;
     }
-    uint8_t key[8];
-    slice joined;
-    if (record_read_event(record, &event)) return;
-    store_be64(key, event.impression);
-    if (store_get(t, STORE_LOG, (slice){(const char *)key, 8}, &joined) || record_read_impression(joined, a, &impression)) return;
-    impression.policy_version = funnel_line_count(&f->line, event.impression, impression.policy_version, skipped);
+    if (record_read_event(record, &event) || !funnel_log_impression(c->t, event.impression, &c->memory, &impression)) return;
+    impression.policy_version = funnel_line_count(&f->line, event.impression, impression.policy_version, c->skipped);
     funnel_learn_event(f, &impression, &event);
+}
+
+static bool see_record(void *self, uint64_t sequence, slice record) {
+    catching_up *c = self;
+    arena_reset(&c->memory);
+    learn_record(c, sequence, record);
+    c->funnel->learned_sequence = sequence;
+    return true;
 }
 
 /* From nothing, what is learned has one count for the whole log, and the line turns where that differs from the last one's. */
 static forage_status catch_up(funnel *f, store_txn *t, bool from_nothing, base_error *error) {
-    uint8_t from[8];
-    slice key, value;
-    store_cursor *cursor;
-    arena a;
-    int64_t sum = funnel_line_sum(&f->line), skipped = from_nothing ? 0 : sum;
-    store_be64(from, f->learned_sequence + 1);
-    forage_status status = store_cursor_open(t, STORE_LOG, (slice){(const char *)from, 8}, &cursor, error);
-    if (status) return status;
-    arena_init(&a, 0);
-    while (store_cursor_next(cursor, &key, &value)) {
-        if (key.size != 8) continue;
-        learn_record(f, t, load_be64(key.data), value, skipped, &a);
-        f->learned_sequence = load_be64(key.data);
-    }
-    if (from_nothing && sum) funnel_line_turn(&f->line, f->learned_sequence, -sum);
-    arena_release(&a);
-    store_cursor_close(cursor);
-    return FORAGE_OK;
+    int64_t sum = funnel_line_sum(&f->line);
+    catching_up c = {.funnel = f, .t = t, .skipped = from_nothing ? 0 : sum};
+    arena_init(&c.memory, 0);
+    forage_status status = funnel_log_each(t, f->learned_sequence, see_record, &c, error);
+    arena_release(&c.memory);
+    if (!status && from_nothing && sum) funnel_line_turn(&f->line, f->learned_sequence, -sum);
+    return status;
 }
 
 static int64_t half_life_of(const funnel *f) { return (int64_t)(collection_schema(f->collection)->half_life_days * 86400e6); }

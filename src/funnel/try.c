@@ -14,7 +14,6 @@ static forage_status ask(funnel *f, const funnel_request *request, const uint32_
         funnel_answer_unref(a);
         return status;
     }
-    funnel_describe(a);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
         a->slots[s].depth = a->slots[s].base = f->strategies[s]->available(&a->asked) ? depth[s] : 0;
     if (a->slots[RETRIEVE_IS_RELATED].depth && !a->slots[RETRIEVE_IS_LEXICAL].depth)
@@ -31,6 +30,7 @@ forage_status funnel_try(funnel *f, const funnel_request *request, uint32_t dept
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) depths[s] = depth;
     forage_status status = ask(f, request, depths, &a, error);
     if (status) return status;
+    funnel_describe(a);
     uint32_t **documents = arena_alloc(&a->memory, RETRIEVE_STRATEGIES * sizeof *documents);
     uint32_t *n_documents = arena_zalloc(&a->memory, RETRIEVE_STRATEGIES, sizeof *n_documents);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
@@ -48,20 +48,6 @@ forage_status funnel_try(funnel *f, const funnel_request *request, uint32_t dept
     return FORAGE_OK;
 }
 
-forage_status funnel_policy_copy(funnel *f, const char *name, policy **out, base_error *error) {
-    buffer state = {0};
-    policy *copy = NULL;
-    forage_status status = funnel_policy(f, name, 0, &copy, error);
-    if (!status && policy_rule_learns(name)) {
-        policy_save(f->learned, &state);
-        status = policy_load(copy, (slice){state.data, state.size}, error);
-    }
-    buffer_release(&state);
-    if (status) policy_destroy(copy);
-    else *out = copy;
-    return status;
-}
-
 /* ---- Hindsight ---- */
 
 #define DEEPEST funnel_depths[FUNNEL_LEVELS - 1]
@@ -77,14 +63,12 @@ static bool ask_again(const record_impression *r, arena *memory, funnel_request 
     out->query = r->query;
     out->user = r->user;
     out->session = r->session;
-    out->context = context;
+    funnel_request_set_context(out, context);
     out->filter = filter;
     out->prefix = r->prefix;
     out->time = r->time;
     out->timeout_ms = PATIENCE_MS;
     out->log = false;
-    const json_value *language = context ? json_get(context, "language") : NULL;
-    if (language && language->type == JSON_STRING) out->context_language = language->text;
     return true;
 }
 

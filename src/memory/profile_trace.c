@@ -155,8 +155,7 @@ static bool is_word(char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || ((unsigned char)c & 0x80);
 }
 
-/* Whether the id stands in the text as a word, in capitals or not: "7" is not in "1789". */
-static bool mentions(slice text, slice id) {
+bool profile_mentions(slice text, slice id) {
     for (size_t i = 0; id.size && i + id.size <= text.size; i++) {
         if (strncasecmp(text.data + i, id.data, id.size) != 0) continue;
         bool starts = i == 0 || !is_word(text.data[i - 1]) || !is_word(id.data[0]);
@@ -168,8 +167,8 @@ static bool mentions(slice text, slice id) {
 
 /* The text, or nothing when it says who they are. */
 static slice without_ids(const profile_trace *trace, slice text) {
-    bool found = mentions(text, trace->user);
-    for (size_t i = 0; !found && i < trace->slots; i++) found = mentions(text, trace->sessions[i]);
+    bool found = profile_mentions(text, trace->user);
+    for (size_t i = 0; !found && i < trace->slots; i++) found = profile_mentions(text, trace->sessions[i]);
     return found ? (slice){0} : text;
 }
 

@@ -27,6 +27,9 @@ void profile_trace_destroy(profile_trace *trace); /* NULL is a no-op */
  * transaction. */
 bool profile_trace_next(const profile_trace *trace, store_txn *t, uint64_t *sequence, slice *record);
 
+/* Whether the id stands in the text as a word, in capitals or not: "7" is not in "1789". */
+bool profile_mentions(slice text, slice id);
+
 typedef struct profile_forgotten {
     uint64_t impressions, events, profiles;
     uint64_t unreadable; /* damaged records with the id in them: the id was overwritten */

@@ -123,14 +123,12 @@ static funnel_request request_of(replaying *r, const replay_row *row, uint64_t e
     q.query = row->query;
     q.user = row->user;
     q.session = row->session;
-    q.context = context_of(r, row);
+    funnel_request_set_context(&q, context_of(r, row));
     q.time = row->time;
     q.limit = r->options->page;
     q.log = !r->options->try;
     q.timeout_ms = TIMEOUT_MS;
     q.seed = hash64(&event, sizeof event, r->options->seed) | 1;
-    const json_value *language = q.context ? json_get(q.context, "language") : NULL;
-    if (language && language->type == JSON_STRING) q.context_language = language->text;
     return q;
 }
 

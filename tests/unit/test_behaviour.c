@@ -1,8 +1,7 @@
 /* Behaviour: one engagement told to profile, trends and graph, by somebody with one voice, however often it is said. */
-#include "testing.h"
+#include "store_bench.h"
 
 #include "memory/behaviour.h"
-#include "os/file.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,42 +10,15 @@
 #define HALF DECAY_HALF_LIFE
 #define SEGMENT 4711u
 
-typedef struct bench {
-    char folder[600];
-    store *s;
+static void *load(store_txn *t) {
     behaviour *b;
-} bench;
-
-static const store_options fast = {.no_sync = true};
-
-static void open_all(bench *b) {
-    store_txn *t;
-    assert_ok(store_open(b->folder, &fast, &b->s, NULL));
-    assert_ok(store_read_begin(b->s, &t, NULL));
-    assert_ok(behaviour_open(t, 0, &b->b, NULL));
-    store_read_end(t);
+    assert_ok(behaviour_open(t, 0, &b, NULL));
+    return b;
 }
 
-static void close_all(bench *b) {
-    behaviour_close(b->b);
-    store_close(b->s);
-}
+static void unload(void *kept) { behaviour_close(kept); }
 
-static int begin(void **state) {
-    bench *b = mem_zalloc(1, sizeof *b);
-    snprintf(b->folder, sizeof b->folder, "%s", testing_folder());
-    open_all(b);
-    *state = b;
-    return 0;
-}
-
-static int end(void **state) {
-    bench *b = *state;
-    close_all(b);
-    assert_ok(os_remove_tree(b->folder, NULL));
-    free(b);
-    return 0;
-}
+static int begin(void **state) { return bench_begin_with(state, load, unload); }
 
 /* Events of one job. */
 typedef struct batch {
@@ -59,13 +31,14 @@ typedef struct batch {
 static forage_status batch_apply(store_txn *t, void *self, base_error *error) {
     const batch *x = self;
     forage_status status = FORAGE_OK;
-    for (size_t i = 0; !status && i < x->n; i++) status = behaviour_record(x->b->b, t, &x->events[i], &x->changes[i], error);
+    for (size_t i = 0; !status && i < x->n; i++)
+        status = behaviour_record(x->b->kept, t, &x->events[i], &x->changes[i], error);
     return status;
 }
 
 static void batch_committed(void *self, forage_status status) {
     const batch *x = self;
-    for (size_t i = 0; !status && i < x->n; i++) behaviour_committed(x->b->b, &x->changes[i]);
+    for (size_t i = 0; !status && i < x->n; i++) behaviour_committed(x->b->kept, &x->changes[i]);
 }
 
 static void record_all(bench *b, const behaviour_event *events, size_t n, behaviour_change *changes) {
@@ -84,7 +57,7 @@ static float record(bench *b, behaviour_event e) {
 
 static float trend_of(const bench *b, uint64_t group, uint32_t document) {
     trend_document d = {document, 0};
-    trend_weights(behaviour_trends(b->b), group, NOW, &d, 1);
+    trend_weights(behaviour_trends(b->kept), group, NOW, &d, 1);
     return d.weight;
 }
 
@@ -190,8 +163,8 @@ static void it_is_the_same_after_opening_again(void **state) {
         record(b, EVENT(.user = SLICE("anna"), .document = i % 7, .segments = segments, .n_segments = 1, .time = NOW + i * 1000));
     float everyone = trend_of(b, TREND_EVERYONE, 3), segment = trend_of(b, SEGMENT, 3), tie = tie_of(b, 3, 4);
     assert_true(everyone > 0 && segment > 0 && tie > 0);
-    close_all(b);
-    open_all(b);
+    bench_close(b);
+    bench_open(b);
     assert_float_equal(trend_of(b, TREND_EVERYONE, 3), everyone, 1e-4);
     assert_float_equal(trend_of(b, SEGMENT, 3), segment, 1e-4);
     assert_float_equal(tie_of(b, 3, 4), tie, 1e-4);
@@ -252,7 +225,7 @@ static void many_documents_of_one_user(void **state) {
     flood(b, EVENT(.user = SLICE("mallory")), 3000, 6000);
     trend_document top[TREND_TOP];
     double sum = 0;
-    size_t n = trend_top(behaviour_trends(b->b), TREND_EVERYONE, NOW, TREND_TOP, top);
+    size_t n = trend_top(behaviour_trends(b->kept), TREND_EVERYONE, NOW, TREND_TOP, top);
     for (size_t i = 0; i < n; i++) sum += top[i].weight;
     assert_true(n > 100 && sum <= PROFILE_ALLOWANCE + 1);
 }
@@ -295,11 +268,11 @@ static void *look_on(void *self) {
     arena_init(&a, 0);
     while (!atomic_load(o->stop)) {
         store_txn *t;
-        size_t n = trend_top(behaviour_trends(o->b->b), TREND_EVERYONE, NOW, TREND_TOP, top);
+        size_t n = trend_top(behaviour_trends(o->b->kept), TREND_EVERYONE, NOW, TREND_TOP, top);
         for (size_t i = 1; i < n; i++) assert_true(top[i - 1].weight >= top[i].weight);
         assert_ok(store_read_begin(o->b->s, &t, NULL));
         graph_edge seed = {1, 1};
-        n = graph_walk(t, behaviour_trends(o->b->b), &seed, 1, NOW, HALF, 16, &a, near);
+        n = graph_walk(t, behaviour_trends(o->b->kept), &seed, 1, NOW, HALF, 16, &a, near);
         for (size_t i = 0; i < n; i++) assert_true(near[i].weight > 0);
         store_read_end(t);
         arena_reset(&a);
@@ -323,7 +296,7 @@ static void readers_and_a_writer(void **state) {
     for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
 }
 
-#define ISOLATED(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define ISOLATED(test) cmocka_unit_test_setup_teardown(test, begin, bench_end)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -43,26 +43,13 @@ static void click(int i, const char *document) {
     assert_int_equal(result.status, FORAGE_OK);
 }
 
-static record_impression last_impression(void) {
-    store_txn *t;
-    slice key, value;
-    record_impression r;
-    store_wait(collection_store(w->collection));
-    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
-    assert_ok(store_last_key(t, STORE_LOG, &key));
-    assert_ok(store_get(t, STORE_LOG, key, &value));
-    assert_ok(record_read_impression(arena_slice(&w->memory, value), &w->memory, &r));
-    store_read_end(t);
-    return r;
-}
-
 /* Mean candidates of the searches from `from` on, out of `n`. Somebody always chooses the first hit. */
 static double spend(const char *rule, int first, int from, int n) {
     double spent = 0;
     for (int i = first; i < first + n; i++) {
         const json_value *a = ask(i, rule);
         const char *best = arena_printf(&w->memory, "%s", text_at(a, "hits.0.id"));
-        if (i >= first + from) spent += last_impression().n_candidates;
+        if (i >= first + from) spent += world_last_impression(w).n_candidates;
         click(i, best);
         if (i % 32 == 31) arena_reset(&w->memory);
     }
@@ -81,7 +68,7 @@ static void the_mean_of_candidates_meets_the_budget(void **state) {
 static void an_impression_tells_what_was_spent_and_could_be_drawn(void **state) {
     (void)state;
     const json_value *a = ask(1, "all");
-    record_impression r = last_impression();
+    record_impression r = world_last_impression(w);
     uint32_t alone = 0;
     assert_true(r.n_candidates > 0 && r.took_us > 0);
     for (uint32_t s = 0; s < r.n_strategies; s++) {
@@ -111,7 +98,7 @@ static int late_ones(const char *rule, int first, int n) {
     for (int i = first; i < first + n; i++) {
         const json_value *a = ask(i, rule);
         const char *best = arena_printf(&w->memory, "%s", text_at(a, "hits.0.id"));
-        late += i >= first + n - 100 && last_impression().strategies[RETRIEVE_IS_POPULAR].took_us > 5000;
+        late += i >= first + n - 100 && world_last_impression(w).strategies[RETRIEVE_IS_POPULAR].took_us > 5000;
         click(i, best);
         if (i % 32 == 31) arena_reset(&w->memory);
     }
@@ -138,29 +125,17 @@ static void what_is_slow_is_asked_seldom_when_time_is_short(void **state) {
 static void a_click_teaches_the_strategies_that_were_not_asked(void **state) {
     (void)state;
     world_search(w, "{\"query\":\"number7\",\"policy\":\"fixed\",\"query_id\":\"q7\"}");
-    record_impression r = last_impression();
+    record_impression r = world_last_impression(w);
     assert_int_equal(r.strategies[RETRIEVE_IS_EXPLORE].depth, 0);
     click(7, "d7");
-    store_txn *t;
-    slice key, value;
-    record_event e;
-    store_wait(collection_store(w->collection));
-    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
-    assert_ok(store_last_key(t, STORE_LOG, &key));
-    assert_ok(store_get(t, STORE_LOG, key, &value));
-    assert_ok(record_read_event(value, &e));
-    store_read_end(t);
+    record_event e = world_last_event(w);
     assert_int_equal(e.n_ranks, RETRIEVE_STRATEGIES);
     assert_true(e.ranks[RETRIEVE_IS_LEXICAL] > 0);
     assert_true(e.ranks[RETRIEVE_IS_EXPLORE] > 0);        /* 12 documents match, and it takes them all */
     assert_int_equal(e.ranks[RETRIEVE_IS_MEMORY], 0);     /* the click itself was not known yet */
     world_search(w, "{\"query\":\"number7\",\"policy\":\"fixed\",\"query_id\":\"q57\"}");
     click(57, "d7");
-    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
-    assert_ok(store_last_key(t, STORE_LOG, &key));
-    assert_ok(store_get(t, STORE_LOG, key, &value));
-    assert_ok(record_read_event(value, &e));
-    store_read_end(t);
+    e = world_last_event(w);
     assert_int_equal(e.ranks[RETRIEVE_IS_MEMORY], 1);
 }
 

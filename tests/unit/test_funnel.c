@@ -306,20 +306,6 @@ static void wrong_requests_are_refused_by_name(void **state) {
 
 /* ---- Decisions ---- */
 
-/* The impression that was logged last. */
-static record_impression last_impression(void) {
-    store_txn *t;
-    slice key, value;
-    record_impression r;
-    store_wait(collection_store(w->collection));
-    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
-    assert_ok(store_last_key(t, STORE_LOG, &key));
-    assert_ok(store_get(t, STORE_LOG, key, &value));
-    assert_ok(record_read_impression(arena_slice(&w->memory, value), &w->memory, &r));
-    store_read_end(t);
-    return r;
-}
-
 /* What holds for every decision: rows of probabilities that sum to 1, a drawn level that was possible, the depth it
  * means, and a propensity that is the product. */
 static void assert_decision(const record_impression *r, const json_value *answer, uint32_t window) {
@@ -357,7 +343,7 @@ static void decisions_log_their_exact_probabilities(void **state) {
     for (int round = 0; round < 60; round++) {
         const json_value *a = ask(round % 3 ? "{\"query\":\"fire\",\"limit\":20,\"user\":\"u\"}"
                                             : "{\"query\":\"\",\"limit\":20,\"filter\":{\"type\":\"book\"}}");
-        record_impression r = last_impression();
+        record_impression r = world_last_impression(w);
         assert_true(slice_is(r.query_id, text_at(a, "query_id")));
         assert_int_equal(r.n_hits, count_at(a, "hits"));
         assert_true(slice_is(r.policy, "regcb"));
@@ -378,7 +364,7 @@ static void all_and_fixed_decide_the_same_every_time(void **state) {
     for (size_t i = 0; i < 2; i++)
         for (int round = 0; round < 10; round++) {
             const json_value *a = ask(arena_printf(&w->memory, "{\"query\":\"fire\",\"policy\":\"%s\"}", names[i]));
-            record_impression r = last_impression();
+            record_impression r = world_last_impression(w);
             assert_decision(&r, a, 10);
             assert_float_equal(r.propensity, 1, 0);
             for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
@@ -512,7 +498,7 @@ static void a_late_strategy_is_left_out_and_named(void **state) {
     assert_false(found_by(a, "fresh"));
     assert_non_null(named(at(a, "hits"), "id", "goblet"));
     assert_false(true_at(story(a, "lexical"), "late"));
-    record_impression r = last_impression();
+    record_impression r = world_last_impression(w);
     assert_true(r.strategies[RETRIEVE_IS_FRESH].late);
     assert_int_equal(r.strategies[RETRIEVE_IS_FRESH].candidates, 0);
     nap_ms = 0;

@@ -1,36 +1,13 @@
 /* The graph of what the same people engage with; and a user's trace in the log, which can be wiped. */
-#include "testing.h"
+#include "store_bench.h"
 
 #include "memory/graph.h"
 #include "memory/profile_trace.h"
-#include "os/file.h"
 
 #include "base/bytes.h"
 
 #define NOW ((int64_t)1700000000 * 1000000)
 #define HALF (30 * DECAY_DAY)
-
-typedef struct bench {
-    char folder[600];
-    store *s;
-} bench;
-
-static int begin(void **state) {
-    bench *b = mem_zalloc(1, sizeof *b);
-    store_options options = {.no_sync = true};
-    snprintf(b->folder, sizeof b->folder, "%s", testing_folder());
-    assert_ok(store_open(b->folder, &options, &b->s, NULL));
-    *state = b;
-    return 0;
-}
-
-static int end(void **state) {
-    bench *b = *state;
-    store_close(b->s);
-    assert_ok(os_remove_tree(b->folder, NULL));
-    free(b);
-    return 0;
-}
 
 typedef struct tie {
     uint32_t document;
@@ -298,13 +275,13 @@ static void test_many_sessions(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_ties_go_both_ways_and_age, begin, end),
-        cmocka_unit_test_setup_teardown(test_degree_is_bounded, begin, end),
-        cmocka_unit_test_setup_teardown(test_the_walk, begin, end),
-        cmocka_unit_test_setup_teardown(test_damaged_rows_are_empty, begin, end),
-        cmocka_unit_test_setup_teardown(test_a_user_is_forgotten, begin, end),
-        cmocka_unit_test_setup_teardown(test_damaged_records_are_blanked, begin, end),
-        cmocka_unit_test_setup_teardown(test_many_sessions, begin, end),
+        cmocka_unit_test_setup_teardown(test_ties_go_both_ways_and_age, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(test_degree_is_bounded, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(test_the_walk, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(test_damaged_rows_are_empty, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(test_a_user_is_forgotten, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(test_damaged_records_are_blanked, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(test_many_sessions, bench_begin, bench_end),
     };
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

@@ -133,18 +133,6 @@ static void everybody_who_found_it_is_credited(void **state) {
 
 /* ---- Counting once ---- */
 
-static record_event last_event(void) {
-    store_txn *t;
-    slice key, value;
-    record_event e;
-    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
-    assert_ok(store_last_key(t, STORE_LOG, &key));
-    assert_ok(store_get(t, STORE_LOG, key, &value));
-    assert_ok(record_read_event(arena_slice(&w->memory, value), &e));
-    store_read_end(t);
-    return e;
-}
-
 static void the_same_event_counts_once(void **state) {
     (void)state;
     const char *id = query_id_of(world_search(w, FIRE));
@@ -174,7 +162,7 @@ static void of_one_hit_only_the_best_counts(void **state) {
     const char *first = query_id_of(world_search(w, FIRE));
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         assert_ok(send(first, steps[i].action, "manual").status);
-        record_event e = last_event();
+        record_event e = world_last_event(w);
         assert_true(slice_is(e.action, steps[i].action));
         assert_float_equal(e.credit, steps[i].credit, 1e-6);
         assert_true(slice_is(e.user, "u1") && slice_is(e.session, "s1")); /* the impression's */
@@ -183,12 +171,12 @@ static void of_one_hit_only_the_best_counts(void **state) {
     assert_float_equal(number_at(named(at(a, "hits"), "id", "manual"), "explain.memory.rewards"), 1, 0);
     assert_ok(
         send(first, "click", "goblet").status); /* another hit, and another impression, have credit of their own */
-    assert_float_equal(last_event().credit, 0.5, 0);
+    assert_float_equal(world_last_event(w).credit, 0.5, 0);
     assert_ok(send(query_id_of(a), "click", "manual").status);
-    assert_float_equal(last_event().credit, 0.5, 0);
-    assert_true(last_event().engaged == 0);
+    assert_float_equal(world_last_event(w).credit, 0.5, 0);
+    assert_true(world_last_event(w).engaged == 0);
     assert_ok(send(first, "like", "catching").status);
-    assert_int_equal(__builtin_popcountll(last_event().engaged), 2);
+    assert_int_equal(__builtin_popcountll(world_last_event(w).engaged), 2);
 }
 
 /* A second event for a hit must not see what the first one taught the memory, the graph and the profile. */
@@ -197,9 +185,9 @@ static void later_events_have_the_ranks_of_the_first(void **state) {
     assert_ok(send(query_id_of(world_search(w, FIRE)), "click", "goblet").status); /* the query has a memory */
     const char *id = query_id_of(world_search(w, "{\"query\":\"fire\",\"policy\":\"rrf-equal\",\"user\":\"u2\"}"));
     assert_ok(send(id, "click", "manual").status);
-    record_event first = last_event();
+    record_event first = world_last_event(w);
     assert_ok(send(id, "purchase", "manual").status);
-    record_event second = last_event();
+    record_event second = world_last_event(w);
     assert_int_equal(first.n_ranks, RETRIEVE_STRATEGIES);
     assert_int_equal(second.n_ranks, RETRIEVE_STRATEGIES);
     assert_memory_equal(first.ranks, second.ranks, sizeof first.ranks[0] * RETRIEVE_STRATEGIES);
@@ -209,19 +197,11 @@ static void later_events_have_the_ranks_of_the_first(void **state) {
 /* A page of fifty asks for more than a shallow level has: what it shows was certain to be there. */
 static void what_a_page_needs_stands_for_itself(void **state) {
     (void)state;
-    store_txn *t;
-    slice key, value;
-    record_impression r;
     record_event e = {.credit = 1, .n_ranks = RETRIEVE_STRATEGIES};
     float weight = 0;
     policy *p;
     world_search(w, FIRE);
-    store_wait(collection_store(w->collection));
-    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
-    assert_ok(store_last_key(t, STORE_LOG, &key));
-    assert_ok(store_get(t, STORE_LOG, key, &value));
-    assert_ok(record_read_impression(arena_slice(&w->memory, value), &w->memory, &r));
-    store_read_end(t);
+    record_impression r = world_last_impression(w);
     assert_ok(funnel_policy(w->funnel, "regcb", 0, &p, NULL));
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) { /* nearly always level 1 */
         r.strategies[s].level = 1;
@@ -438,7 +418,7 @@ static float times_shown(world *it, const char *id) {
     assert_ok(store_read_begin(collection_store(it->collection), &t, NULL));
     assert_true(collection_number_of(t, slice_of(id), &b.document));
     store_read_end(t);
-    trend_believe(behaviour_trends(funnel_behaviour(it->funnel)), world_wall(w), &b, 1);
+    trend_believe(behaviour_trends(it->funnel->behaviour), world_wall(w), &b, 1);
     return b.shown;
 }
 

@@ -1,10 +1,8 @@
 /* Scrubbing a store: what was deleted or replaced is in no byte of the file, does not come back, and nothing else changes. */
-#include "testing.h"
+#include "store_bench.h"
 
 #include "base/bytes.h"
 #include "base/random.h"
-#include "os/file.h"
-#include "store/store.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -15,29 +13,6 @@
 
 #define SECRET "do-not-tell-anybody-0815"
 #define ENTRIES 3000
-
-typedef struct bench {
-    char folder[600];
-    store *s;
-} bench;
-
-static const store_options fast = {.no_sync = true};
-
-static int begin(void **state) {
-    bench *b = mem_zalloc(1, sizeof *b);
-    snprintf(b->folder, sizeof b->folder, "%s", testing_folder());
-    assert_ok(store_open(b->folder, &fast, &b->s, NULL));
-    *state = b;
-    return 0;
-}
-
-static int end(void **state) {
-    bench *b = *state;
-    store_close(b->s);
-    assert_ok(os_remove_tree(b->folder, NULL));
-    free(b);
-    return 0;
-}
 
 typedef enum doing { PUT_SECRET, PUT_OTHER, DELETE } doing;
 
@@ -130,8 +105,8 @@ static void nothing_remains(void **state) {
     assert_holds(b->s, 0, ENTRIES, 2);
     assert_ok(store_check(b->s, NULL));
     assert_ok(store_scrub(b->s, NULL));
-    store_close(b->s);
-    assert_ok(store_open(b->folder, &fast, &b->s, NULL));
+    bench_close(b);
+    bench_open(b);
     assert_holds(b->s, 0, ENTRIES, 2);
 }
 
@@ -216,7 +191,7 @@ static void readers_and_writers_go_on(void **state) {
 /* Writes, forgets and scrubs until it is killed. */
 static void work(const char *folder) {
     store *s;
-    if (store_open(folder, &fast, &s, NULL)) _exit(1);
+    if (store_open(folder, &bench_options, &s, NULL)) _exit(1);
     for (uint32_t seed = 5;; seed++) {
         change(s, PUT_SECRET, 1000, 1400, seed);
         change(s, DELETE, 1000, 1400, seed);
@@ -231,14 +206,14 @@ static void killed_in_the_middle(void **state) {
     change(b->s, PUT_OTHER, 0, 1000, 0);
     for (int round = 0; round < 25; round++) {
         int how;
-        store_close(b->s);
+        bench_close(b);
         pid_t child = fork();
         if (child == 0) work(b->folder);
         nanosleep(&(struct timespec){.tv_nsec = 5000000 + (long)random_below(&random, 60000000)}, NULL);
         kill(child, SIGKILL);
         assert_int_equal(waitpid(child, &how, 0), child);
         assert_true(WIFSIGNALED(how));
-        assert_ok(store_open(b->folder, &fast, &b->s, NULL));
+        bench_open(b);
         assert_ok(store_check(b->s, NULL));
         assert_holds(b->s, 0, 1000, 0);
         change(b->s, DELETE, 1000, 1400, 0);
@@ -249,11 +224,11 @@ static void killed_in_the_middle(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(nothing_remains, begin, end),
-        cmocka_unit_test_setup_teardown(an_empty_store_and_a_read_only_one, begin, end),
-        cmocka_unit_test_setup_teardown(it_waits_for_readers_of_an_older_state, begin, end),
-        cmocka_unit_test_setup_teardown(readers_and_writers_go_on, begin, end),
-        cmocka_unit_test_setup_teardown(killed_in_the_middle, begin, end),
+        cmocka_unit_test_setup_teardown(nothing_remains, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(an_empty_store_and_a_read_only_one, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(it_waits_for_readers_of_an_older_state, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(readers_and_writers_go_on, bench_begin, bench_end),
+        cmocka_unit_test_setup_teardown(killed_in_the_middle, bench_begin, bench_end),
     };
     return cmocka_run_group_tests_name("scrub", tests, NULL, NULL);
 }

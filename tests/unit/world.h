@@ -239,4 +239,31 @@ static inline funnel_event_result world_event(world *w, const feedback_event *ev
     return result;
 }
 
+/* The log's newest record, when all that waits has been written. */
+static inline slice world_last_record(world *w) {
+    store_txn *t;
+    slice key, value;
+    store_wait(collection_store(w->collection));
+    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
+    assert_ok(store_last_key(t, STORE_LOG, &key));
+    assert_ok(store_get(t, STORE_LOG, key, &value));
+    value = arena_slice(&w->memory, value);
+    store_read_end(t);
+    return value;
+}
+
+/* That record, which must be an impression. */
+static inline record_impression world_last_impression(world *w) {
+    record_impression r;
+    assert_ok(record_read_impression(world_last_record(w), &w->memory, &r));
+    return r;
+}
+
+/* That record, which must be an event. */
+static inline record_event world_last_event(world *w) {
+    record_event e;
+    assert_ok(record_read_event(world_last_record(w), &e));
+    return e;
+}
+
 #endif
