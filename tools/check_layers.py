@@ -33,7 +33,7 @@ def below(layer):
 # What a folder may include besides itself: everything in lower layers, but for these.
 NARROWER = {
     "policy": {"base", "os"},
-    "rank": {"base", "os"},
+    "rank": below(2) - {"store"},
     "evaluate": below(4) | {"policy", "rank"},
     "funnel": below(6) - {"evaluate"},
     "simulate": below(3) | {"feedback", "collection", "policy", "evaluate", "funnel"},
@@ -58,6 +58,7 @@ ADAPTERS = {
     "textcat.h": ["src/text/language.c"],
     "xxhash.h": ["src/base/hash.c"],
     "microhttpd.h": ["src/server/*.c"],
+    "xgboost/*": ["src/rank/boost.c"],
     "curl/*": ["src/cli/*.c"],
 }
 ONE_FILE = {"microhttpd.h", "curl/*"}  # any file of the folder, but only one of them
@@ -118,7 +119,7 @@ PLANTED = [  # each must be found
     ("src/base/x.c", '#include "os/file.h"\n'),
     ("src/text/x.c", '#include "sparse/index.h"\n'),  # the same layer
     ("src/policy/x.c", '#include "base/random.h"\n#include "store/store.h"\n'),
-    ("src/rank/x.c", '#include "format/json.h"\n'),
+    ("src/rank/x.c", '#include "store/store.h"\n'),
     ("src/funnel/x.c", '#include "evaluate/metrics.h"\n'),
     ("src/evaluate/x.c", '#include "retrieve/strategy.h"\n'),
     ("src/server/x.c", '#include "funnel/funnel.h"\n'),
