@@ -2,16 +2,17 @@
 
 #include "base/bytes.h"
 
-#define RECORD_FORMAT 2
+#define RECORD_FORMAT 3
 
-/* Impression, after the head; what is in [ ] is not in format 1:
+/* Impression, after the head; what is in [ ] is not in format 1, what is in { } not in formats 1 and 2:
  *   string query_id, query; 16 bytes memory key; string language, user, session, context; [string filter; u8 prefix;]
  *   u32 offset; string policy; u64 version; f64 propensity; u8 levels, u32 depth × levels; u8 policy features;
  *   u8 strategies, and each:
  *     string name; u8 level; f32 probability × levels; u32 depth, candidates, took_us; u8 late;
  *     [u8 allowed; f32 cost × levels; varint alone × levels;] f32 x × policy features
  *   string ranker; u64 version; u32 feature set; u16 features; [u32 candidates, took_us;] u16 hits, and each:
- *     u32 document; f32 score; varint rank × strategies; f32 × features
+ *     u32 document; f32 score; varint rank × strategies; f32 × features {; varint shadow; u8 team; f32 lean}
+ *   {u16 unshown, and each as a hit; string experiment; u8 side; string shadow; u16 explored; f32 log propensity}
  * Event, after the head:
  *   string event_id, query_id, action, user, session, document_id; u32 document; u64 impression; u32 hit;
  *   f32 reward, credit; u64 engaged; [u8 ranks, varint × ranks] */
@@ -44,6 +45,9 @@ static void write_hit(const record_impression *r, const record_hit *hit, buffer 
     put_f32(out, hit->score);
     for (uint32_t s = 0; s < r->n_strategies; s++) put_varint(out, hit->ranks[s]);
     put_floats(out, hit->features, r->n_features);
+    put_varint(out, hit->shadow);
+    put_u8(out, (uint8_t)hit->team);
+    put_f32(out, hit->lean);
 }
 
 void record_write_impression(const record_impression *r, buffer *out) {
@@ -74,6 +78,13 @@ void record_write_impression(const record_impression *r, buffer *out) {
     put_u32(out, r->took_us);
     put_u16(out, (uint16_t)r->n_hits);
     for (uint32_t i = 0; i < r->n_hits; i++) write_hit(r, &r->hits[i], out);
+    put_u16(out, (uint16_t)r->n_unshown);
+    for (uint32_t i = 0; i < r->n_unshown; i++) write_hit(r, &r->unshown[i], out);
+    put_string(out, r->experiment);
+    put_u8(out, (uint8_t)r->side);
+    put_string(out, r->shadow);
+    put_u16(out, (uint16_t)r->explored);
+    put_f32(out, r->log_propensity);
 }
 
 void record_write_event(const record_event *r, buffer *out) {
@@ -152,17 +163,39 @@ static void read_strategy(byte_reader *in, uint8_t format, const record_impressi
     if (!s->allowed) s->allowed = levels_with_a_chance(r, s);
 }
 
-static void read_hits(byte_reader *in, record_impression *r, arena *a) {
-    record_hit *hits = arena_zalloc(a, r->n_hits + 1, sizeof *hits);
-    for (uint32_t i = 0; i < r->n_hits && !in->failed; i++) {
-        hits[i].document = read_u32(in);
-        hits[i].score = read_f32(in);
-        uint32_t *ranks = arena_zalloc(a, r->n_strategies + 1, sizeof *ranks);
-        for (uint32_t s = 0; s < r->n_strategies; s++) ranks[s] = read_count(in);
-        hits[i].ranks = ranks;
-        hits[i].features = read_floats(in, r->n_features, a);
+static void read_hit(byte_reader *in, uint8_t format, const record_impression *r, arena *a, record_hit *out) {
+    out->document = read_u32(in);
+    out->score = read_f32(in);
+    uint32_t *ranks = arena_zalloc(a, r->n_strategies + 1, sizeof *ranks);
+    for (uint32_t s = 0; s < r->n_strategies; s++) ranks[s] = read_count(in);
+    out->ranks = ranks;
+    out->features = read_floats(in, r->n_features, a);
+    if (format < 3) return;
+    out->shadow = read_count(in);
+    out->team = read_u8(in);
+    out->lean = read_f32(in);
+    if (out->team > RECORD_SIDE_B) in->failed = true;
+}
+
+/* NULL when there cannot be that many: a hit takes 8 bytes, its ranks and its features at least. */
+static const record_hit *read_hits(byte_reader *in, uint8_t format, uint32_t n, const record_impression *r, arena *a) {
+    uint64_t least = 8 + r->n_strategies + 4 * (uint64_t)r->n_features;
+    if (in->failed || n * least > read_left(in)) {
+        in->failed = true;
+        return NULL;
     }
-    r->hits = hits;
+    record_hit *hits = arena_zalloc(a, n + 1, sizeof *hits);
+    for (uint32_t i = 0; i < n && !in->failed; i++) read_hit(in, format, r, a, &hits[i]);
+    return hits;
+}
+
+static void read_comparison(byte_reader *in, record_impression *r) {
+    r->experiment = read_string(in);
+    r->side = read_u8(in);
+    r->shadow = read_string(in);
+    r->explored = read_u16(in);
+    r->log_propensity = read_f32(in);
+    if (r->side > RECORD_SIDE_BOTH) in->failed = true;
 }
 
 static bool read_decision(byte_reader *in, uint8_t format, record_impression *r, arena *a) {
@@ -208,10 +241,12 @@ forage_status record_read_impression(slice bytes, arena *a, record_impression *o
         r.took_us = read_u32(&in);
     }
     r.n_hits = read_u16(&in);
-    /* A hit takes 8 bytes, its ranks and its features at least: a count that cannot be takes no memory. */
-    uint64_t least = 8 + r.n_strategies + 4 * (uint64_t)r.n_features;
-    if (in.failed || r.n_hits * least > read_left(&in)) return FORAGE_E_CORRUPT;
-    read_hits(&in, &r, a);
+    r.hits = read_hits(&in, format, r.n_hits, &r, a);
+    if (format > 2) {
+        r.n_unshown = read_u16(&in);
+        r.unshown = read_hits(&in, format, r.n_unshown, &r, a);
+        read_comparison(&in, &r);
+    }
     if (in.failed || read_left(&in)) return FORAGE_E_CORRUPT;
     *out = r;
     return FORAGE_OK;

@@ -4,8 +4,9 @@
  * policies can be judged by it, because it holds each decision's whole distribution and the features as served.
  *
  * Bytes (little-endian; `string` is a varint length and UTF-8):
- *   u8 kind (1 impression, 2 event), u8 format (2), i64 time (microseconds since 1970), then by kind as in record.c.
- * Format 1 is still read: without filter, prefix, candidates, took_us and hindsight, `allowed` what had a chance.
+ *   u8 kind (1 impression, 2 event), u8 format (3), i64 time (microseconds since 1970), then by kind as in record.c.
+ * Older formats are still read. Format 1: without filter, prefix, candidates, took_us and hindsight, `allowed` what had a chance;
+ * formats 1 and 2: without experiment, exploration of the order, shadow ranks and rows that were not shown.
  * A reader skips nothing and trusts nothing: damaged bytes are FORAGE_E_CORRUPT. */
 #ifndef FEEDBACK_RECORD_H
 #define FEEDBACK_RECORD_H
@@ -38,7 +39,13 @@ typedef struct record_hit {
     float score;              /* of the ranker */
     const uint32_t *ranks;    /* n_strategies: rank from 1, 0 when not found by it */
     const float *features;    /* n_features, as served */
+    uint32_t shadow;          /* where the shadow ranker had it among all candidates, from 1; 0: none did */
+    int32_t team;             /* of an interleaved page: whose choice it was, RECORD_SIDE_A or _B; 0: nobody's alone */
+    float lean;               /* of an interleaved page: what a click on it says for B (above 0) or for A (below) */
 } record_hit;
+
+/* Sides of an experiment. */
+enum { RECORD_SIDE_NONE, RECORD_SIDE_A, RECORD_SIDE_B, RECORD_SIDE_BOTH /* interleaved */ };
 
 typedef struct record_impression {
     int64_t time;
@@ -64,6 +71,13 @@ typedef struct record_impression {
     uint32_t took_us;         /* the whole search, but for the log */
     uint32_t n_hits;
     const record_hit *hits;
+    uint32_t n_unshown;       /* candidates drawn evenly among those that were not shown, for the ranker to learn from */
+    const record_hit *unshown;
+    slice experiment;         /* its name; empty: none */
+    uint32_t side;            /* RECORD_SIDE_…, as assigned */
+    slice shadow;             /* the ranker that scored without serving; empty: none */
+    uint32_t explored;        /* the order of that many first hits was drawn; 0: it was the ranker's */
+    float log_propensity;     /* of the drawn order */
 } record_impression;
 
 typedef struct record_event {
