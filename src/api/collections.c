@@ -245,7 +245,7 @@ static slice id_of(void *self, uint32_t document, arena *a) {
 }
 
 static forage_status write_log_line(api_call *c, store_txn *t, slice key, slice value) {
-    record_names names = funnel_names();
+    record_names names = funnel_names(c->entry->funnel);
     arena scratch;
     arena_init(&scratch, 0);
     /* Damage is reported by `check`; an export goes on. */
@@ -259,7 +259,7 @@ static float credit_of(void *self, uint64_t sequence, uint32_t document) {
 }
 
 static forage_status write_lines(api_call *c, export_format format, store_txn *t, slice key, slice value) {
-    record_names names = funnel_names();
+    record_names names = funnel_names(c->entry->funnel);
     export_source source = {names.policy_features, names.n_policy_features, id_of, credit_of, t};
     arena scratch;
     arena_init(&scratch, 0);
@@ -286,7 +286,7 @@ forage_status api_get_log(api_call *c, base_error *error) {
         [EXPORT_JSON] = write_log_line, [EXPORT_VW_DSJSON] = write_vw_lines, [EXPORT_OBD_CSV] = write_obd_lines,
         [EXPORT_LETOR] = write_letor_lines};
     export_format format = EXPORT_JSON;
-    export_source names = {.n_policy_features = funnel_names().n_policy_features};
+    export_source names = {.n_policy_features = funnel_names(NULL).n_policy_features};
     slice name = api_parameter_of(c, "format");
     forage_status status = name.size ? export_format_parse(name, &format, error) : FORAGE_OK;
     if (status) return status;

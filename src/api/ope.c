@@ -167,7 +167,7 @@ static forage_status choose_policy(evaluation *e, api_call *c, base_error *error
 static forage_status choose_target(evaluation *e, api_call *c, base_error *error) {
     const schema *s = collection_schema(c->entry->collection);
     e->funnel = c->entry->funnel;
-    e->names = funnel_names();
+    e->names = funnel_names(NULL);
     e->target.n_strategies = e->names.n_strategies;
     e->target.n_levels = FUNNEL_LEVELS;
     e->target.n_features = e->names.n_policy_features;

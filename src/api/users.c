@@ -79,7 +79,7 @@ static void write_profile(api_call *c, store_txn *t, const profile *p) {
 static void write_log(api_call *c, store_txn *t, const profile_trace *trace, int64_t after, int64_t limit) {
     uint64_t sequence = (uint64_t)after, last = (uint64_t)after;
     slice record;
-    record_names names = funnel_names();
+    record_names names = funnel_names(c->entry->funnel);
     arena scratch;
     arena_init(&scratch, 0);
     while (profile_trace_next(trace, t, &sequence, &record)) {

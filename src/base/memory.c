@@ -54,6 +54,11 @@ bool slice_equal(slice a, slice b) { return a.size == b.size && (a.size == 0 || 
 
 bool slice_is(slice a, const char *text) { return slice_equal(a, slice_of(text)); }
 
+bool slice_starts(slice a, const char *text) {
+    slice start = slice_of(text);
+    return a.size >= start.size && memcmp(a.data, start.data, start.size) == 0;
+}
+
 int slice_compare(slice a, slice b) {
     size_t common = a.size < b.size ? a.size : b.size;
     int order = common ? memcmp(a.data, b.data, common) : 0;

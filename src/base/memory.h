@@ -28,6 +28,7 @@ typedef struct slice {
 slice slice_of(const char *text); /* of a NUL-terminated string; NULL gives an empty slice */
 bool slice_equal(slice a, slice b);
 bool slice_is(slice a, const char *text);
+bool slice_starts(slice a, const char *text); /* begins with it */
 int slice_compare(slice a, slice b); /* bytewise, shorter first */
 #define SLICE(literal) ((slice){(literal), sizeof(literal) - 1})
 #define SLICE_ARG(s) (int)((s).size > 200 ? 200 : (s).size), (s).data /* for "%.*s" in messages */

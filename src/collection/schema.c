@@ -1,4 +1,4 @@
-#include "collection/schema.h"
+#include "collection/schema_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,8 @@ schema *schema_create(void) {
     s->n_rewards = (uint32_t)feedback_default_rewards_count;
     memcpy(s->rewards, feedback_default_rewards, feedback_default_rewards_count * sizeof s->rewards[0]);
     strcpy(s->policy, "regcb");
-    strcpy(s->ranker, "linear");
+    strcpy(s->ranker, "auto");
+    schema_ranking_default(&s->ranking);
     s->budget_candidates = SCHEMA_DEFAULT_CANDIDATES;
     s->half_life_days = SCHEMA_DEFAULT_HALF_LIFE;
     s->n_segments = 2;
@@ -40,6 +41,7 @@ schema *schema_copy(const schema *s) {
         copy->fields[i].name = arena_strndup(&copy->memory, s->fields[i].name, strlen(s->fields[i].name));
     for (uint32_t i = 0; i < s->n_segments; i++)
         copy->segments[i] = arena_strndup(&copy->memory, s->segments[i], strlen(s->segments[i]));
+    schema_copy_ranking(s, copy);
     return copy;
 }
 
@@ -306,13 +308,35 @@ static forage_status read_segments(schema *s, const json_value *json, base_error
     return FORAGE_OK;
 }
 
+#define MODEL "model:"
+
+bool schema_ranker_known(slice name) {
+    if (slice_is(name, "auto") || slice_is(name, "linear") || slice_is(name, "rrf") || slice_is(name, "model")) return true;
+    size_t prefix = sizeof MODEL - 1;
+    if (!slice_starts(name, MODEL) || name.size == prefix || name.size > prefix + 18 || name.data[prefix] == '0') return false;
+    for (size_t i = prefix; i < name.size; i++)
+        if (name.data[i] < '0' || name.data[i] > '9') return false;
+    return true;
+}
+
+static forage_status read_ranker(schema *s, const json_value *json, base_error *error) {
+    slice name = slice_of(s->ranker);
+    forage_status status = json_member_string(json, "ranker", &name, error);
+    if (status) return error_prefix(error, "schema");
+    if (!schema_ranker_known(name))
+        return error_set(error, FORAGE_E_SCHEMA, "schema, "ranker": expected auto, linear, rrf, model or model:NUMBER, got "%.*s"",
+                         SLICE_ARG(name));
+    char *copy = arena_strndup(&s->memory, name.data, name.size);
+    strcpy(s->ranker, copy);
+    return FORAGE_OK;
+}
+
 static forage_status declare(schema *s, const json_value *json, bool empty, base_error *error) {
     static const char *const members[] = {"name", "fields", "id", "type", "popularity", "language", "rewards", "policy",
                                           "ranker", "inferred", "budget", "beyond_words",
-                                          "only_new", "half_life_days", "segments", NULL};
+                                          "only_new", "half_life_days", "segments", "ranking", NULL};
     static const char *const policies[] = {"regcb", "squarecb", "lin-ts", "linucb", "epsilon-greedy", "rrf-equal", "fixed", "all",
                                            NULL};
-    static const char *const rankers[] = {"linear", "rrf", NULL};
     if (json->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_SCHEMA, "schema: expected an object, got %s", json_type_name(json->type));
     forage_status status = json_only_members(json, members, error);
@@ -325,13 +349,14 @@ static forage_status declare(schema *s, const json_value *json, bool empty, base
     if (!status) status = read_fields(s, json, empty, error);
     if (!status) status = read_rewards(s, json_get(json, "rewards"), error);
     if (!status) status = read_choice(json, "policy", policies, s->policy, sizeof s->policy, error);
-    if (!status) status = read_choice(json, "ranker", rankers, s->ranker, sizeof s->ranker, error);
+    if (!status) status = read_ranker(s, json, error);
     if (!status) status = json_member_bool(json, "inferred", &s->inferred, error);
     if (!status) status = json_member_bool(json, "beyond_words", &s->beyond_words, error);
     if (!status) status = json_member_bool(json, "only_new", &s->only_new, error);
     if (!status) status = json_member_number(json, "half_life_days", 0.01, 36500, &s->half_life_days, error);
     if (!status) status = read_budget(s, json_get(json, "budget"), error);
     if (!status) status = read_segments(s, json_get(json, "segments"), error);
+    if (!status) status = schema_read_ranking(s, json_get(json, "ranking"), error);
     /* Where the text does not tell its language, it is the collection's. */
     for (uint32_t i = 0; i < s->n_fields; i++)
         if (s->fields[i].detect) s->fields[i].language = s->language;
@@ -439,5 +464,7 @@ void schema_write(const schema *s, json_writer *w) {
     json_begin_array(w);
     for (uint32_t i = 0; i < s->n_segments; i++) json_text(w, s->segments[i]);
     json_end_array(w);
+    json_key(w, "ranking");
+    schema_write_ranking(&s->ranking, w);
     json_end_object(w);
 }

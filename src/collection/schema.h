@@ -13,6 +13,9 @@
 #define SCHEMA_MAX_SEGMENTS 4
 #define SCHEMA_DEFAULT_CANDIDATES 200.0
 #define SCHEMA_DEFAULT_HALF_LIFE 30.0
+#define SCHEMA_MAX_FEATURES 32
+#define SCHEMA_DEFAULT_UNSHOWN 4
+#define SCHEMA_REQUEST_FEATURE "request." /* begins the name of a feature that the request brings */
 
 typedef enum schema_kind {
     SCHEMA_TEXT, SCHEMA_KEYWORD, SCHEMA_NUMBER, SCHEMA_DATE, SCHEMA_VECTOR, SCHEMA_REFERENCE
@@ -27,6 +30,22 @@ typedef struct schema_field {
     uint32_t dimensions;    /* vector */
     int32_t sparse;         /* its number in the index, -1 for vectors */
 } schema_field;
+
+/* How the union becomes an order, and what is kept of it to learn from. */
+typedef struct schema_ranking {
+    bool features_declared;        /* else the first number and date fields are features */
+    uint32_t n_features;
+    char *features[SCHEMA_MAX_FEATURES]; /* number and date fields, and "request.NAME" */
+    double log_features;           /* share of the searches whose features are logged, but for the few that are learned from online */
+    uint32_t log_unshown;          /* candidates beyond the page that are logged with it */
+    double temperature;            /* of exploration in the order; 0: none */
+    uint32_t explore_top;          /* places that it may move */
+    double diversity;              /* 0: none, 1: as unlike as can be */
+    char *value_field;             /* what a document is worth to the shop, or NULL */
+    double value_strength;
+    uint64_t train_every;          /* events; 0: a model is trained when somebody says so */
+    uint32_t memory_mb;            /* of a training's rows */
+} schema_ranking;
 
 typedef struct schema {
     arena memory;
@@ -48,6 +67,7 @@ typedef struct schema {
     bool beyond_words;             /* strategies of behaviour also find documents without a word of the query */
     char *segments[SCHEMA_MAX_SEGMENTS]; /* context members that group people, most general first */
     uint32_t n_segments;
+    schema_ranking ranking;
 } schema;
 
 /* An empty schema that infers. */
@@ -66,6 +86,11 @@ const char *schema_kind_name(schema_kind kind);
 const schema_field *schema_find(const schema *s, slice name); /* NULL when it has no such field */
 void schema_sparse_config(const schema *s, sparse_config *out); /* names point into the schema */
 bool schema_reward(const schema *s, slice action, float *reward);
+
+/* Parts that a search request may have as well; absent members stay as they are. FORAGE_E_INVALID names the member. */
+forage_status schema_read_explore(const json_value *json, double *temperature, uint32_t *top, base_error *error);
+forage_status schema_read_value(const schema *s, const json_value *json, slice *field, double *strength, base_error *error);
+bool schema_ranker_known(slice name); /* "auto", "linear", "rrf", "model" or "model:NUMBER" */
 
 /* Looks at a sample of documents and appends fields for members that the schema does not name; *added says how many. */
 void schema_infer(schema *s, const json_value *const *documents, size_t n, uint32_t *added);

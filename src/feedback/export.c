@@ -82,12 +82,30 @@ static void write_decision(json_writer *w, const record_impression *r, const rec
     json_end_object(w);
 }
 
-static void write_hits(json_writer *w, const record_impression *r, const record_names *names, record_id_of id_of,
-                       void *self, arena *a) {
-    json_key(w, "hits");
+static void write_comparison(json_writer *w, const record_impression *r) {
+    static const char *const sides[] = {"", "a", "b", "both"};
+    if (r->experiment.size) {
+        write_text(w, "experiment", r->experiment);
+        json_key(w, "side");
+        json_text(w, sides[r->side & 3]);
+    }
+    write_text(w, "shadow", r->shadow);
+    if (!r->explored) return;
+    json_key(w, "explored");
+    json_integer(w, r->explored);
+    json_key(w, "log_propensity");
+    json_float(w, (double)r->log_propensity);
+}
+
+static void write_hits(json_writer *w, const char *key, const record_impression *r, const record_hit *hits, uint32_t n,
+                       const record_names *names, record_id_of id_of, void *self, arena *a) {
+    const char *const *features = names->columns ? names->columns(names->owner, r->feature_set, r->n_features, a) : NULL;
+    uint32_t n_features = features ? r->n_features : names->n_features;
+    if (!features) features = names->features;
+    json_key(w, key);
     json_begin_array(w);
-    for (uint32_t i = 0; i < r->n_hits; i++) {
-        const record_hit *hit = &r->hits[i];
+    for (uint32_t i = 0; i < n; i++) {
+        const record_hit *hit = &hits[i];
         json_begin_object(w);
         json_key(w, "id");
         json_string(w, id_of(self, hit->document, a));
@@ -101,7 +119,15 @@ static void write_hits(json_writer *w, const record_impression *r, const record_
             json_integer(w, hit->ranks[s]);
         }
         json_end_object(w);
-        write_named(w, "features", names->features, names->n_features, hit->features, r->n_features);
+        if (hit->shadow) {
+            json_key(w, "shadow_rank");
+            json_integer(w, hit->shadow);
+        }
+        if (r->side == RECORD_SIDE_BOTH) {
+            json_key(w, "lean");
+            json_float(w, (double)hit->lean);
+        }
+        write_named(w, "features", features, n_features, hit->features, r->n_features);
         json_end_object(w);
     }
     json_end_array(w);
@@ -143,7 +169,9 @@ static void impression_to_json(json_writer *w, const record_impression *r, uint6
     json_integer(w, r->n_candidates);
     json_key(w, "took_us");
     json_integer(w, r->took_us);
-    write_hits(w, r, names, id_of, self, a);
+    write_comparison(w, r);
+    write_hits(w, "hits", r, r->hits, r->n_hits, names, id_of, self, a);
+    if (r->n_unshown) write_hits(w, "unshown", r, r->unshown, r->n_unshown, names, id_of, self, a);
 }
 
 static void write_hindsight(json_writer *w, const record_event *r, const record_names *names) {

@@ -41,7 +41,7 @@ typedef struct record_hit {
     const float *features;    /* n_features, as served */
     uint32_t shadow;          /* where the shadow ranker had it among all candidates, from 1; 0: none did */
     int32_t team;             /* of an interleaved page: whose choice it was, RECORD_SIDE_A or _B; 0: nobody's alone */
-    float lean;               /* of an interleaved page: what a click on it says for B (above 0) or for A (below) */
+    float lean;               /* of an interleaved page: what a click on it says for A (above 0) or for B (below) */
 } record_hit;
 
 /* Sides of an experiment. */
@@ -114,6 +114,9 @@ typedef slice (*record_id_of)(void *self, uint32_t document, arena *a);
 typedef struct record_names {
     const char *const *features, *const *policy_features, *const *strategies;
     uint32_t n_features, n_policy_features, n_strategies;
+    /* The names of an impression's own feature set, in the arena; NULL: they are `features`. May be NULL itself. */
+    const char *const *(*columns)(void *owner, uint32_t feature_set, uint32_t n, arena *a);
+    void *owner;
 } record_names;
 
 /* One line of JSON (without a newline) for exports. Nothing is appended on an error. */

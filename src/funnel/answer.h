@@ -4,10 +4,16 @@
 
 #include "base/bytes.h"
 #include "feedback/record.h"
+#include "funnel/columns.h"
+#include "funnel/describe.h"
 #include "funnel/funnel.h"
 #include "funnel/history.h"
+#include "funnel/models.h"
 #include "funnel/performance.h"
 #include "policy/overlap.h"
+#include "rank/arrange.h"
+#include "rank/experiment.h"
+#include "rank/interleave.h"
 #include "rank/ranker.h"
 #include "retrieve/strategy.h"
 #include "understand/understand.h"
@@ -16,7 +22,9 @@
 #include <stdatomic.h>
 
 #define FUNNEL_MAX_ROWS 2048 /* of the memory, the most believed first */
-#define FUNNEL_FEATURE_SET 2 /* which list of feature names; grows when the list changes */
+#define FUNNEL_FEATURE_SET 2 /* the core alone; other sets are hashes of their names (columns.h) and begin with the core */
+#define FUNNEL_MOST_PINS 100
+#define FUNNEL_MOST_LOGGED 100 /* hits of a page that is logged with more than the core */
 
 /* The policy's features of one strategy, bias first. The last five are the strategy's own, the others the request's. */
 enum {
@@ -25,7 +33,7 @@ enum {
     X_EXPECTED, X_QUERY, X_PAST_WORDS, X_SEGMENT, X_LATENCY, X_COUNT
 };
 
-/* The ranker's features of one candidate. */
+/* The core of the ranker's columns. */
 enum {
     F_LEXICAL_RRF, F_LEXICAL_SCORE, F_MEMORY_RRF, F_MEMORY_MEAN, F_MEMORY_SURE, F_POPULAR_RRF, F_FRESH_RRF, F_RELATED_RRF,
     F_EXPLORE_RRF, F_FOUND_BY, F_POPULARITY, F_TYPE_MATCH, F_SHORT_LEXICAL, F_SHORT_POPULARITY, F_BROWSE_POPULAR, F_BROWSE_FRESH,
@@ -85,6 +93,18 @@ struct funnel {
     uint64_t save_tried;       /* learned_sequence of the last attempt to save */
     funnel_line line;          /* changed with versions_mutex as well, so that its holder may read it */
 
+    pthread_mutex_t columns_mutex;
+    columns_list *columns;          /* the latest schema's first */
+    models *models;
+    _Atomic uint64_t complained;    /* the model that could not be read, when that was said */
+    _Atomic uint64_t column_us[COLUMNS_SOURCES], described_requests, described_rows;
+    uint32_t named_set;             /* whose names are in the store; the writer thread's own */
+
+    pthread_mutex_t experiment_mutex; /* of all three; they are changed by the writer thread */
+    experiment *experiment;           /* NULL: there was none */
+    bool experiment_running;
+    int64_t experiment_started;
+
     pthread_mutex_t versions_mutex; /* one at a time keeps, rolls back, or puts in place what was learned again */
     atomic_bool relearning;
     _Atomic uint64_t relearned_to, relearn_end; /* sequences of the log */
@@ -121,6 +141,16 @@ typedef struct funnel_candidate {
     float raw[RETRIEVE_STRATEGIES];
     uint32_t tier; /* 0: on the first page's list; else it comes after all of a lower one */
 } funnel_candidate;
+
+typedef enum funnel_scorer_kind { FUNNEL_SCORE_RRF, FUNNEL_SCORE_ONLINE, FUNNEL_SCORE_MODEL } funnel_scorer_kind;
+
+/* What gives candidates their scores. Zeroed is none. */
+typedef struct funnel_scorer {
+    funnel_scorer_kind kind;
+    model *model;     /* held; for funnel_release_scorer */
+    const char *name; /* "rrf", "linear" (that learns online), "model:NUMBER" */
+    uint64_t version;
+} funnel_scorer;
 
 struct funnel_answer {
     funnel_answer *next_spare;
@@ -170,13 +200,33 @@ struct funnel_answer {
     /* unite, rank */
     uint32_t alone[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
     funnel_candidate *candidates;
-    size_t n_candidates;
-    float *features;        /* n_candidates × F_COUNT */
+    size_t n_candidates, room; /* room: for named documents beside what was found */
+    const funnel_given *given; /* somebody else's candidates, instead of a union */
+    size_t n_given;
+    const columns_list *columns;
+    float *features;        /* n_candidates × columns->n; beyond the core, of those that are `described` */
+    bool *described;
+    funnel_scorer scorer, rival; /* rival: the other side of an interleaved page, else none */
     float *scores;
-    uint32_t *order;        /* candidates, best first */
-    const char *ranker_name;
+    uint32_t *order;        /* candidates, best first, without the hidden */
+    size_t n_order;
+    uint32_t offset;        /* of the first hit: the request's, or its page token's */
+    uint32_t *frozen;       /* the order of a page token */
+    size_t n_frozen;
+    arrange_pin *pins;
+    size_t n_pins;
     float weights[F_COUNT]; /* of the linear ranker when it ranked, for explanations */
-    uint64_t ranker_version;
+    uint32_t *shadow_rank;  /* n_candidates; NULL: there is no shadow */
+    const char *shadow_name;
+    uint32_t explored;
+    float log_propensity;
+    uint32_t rank_us;       /* that ranking took */
+
+    /* the experiment that the request takes part in */
+    slice experiment, side_ranker, side_policy, rival_name;
+    uint32_t side;          /* RECORD_SIDE_… */
+    interleave_kind interleaving;
+    interleave_page *drafted; /* NULL: the page is not interleaved */
 
     /* respond */
     funnel_hit *hits;
@@ -192,6 +242,31 @@ forage_status funnel_decide(funnel_answer *a, base_error *error);
 void funnel_retrieve(funnel_answer *a);
 void funnel_unite(funnel_answer *a);
 forage_status funnel_rank(funnel_answer *a, base_error *error);
+void funnel_make_id(funnel_answer *a); /* respond.c: the impression's; none when it will not be logged */
+
+/* rank.c. For funnel_release_scorer. */
+forage_status funnel_take_scorer(funnel_answer *a, slice name, funnel_scorer *out, base_error *error);
+void funnel_release_scorer(funnel_scorer *s); /* a zeroed one is a no-op */
+float *funnel_score(funnel_answer *a, const funnel_scorer *s); /* n_candidates, in the arena */
+void funnel_complain_once(funnel *f, uint64_t model, const char *why);
+
+/* order.c */
+uint32_t *funnel_sorted(funnel_answer *a, const float *scores); /* candidates, best first, in the arena */
+forage_status funnel_add_pinned(funnel_answer *a, base_error *error); /* pinned and frozen documents become candidates */
+forage_status funnel_order(funnel_answer *a, base_error *error);
+slice funnel_next_page(funnel_answer *a); /* empty: this was the last */
+
+/* compare.c */
+void funnel_assign(funnel_answer *a);
+forage_status funnel_compare(funnel_answer *a, slice ranker, base_error *error); /* takes the scorer, and the rival */
+void funnel_experiment_shown(funnel *f, const record_impression *r);             /* these by the writer thread */
+void funnel_experiment_earned(funnel *f, const record_impression *r, const record_event *e);
+forage_status funnel_experiment_save(funnel *f, store_txn *t, base_error *error);
+void funnel_experiment_load(funnel *f, store_txn *t, bool fresh);
+
+/* columns_kept.c. The list of a schema's columns; it lives as long as the funnel. */
+const columns_list *funnel_columns(funnel *f, const schema *s);
+forage_status funnel_keep_names(funnel *f, store_txn *t, const columns_list *list, base_error *error); /* in a store job */
 void funnel_respond(funnel_answer *a);
 void funnel_log(funnel_answer *a);
 
@@ -201,7 +276,9 @@ void funnel_answer_unref(funnel_answer *a);
 bool funnel_is_main(const funnel_answer *a, uint32_t strategy);
 segment_fields funnel_segment_fields(const schema *s);
 
-/* try.c. By hindsight: at which rank, from 1, each strategy would have returned the hit of the impression, had it been asked at
+/* try.c. Understands, and asks every strategy that can answer for `depth[s]` candidates. */
+forage_status funnel_ask(funnel *f, const funnel_request *request, const uint32_t *depth, funnel_answer **out, base_error *error);
+/* By hindsight: at which rank, from 1, each strategy would have returned the hit of the impression, had it been asked at
  * its deepest level; 0: not within it. Where the impression tells it, it is not asked again. False: it cannot be told. */
 bool funnel_hindsight(funnel *f, const record_impression *r, uint64_t sequence, uint32_t hit, uint32_t rank[RETRIEVE_STRATEGIES]);
 extern const float funnel_prior_weights[F_COUNT], funnel_prior_variances[F_COUNT];

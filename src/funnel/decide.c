@@ -75,7 +75,7 @@ void funnel_learners_release(funnel_learners *l) {
 }
 
 static forage_status choose(funnel_answer *a, base_error *error) {
-    slice name = a->request->policy.size ? a->request->policy : slice_of(a->schema->policy);
+    slice name = a->request->policy.size ? a->request->policy : a->side_policy.size ? a->side_policy : slice_of(a->schema->policy);
     a->policy_name = arena_slice(&a->memory, name).data;
     if (policy_rule_known(a->policy_name)) return FORAGE_OK;
     return error_set(error, FORAGE_E_INVALID, "\"policy\": there is no \"%s\"; use regcb, squarecb, lin-ts, linucb, epsilon-greedy, "

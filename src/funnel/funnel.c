@@ -25,6 +25,12 @@ funnel_answer *funnel_answer_begin(funnel *f, const funnel_request *request) {
     atomic_store(&a->references, 1);
     atomic_fetch_add(&f->in_flight, 1);
     a->request = request;
+    a->n_given = 0;
+    a->experiment = a->side_ranker = a->side_policy = a->rival_name = (slice){0};
+    a->side = RECORD_SIDE_NONE;
+    a->shadow_rank = NULL;
+    a->shadow_name = NULL;
+    a->query_id_slice = (slice){0};
     a->started = clock_monotonic(collection_clock(f->collection));
     pthread_mutex_lock(&f->random_mutex);
     random_seed(&a->random, request->seed ? request->seed : random_u64(&f->random));
@@ -35,6 +41,8 @@ funnel_answer *funnel_answer_begin(funnel *f, const funnel_request *request) {
 forage_status funnel_search(funnel *f, const funnel_request *request, funnel_answer **out, base_error *error) {
     funnel_answer *a = funnel_answer_begin(f, request);
     forage_status status = funnel_understand(a, error);
+    if (!status) funnel_make_id(a);
+    if (!status) funnel_assign(a);
     if (!status) status = funnel_decide(a, error);
     if (!status) funnel_retrieve(a);
     if (!status) funnel_unite(a);
@@ -45,6 +53,29 @@ forage_status funnel_search(funnel *f, const funnel_request *request, funnel_ans
         funnel_answer_unref(a);
         return status;
     }
+    a->finished = clock_monotonic(collection_clock(f->collection));
+    *out = a;
+    return FORAGE_OK;
+}
+
+#define GIVEN_DEPTH 200 /* that the strategies are asked for, so that candidates have their ranks */
+
+forage_status funnel_rank_given(funnel *f, const funnel_request *request, const funnel_given *given, size_t n, funnel_answer **out,
+                                base_error *error) {
+    uint32_t depth[RETRIEVE_STRATEGIES];
+    funnel_answer *a;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) depth[s] = GIVEN_DEPTH;
+    forage_status status = funnel_ask(f, request, depth, &a, error);
+    if (status) return status;
+    a->given = given;
+    a->n_given = n;
+    funnel_unite(a);
+    status = funnel_rank(a, error);
+    if (status) {
+        funnel_answer_unref(a);
+        return status;
+    }
+    funnel_respond(a);
     a->finished = clock_monotonic(collection_clock(f->collection));
     *out = a;
     return FORAGE_OK;
@@ -67,6 +98,8 @@ static void answer_destroy(funnel_answer *a) {
 void funnel_answer_unref(funnel_answer *a) {
     if (atomic_fetch_sub(&a->references, 1) != 1) return;
     funnel *f = a->funnel;
+    funnel_release_scorer(&a->scorer);
+    funnel_release_scorer(&a->rival);
     store_read_end(a->txn);
     if (a->snapshot) collection_release(f->collection, a->snapshot);
     a->txn = NULL;
@@ -96,6 +129,9 @@ forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **
     pthread_mutex_init(&f->spare_mutex, NULL);
     pthread_mutex_init(&f->counters_mutex, NULL);
     pthread_mutex_init(&f->versions_mutex, NULL);
+    pthread_mutex_init(&f->columns_mutex, NULL);
+    pthread_mutex_init(&f->experiment_mutex, NULL);
+    f->models = models_create();
     memory_settings settings = memory_default_settings;
     settings.segments = funnel_segment_fields(collection_schema(c));
     funnel_learners own = {0};
@@ -139,6 +175,15 @@ void funnel_close(funnel *f) {
     funnel_learners_release(&own);
     query_memory_close(f->memory);
     behaviour_close(f->behaviour);
+    models_destroy(f->models);
+    experiment_destroy(f->experiment);
+    while (f->columns) {
+        columns_list *next = f->columns->next;
+        columns_destroy(f->columns);
+        f->columns = next;
+    }
+    pthread_mutex_destroy(&f->columns_mutex);
+    pthread_mutex_destroy(&f->experiment_mutex);
     pthread_mutex_destroy(&f->versions_mutex);
     pthread_mutex_destroy(&f->random_mutex);
     pthread_mutex_destroy(&f->spare_mutex);

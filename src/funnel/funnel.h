@@ -51,15 +51,27 @@ typedef struct funnel_request {
     slice policy, ranker;      /* empty: the collection's */
     uint64_t seed;             /* 0: the funnel's own randomness */
     uint32_t timeout_ms;
+    const json_value *features;        /* values of the columns "request.…": numbers, or objects id → number; NULL: none */
+    const json_value *pinned, *hidden; /* arrays of ids, pinned also of {"id", "position"}; NULL: none */
+    const json_value *value;           /* {"field", "strength"}; NULL: the collection's */
+    double diversity;                  /* 0 to 1; below 0: the collection's */
+    double temperature;                /* of exploration in the order; below 0: the collection's */
+    uint32_t explore_top;
+    bool next_page;                    /* the answer has a token for its next page */
+    slice page;                        /* such a token; empty: none */
     int64_t time;              /* when it is asked, microseconds since 1970; 0: now. For replays. */
 } funnel_request;
 
 #define FUNNEL_DEFAULT_TIMEOUT_MS 250
+#define FUNNEL_MOST_NAMED_DOCUMENTS 100 /* pinned, or hidden */
+#define FUNNEL_MOST_GIVEN 1000
 
 void funnel_request_default(funnel_request *r);
 void funnel_request_set_context(funnel_request *r, const json_value *context); /* an object or NULL, and its language */
 /* Limits and encoding, for requests that were not read from JSON. FORAGE_E_INVALID names the member. */
 forage_status funnel_request_check(const funnel_request *r, base_error *error);
+/* An object of numbers; `by_document`: or of objects with a number for each id. NULL and null leave *out alone. */
+forage_status funnel_read_features(const json_value *json, bool by_document, const json_value **out, base_error *error);
 /* Reads docs/api.md's search request; slices point into the JSON. FORAGE_E_INVALID names the member. */
 forage_status funnel_request_read(const json_value *json, funnel_request *out, base_error *error);
 
@@ -68,6 +80,16 @@ typedef struct funnel_answer funnel_answer;
 /* The request's slices and JSON must live until the answer is released. */
 forage_status funnel_search(funnel *f, const funnel_request *request, funnel_answer **out, base_error *error);
 void funnel_answer_release(funnel_answer *a); /* NULL is a no-op */
+
+/* One of somebody else's candidates. */
+typedef struct funnel_given {
+    slice id;                   /* of a document here, or not */
+    const json_value *features; /* an object: values of the columns "request.…"; NULL: none */
+} funnel_given;
+/* Ranks them by the collection's ranker, after asking the strategies about the query; nothing is logged. An id that is no
+ * document's is ranked by its features alone; equals stay as they were given. */
+forage_status funnel_rank_given(funnel *f, const funnel_request *request, const funnel_given *given, size_t n, funnel_answer **out,
+                                base_error *error);
 
 typedef struct funnel_hit {
     uint32_t document;
@@ -143,6 +165,64 @@ size_t funnel_answer_union(funnel_answer *a, const uint32_t **documents);
 
 struct query_memory *funnel_memory(funnel *f); /* its own, for what is learned beside searches and events */
 
+/* ---- Trained rankers ---- */
+
+#define FUNNEL_MODEL_NAME 64
+#define FUNNEL_MOST_MODELS 64   /* kept; beyond, the oldest that neither serves nor is the shadow goes */
+#define FUNNEL_MODEL_BYTES (256u << 20)
+
+typedef enum funnel_model_kind { FUNNEL_MODEL_LINEAR = 1, FUNNEL_MODEL_TREES = 2 } funnel_model_kind;
+
+typedef struct funnel_model {
+    uint64_t number;           /* from 1; 0 where none is meant */
+    int64_t time;              /* when it was kept */
+    funnel_model_kind kind;
+    slice name;                /* of people's choice; may be empty */
+    slice map;                 /* "theirs<TAB>ours" lines: its features' names to columns; may be empty */
+    slice report;              /* a JSON object: what it was trained on and how it did; "calibration": {"slope", "intercept"} */
+    slice bytes;               /* trees: forest_save's; linear: funnel_linear_bytes' */
+    bool active, shadow;
+} funnel_model;
+
+/* Reads a model file of XGBoost (JSON, UBJ) or LightGBM (text), checks it against the columns, and makes it the bytes of a
+ * model. FORAGE_E_INVALID says what is wrong: a feature that no column has is, unless allow_missing. */
+forage_status funnel_model_import(funnel *f, slice file, slice map, bool allow_missing, buffer *bytes, base_error *error);
+/* The bytes of a linear model: score = Σ weight × (x − center). */
+void funnel_linear_bytes(const char *const *names, const float *weight, const float *center, uint32_t n, buffer *out);
+
+/* Stores a new version; of *model only name, kind, map, report and bytes are looked at. Nothing serves it yet. */
+forage_status funnel_model_add(funnel *f, const funnel_model *draft, uint64_t *number, base_error *error);
+/* The latest first, in the arena, with everything but bytes. */
+forage_status funnel_models(funnel *f, arena *a, funnel_model **out, size_t *n, base_error *error);
+forage_status funnel_model_get(funnel *f, uint64_t number, arena *a, funnel_model *out, base_error *error); /* with bytes */
+/* From now on `number` serves (0: the linear ranker that learns online) where the ranker is "auto" or "model". */
+forage_status funnel_model_activate(funnel *f, uint64_t number, base_error *error);
+/* What served before serves again; *number says what. FORAGE_E_NOT_FOUND: nothing did. */
+forage_status funnel_model_rollback(funnel *f, uint64_t *number, base_error *error);
+forage_status funnel_model_shadow(funnel *f, uint64_t number, base_error *error); /* 0: none */
+/* FORAGE_E_INVALID: it serves or is the shadow. */
+forage_status funnel_model_remove(funnel *f, uint64_t number, base_error *error);
+/* {"columns": importance…}: an array of {"feature", "gain", "cover", "splits"} or {"feature", "weight"}, the most important first. */
+forage_status funnel_model_importance(const funnel_model *m, json_writer *w, base_error *error);
+/* Scores rows of named columns (NaN: missing) by one version; 0: the linear ranker as it is now, by its own columns' names. */
+forage_status funnel_model_score(funnel *f, uint64_t number, const char *const *names, uint32_t n_names, const float *x, size_t n,
+                                 float *scores, base_error *error);
+
+/* ---- Experiments ---- */
+
+struct experiment_config;
+/* FORAGE_E_EXISTS: one is running. Sides are rankers ("auto", "linear", "rrf", "model:NUMBER"), or for "ab" policies. */
+forage_status funnel_experiment_start(funnel *f, const struct experiment_config *config, base_error *error);
+forage_status funnel_experiment_end(funnel *f, base_error *error); /* FORAGE_E_NOT_FOUND: none is running */
+bool funnel_experiment_write(funnel *f, json_writer *w); /* false: there never was one, and nothing was written */
+
+/* ---- The ranker's columns ---- */
+
+/* {"id", "columns": [{"name", "source", "meaning"}], "cost": {source: µs a search}}. */
+void funnel_write_columns(funnel *f, json_writer *w);
+/* The names of the columns that an impression was logged with, in the arena; NULL: they are not known. */
+const char *const *funnel_column_names(funnel *f, uint32_t feature_set, uint32_t n, arena *a);
+
 /* ---- Versions of what is learned ---- */
 
 /* A version is what policy, ranker, the strategies' past and their overlap were when the policy had observed `number` searches. A
@@ -191,9 +271,7 @@ void funnel_write_stats(funnel *f, json_writer *w);
 void funnel_write_metrics(funnel *f, buffer *out); /* Prometheus text */
 
 /* The log's features and strategies by name, for exports (feedback/record.h). */
-struct record_names funnel_names(void);
-extern const char *const funnel_feature_names[];
-extern const uint32_t funnel_feature_count;
+struct record_names funnel_names(funnel *f); /* f: for the columns of every feature set that was logged; NULL: the core alone */
 extern const char *const funnel_policy_feature_names[];
 extern const uint32_t funnel_policy_feature_count;
 

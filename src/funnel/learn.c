@@ -25,6 +25,7 @@ bool funnel_teach_impression(funnel *f, const funnel_learners *l, const record_i
 void funnel_learn_impression(funnel *f, const record_impression *r) {
     uint32_t depth[RETRIEVE_STRATEGIES];
     funnel_learners own = funnel_own_learners(f);
+    funnel_experiment_shown(f, r);
     if (!funnel_teach_impression(f, &own, r)) return;
     double price = policy_price(f->learned);
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) depth[s] = r->strategies[s].depth;
@@ -57,7 +58,7 @@ static void teach_performance(const funnel *f, const funnel_learners *l, const r
 }
 
 static void teach_ranker(ranker *learner, const record_impression *r, const record_event *e) {
-    if (r->feature_set != FUNNEL_FEATURE_SET || r->n_features != F_COUNT) return;
+    if (r->feature_set < FUNNEL_FEATURE_SET || r->n_features < F_COUNT) return; /* all later sets begin with the core */
     float *x = mem_alloc(r->n_hits * F_COUNT * sizeof *x);
     bool *engaged = mem_zalloc(r->n_hits, sizeof *engaged);
     for (uint32_t i = 0; i < r->n_hits; i++) {
@@ -87,6 +88,7 @@ void funnel_learn_event(funnel *f, const record_impression *r, const record_even
     for (uint32_t s = 0; credits && s < RETRIEVE_STRATEGIES; s++) f->counters.credited[s] += r->hits[e->hit].ranks[s] > 0;
     pthread_mutex_unlock(&f->counters_mutex);
     funnel_teach_event(f, &own, r, e);
+    if (teaches(r, e)) funnel_experiment_earned(f, r, e);
 }
 
 /* ---- Recording ---- */

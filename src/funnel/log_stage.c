@@ -12,6 +12,7 @@ typedef struct logged {
     buffer record;
     arena memory;
     uint64_t sequence;
+    const columns_list *columns; /* whose names must be in the store; NULL: none */
     memory_changes changes;
     uint64_t saves; /* the learned state up to this record is saved in the same transaction; 0: it is not */
 } logged;
@@ -59,6 +60,7 @@ static forage_status impression_apply(store_txn *t, void *self, base_error *erro
     hash128 id = hash128_of(r.query_id.data, r.query_id.size);
     status = store_put(t, STORE_IMPRESSIONS, (slice){(const char *)id.bytes, 16}, (slice){(const char *)value, 8}, error);
     funnel *f = l->funnel;
+    if (!status && l->columns) status = funnel_keep_names(f, t, l->columns, error);
     memory_changes_reset(&l->changes);
     if (!status) status = query_memory_shown(f->memory, t, &l->changes, &r, l->sequence, error);
     bool tried = f->save_tried == f->learned_sequence && !l->saves; /* by an earlier job of this group */
@@ -125,32 +127,84 @@ static slice short_json(funnel_answer *a, const json_value *value, slice when_to
     return text.size <= MAX_JSON ? text : when_too_long;
 }
 
+static record_hit hit_of(const funnel_answer *a, uint32_t candidate) {
+    return (record_hit){.document = a->candidates[candidate].document, .score = a->scores[candidate],
+                        .ranks = a->candidates[candidate].rank, .features = a->features + (size_t)candidate * a->columns->n,
+                        .shadow = a->shadow_rank ? a->shadow_rank[candidate] : 0};
+}
+
+static record_hit *shown_hits(funnel_answer *a) {
+    record_hit *hits = arena_alloc(&a->memory, (a->n_hits + 1) * sizeof *hits);
+    for (size_t i = 0; i < a->n_hits; i++) {
+        hits[i] = hit_of(a, a->hits[i].candidate);
+        for (uint32_t p = 0; a->drafted && p < a->drafted->n; p++) {
+            if (a->drafted->id[p] != a->hits[i].candidate) continue;
+            hits[i].team = a->drafted->team[p] > 0 ? RECORD_SIDE_A : a->drafted->team[p] < 0 ? RECORD_SIDE_B : RECORD_SIDE_NONE;
+            hits[i].lean = a->drafted->credit[p];
+        }
+    }
+    return hits;
+}
+
+/* Drawn evenly among the candidates that come after the page, so that the ranker learns what it should keep away from it. */
+static record_hit *draw_unshown(funnel_answer *a, uint32_t wanted, uint32_t *n) {
+    size_t end = (size_t)a->offset + a->request->limit, left = a->n_order > end ? a->n_order - end : 0;
+    record_hit *out = arena_alloc(&a->memory, (wanted + 1) * sizeof *out);
+    *n = 0;
+    for (size_t i = 0; i < left && *n < wanted; i++)
+        if (random_below(&a->random, (uint32_t)(left - i)) < wanted - *n) out[(*n)++] = hit_of(a, a->order[end + i]);
+    return out;
+}
+
+/* Whether more than the core is logged, by the impression's own id: the same for whoever asks again. */
+static bool logs_all(const funnel_answer *a) {
+    double share = a->schema->ranking.log_features;
+    double lot = (double)(hash64(a->query_id_slice.data, a->query_id_slice.size, 17) >> 11) * 0x1p-53;
+    return lot < share && a->n_hits <= FUNNEL_MOST_LOGGED;
+}
+
+static void fill_ranking(funnel_answer *a, record_impression *r) {
+    bool all = logs_all(a);
+    if (all) r->unshown = draw_unshown(a, a->schema->ranking.log_unshown, &r->n_unshown);
+    r->hits = shown_hits(a);
+    r->n_hits = (uint32_t)a->n_hits;
+    r->feature_set = all ? a->columns->id : FUNNEL_FEATURE_SET;
+    r->n_features = all ? a->columns->n : F_COUNT;
+    r->ranker = slice_of(a->scorer.name);
+    r->ranker_version = a->scorer.version;
+    r->experiment = a->experiment;
+    r->side = a->side;
+    r->shadow = a->shadow_name ? slice_of(a->shadow_name) : (slice){0};
+    r->explored = a->explored;
+    r->log_propensity = a->log_propensity;
+    if (!all) return;
+    uint32_t *rows = arena_alloc(&a->memory, (a->n_hits + r->n_unshown + 1) * sizeof *rows);
+    for (size_t i = 0; i < a->n_hits; i++) rows[i] = a->hits[i].candidate;
+    for (uint32_t i = 0; i < r->n_unshown; i++)
+        rows[a->n_hits + i] = (uint32_t)((size_t)(r->unshown[i].features - a->features) / a->columns->n);
+    funnel_describe_rest(a, rows, a->n_hits + r->n_unshown);
+}
+
 void funnel_log(funnel_answer *a) {
     if (!a->query_id_slice.size) return;
     funnel *f = a->funnel;
-    record_hit *hits = arena_alloc(&a->memory, (a->n_hits + 1) * sizeof *hits);
-    for (size_t i = 0; i < a->n_hits; i++) {
-        uint32_t candidate = a->hits[i].candidate;
-        hits[i] = (record_hit){a->hits[i].document, a->hits[i].score, a->candidates[candidate].rank,
-                               a->features + (size_t)candidate * F_COUNT};
-    }
     record_impression r = {
         .time = a->now, .query_id = a->query_id_slice,
         .query = cut(a->request->query, 1024), .memory_key = a->memory_key,
         .language = slice_of(text_language_code(a->understood.language)), .user = a->request->user,
         .session = a->request->session, .context = short_json(a, a->request->context, (slice){0}),
         .filter = short_json(a, a->request->filter, SLICE("(too long)")), /* no JSON: it cannot be asked again */
-        .prefix = a->request->prefix, .offset = a->request->offset, .n_candidates = (uint32_t)a->n_candidates,
+        .prefix = a->request->prefix, .offset = a->offset, .n_candidates = (uint32_t)a->n_candidates,
         .took_us = (uint32_t)(clock_monotonic(collection_clock(f->collection)) - a->started),
         .policy = slice_of(a->policy_name), .policy_version = a->decision.version,
         .propensity = a->decision.propensity, .n_levels = FUNNEL_LEVELS, .n_policy_features = X_COUNT,
-        .n_strategies = RETRIEVE_STRATEGIES, .ranker = slice_of(a->ranker_name),
-        .ranker_version = a->ranker_version, .feature_set = FUNNEL_FEATURE_SET, .n_features = F_COUNT,
-        .n_hits = (uint32_t)a->n_hits, .hits = hits};
+        .n_strategies = RETRIEVE_STRATEGIES};
     memcpy(r.depths, funnel_depths, sizeof funnel_depths);
     fill_strategies(a, &r);
+    fill_ranking(a, &r);
     logged *l = mem_zalloc(1, sizeof *l);
     l->funnel = f;
+    l->columns = r.feature_set == a->columns->id ? a->columns : NULL;
     arena_init(&l->memory, 0);
     record_write_impression(&r, &l->record);
     store_job job = {impression_apply, impression_committed, l};

@@ -3,7 +3,8 @@
 #include <string.h>
 
 void funnel_request_default(funnel_request *r) {
-    *r = (funnel_request){.limit = 10, .log = true, .timeout_ms = FUNNEL_DEFAULT_TIMEOUT_MS};
+    *r = (funnel_request){.limit = 10, .log = true, .timeout_ms = FUNNEL_DEFAULT_TIMEOUT_MS, .diversity = -1, .temperature = -1,
+                          .explore_top = 10};
 }
 
 void funnel_request_set_context(funnel_request *r, const json_value *context) {
@@ -82,6 +83,70 @@ static forage_status read_fields(const json_value *json, funnel_request *r, base
     return FORAGE_OK;
 }
 
+/* Ids, or where it is allowed objects with a position. */
+static forage_status read_named(const json_value *json, const char *key, bool positions, const json_value **out, base_error *error) {
+    static const char *const members[] = {"id", "position", NULL};
+    const json_value *list = json_get(json, key);
+    if (!list || list->type == JSON_NULL) return FORAGE_OK;
+    if (list->type != JSON_ARRAY || list->count > FUNNEL_MOST_NAMED_DOCUMENTS)
+        return error_set(error, FORAGE_E_INVALID, "\"%s\": expected an array of at most %d ids", key, FUNNEL_MOST_NAMED_DOCUMENTS);
+    for (const json_value *named = list->first; named; named = named->next) {
+        slice id = named->text;
+        int64_t position = 1;
+        if (named->type == JSON_OBJECT && positions) {
+            id = (slice){0};
+            forage_status status = json_only_members(named, members, error);
+            if (!status) status = json_member_string(named, "id", &id, error);
+            if (!status) status = json_member_integer(named, "position", 1, FUNNEL_MAX_WINDOW, &position, error);
+            if (status) return error_prefix(error, "\"pinned\"");
+        } else if (named->type != JSON_STRING) {
+            return error_set(error, FORAGE_E_INVALID, "\"%s\": expected ids%s, got %s", key,
+                             positions ? " or objects with \"id\" and \"position\"" : "", json_type_name(named->type));
+        }
+        if (!id.size) return error_set(error, FORAGE_E_INVALID, "\"%s\": an id is missing or empty", key);
+    }
+    *out = list;
+    return FORAGE_OK;
+}
+
+static bool is_number(const json_value *v) { return v->type == JSON_NUMBER || v->type == JSON_NULL; }
+
+forage_status funnel_read_features(const json_value *json, bool by_document, const json_value **out, base_error *error) {
+    if (!json || json->type == JSON_NULL) return FORAGE_OK;
+    if (json->type != JSON_OBJECT)
+        return error_set(error, FORAGE_E_INVALID, "\"features\": expected an object, got %s", json_type_name(json->type));
+    for (const json_value *f = json->first; f; f = f->next) {
+        bool fine = is_number(f) || (by_document && f->type == JSON_OBJECT);
+        for (const json_value *one = f->type == JSON_OBJECT ? f->first : NULL; one && fine; one = one->next) fine = is_number(one);
+        if (!fine)
+            return error_set(error, FORAGE_E_INVALID, "\"features\", \"%.*s\": expected a number%s", SLICE_ARG(f->key),
+                             by_document ? ", or an object with a number for each document's id" : "");
+    }
+    *out = json;
+    return FORAGE_OK;
+}
+
+/* What shapes the order. */
+static forage_status read_shaping(const json_value *json, funnel_request *r, base_error *error) {
+    double temperature = 0;
+    const json_value *explore = json_get(json, "explore");
+    forage_status status = read_named(json, "pinned", true, &r->pinned, error);
+    if (!status) status = read_named(json, "hidden", false, &r->hidden, error);
+    if (!status) status = funnel_read_features(json_get(json, "features"), true, &r->features, error);
+    if (!status) status = json_member_number(json, "diversity", 0, 1, &r->diversity, error);
+    if (!status) status = schema_read_explore(explore, &temperature, &r->explore_top, error);
+    if (!status && explore) r->temperature = temperature;
+    r->value = json_get(json, "value"); /* checked against the schema when it is used */
+    const json_value *page = json_get(json, "page");
+    if (!page || page->type == JSON_NULL) return status;
+    if (page->type == JSON_BOOL) r->next_page = page->boolean;
+    else if (page->type == JSON_STRING) r->page = page->text;
+    else return error_set(error, FORAGE_E_INVALID, "\"page\": expected true or a page token, got %s", json_type_name(page->type));
+    if (r->page.size && r->offset)
+        return error_set(error, FORAGE_E_INVALID, "\"page\" and \"offset\" exclude each other: the token knows where its page begins");
+    return status;
+}
+
 static forage_status read_numbers(const json_value *json, funnel_request *r, base_error *error) {
     int64_t limit = r->limit, offset = r->offset, seed = 0, timeout = r->timeout_ms;
     forage_status status = json_member_integer(json, "limit", 0, FUNNEL_MAX_LIMIT, &limit, error);
@@ -120,7 +185,8 @@ forage_status funnel_request_check(const funnel_request *r, base_error *error) {
 forage_status funnel_request_read(const json_value *json, funnel_request *out, base_error *error) {
     static const char *const members[] = {"query", "limit", "offset", "filter", "facets", "user", "session", "context",
                                           "explain", "policy", "ranker", "log", "query_id", "timeout_ms", "fields", "seed",
-                                          "prefix", NULL};
+                                          "prefix", "pinned", "hidden", "features", "diversity", "explore", "value", "page",
+                                          NULL};
     funnel_request r;
     funnel_request_default(&r);
     if (json->type != JSON_OBJECT)
@@ -137,6 +203,7 @@ forage_status funnel_request_read(const json_value *json, funnel_request *out, b
     if (!status) status = json_member_bool(json, "log", &r.log, error);
     if (!status) status = json_member_bool(json, "prefix", &r.prefix, error);
     if (!status) status = read_numbers(json, &r, error);
+    if (!status) status = read_shaping(json, &r, error);
     if (!status) status = read_facets(json_get(json, "facets"), &r, error);
     if (!status) status = read_context(json, &r, error);
     if (!status) status = read_fields(json, &r, error);

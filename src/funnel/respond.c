@@ -25,22 +25,7 @@ static void make_query_id(funnel_answer *a) {
              (unsigned)(r1 & 0xFFF), (unsigned)(0x8000 | (r1 >> 16 & 0x3FFF)), (unsigned long long)(r2 & 0xFFFFFFFFFFFFu));
 }
 
-/* Candidates that were removed since the snapshot was taken are passed over. */
-void funnel_respond(funnel_answer *a) {
-    uint32_t skip = a->request->offset;
-    a->hits = arena_alloc(&a->memory, (a->request->limit + 1) * sizeof *a->hits);
-    a->n_hits = 0;
-    for (size_t i = 0; i < a->n_candidates && a->n_hits < a->request->limit; i++) {
-        uint32_t place = a->order[i];
-        collection_document d;
-        if (skip) {
-            skip--;
-            continue;
-        }
-        if (collection_document_by_number(a->txn, a->candidates[place].document, &d)) continue;
-        a->hits[a->n_hits++] = (funnel_hit){.document = d.number, .score = a->scores[place], .candidate = place,
-                                            .id = d.id, .type = type_of(a, d.number), .source = d.source};
-    }
+void funnel_make_id(funnel_answer *a) {
     a->query_id_slice = (slice){0};
     if (!a->request->log || store_read_only(collection_store(a->funnel->collection))) return;
     if (a->request->query_id.size) {
@@ -48,6 +33,33 @@ void funnel_respond(funnel_answer *a) {
     } else {
         make_query_id(a);
         a->query_id_slice = slice_of(a->query_id);
+    }
+}
+
+/* What is shown of a candidate that is no document here. */
+static void respond_given(funnel_answer *a, uint32_t place) {
+    a->hits[a->n_hits++] = (funnel_hit){.document = a->candidates[place].document, .score = a->scores[place], .candidate = place,
+                                        .id = a->given[place].id, .type = SLICE(""), .source = SLICE("null")};
+}
+
+/* Candidates that were removed since the snapshot was taken are passed over. */
+void funnel_respond(funnel_answer *a) {
+    uint32_t skip = a->offset;
+    a->hits = arena_alloc(&a->memory, (a->request->limit + 1) * sizeof *a->hits);
+    a->n_hits = 0;
+    for (size_t i = 0; i < a->n_order && a->n_hits < a->request->limit; i++) {
+        uint32_t place = a->order[i];
+        collection_document d;
+        if (skip) {
+            skip--;
+            continue;
+        }
+        if (collection_document_by_number(a->txn, a->candidates[place].document, &d)) {
+            if (a->n_given) respond_given(a, place);
+            continue;
+        }
+        a->hits[a->n_hits++] = (funnel_hit){.document = d.number, .score = a->scores[place], .candidate = place,
+                                            .id = d.id, .type = type_of(a, d.number), .source = d.source};
     }
 }
 
@@ -251,27 +263,53 @@ static void write_memory(const funnel_answer *a, uint32_t document, json_writer 
     }
 }
 
-static void write_features(const funnel_answer *a, uint32_t candidate, json_writer *w) {
-    bool linear = strcmp(a->ranker_name, "linear") == 0;
+/* What each column added to the score; NULL where nothing tells it. */
+static double *contributions(funnel_answer *a, uint32_t candidate, const char **method) {
+    uint32_t n = a->columns->n;
+    const float *x = a->features + (size_t)candidate * n;
+    double *out = arena_zalloc(&a->memory, n + 1, sizeof *out);
+    *method = NULL;
+    if (a->scorer.kind == FUNNEL_SCORE_MODEL) return model_explain(a->scorer.model, x, &a->memory, out, method, NULL) ? NULL : out;
+    if (a->scorer.kind != FUNNEL_SCORE_ONLINE) return NULL;
+    for (uint32_t i = 0; i < F_COUNT; i++) out[i] = (double)(a->weights[i] * x[i]);
+    *method = "linear";
+    return out;
+}
+
+/* Columns that have a value or a part in the score. */
+static void write_features(funnel_answer *a, uint32_t candidate, json_writer *w) {
+    const char *method;
+    if (a->scorer.kind == FUNNEL_SCORE_MODEL) funnel_describe_rest(a, &candidate, 1);
+    double *parts = contributions(a, candidate, &method);
+    uint32_t n = a->scorer.kind == FUNNEL_SCORE_MODEL ? a->columns->n : F_COUNT;
     json_key(w, "features");
     json_begin_array(w);
-    for (uint32_t i = 0; i < F_COUNT; i++) {
-        float value = a->features[(size_t)candidate * F_COUNT + i];
-        if (value == 0) continue;
+    for (uint32_t i = 0; i < n; i++) {
+        float value = a->features[(size_t)candidate * a->columns->n + i];
+        bool known = value != 0 && value == value;
+        if (!known && !(parts && parts[i] != 0)) continue;
         json_begin_object(w);
         json_key(w, "name");
-        json_text(w, funnel_feature_names[i]);
+        json_text(w, a->columns->names[i]);
         json_key(w, "value");
-        json_float(w, (double)value);
-        if (linear) {
+        if (value == value) json_float(w, (double)value);
+        else json_null(w);
+        if (a->scorer.kind == FUNNEL_SCORE_ONLINE) {
             json_key(w, "weight");
             json_float(w, (double)a->weights[i]);
+        }
+        if (parts) {
             json_key(w, "contribution");
-            json_float(w, (double)(a->weights[i] * value));
+            json_float(w, parts[i]);
         }
         json_end_object(w);
     }
     json_end_array(w);
+    if (!method) return;
+    json_key(w, "method");
+    json_text(w, method);
+    json_key(w, "bias");
+    json_float(w, a->scorer.kind == FUNNEL_SCORE_MODEL ? parts[a->columns->n] : 0);
 }
 
 static void write_explanation(funnel_answer *a, const funnel_hit *hit, json_writer *w) {
@@ -346,6 +384,17 @@ static void write_hit(funnel_answer *a, const funnel_hit *hit, json_writer *w) {
     json_end_object(w);
 }
 
+static void write_experiment(const funnel_answer *a, json_writer *w) {
+    static const char *const sides[] = {"", "a", "b", "both"};
+    json_key(w, "experiment");
+    json_begin_object(w);
+    json_key(w, "name");
+    json_string(w, a->experiment);
+    json_key(w, "side");
+    json_text(w, sides[a->side]);
+    json_end_object(w);
+}
+
 void funnel_answer_write(funnel_answer *a, json_writer *w) {
     json_begin_object(w);
     json_key(w, "query_id");
@@ -379,9 +428,18 @@ void funnel_answer_write(funnel_answer *a, json_writer *w) {
     json_key(w, "ranker");
     json_begin_object(w);
     json_key(w, "name");
-    json_text(w, a->ranker_name);
+    json_text(w, a->scorer.name);
     json_key(w, "version");
-    json_integer(w, (int64_t)a->ranker_version);
+    json_integer(w, (int64_t)a->scorer.version);
+    json_key(w, "took_us");
+    json_integer(w, a->rank_us);
     json_end_object(w);
+    if (a->experiment.size) write_experiment(a, w);
+    if (a->request->next_page || a->request->page.size) {
+        slice next = funnel_next_page(a);
+        json_key(w, "next_page");
+        if (next.size) json_string(w, next);
+        else json_null(w);
+    }
     json_end_object(w);
 }

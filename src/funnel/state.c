@@ -83,6 +83,7 @@ forage_status funnel_save_learners(funnel *f, store_txn *t, const funnel_learner
     buffer_release(&part);
     if (!status) status = save_line(line, t, error);
     if (!status) status = behaviour_save(f->behaviour, t, error);
+    if (!status) status = funnel_experiment_save(f, t, error);
     return status;
 }
 
@@ -250,6 +251,8 @@ forage_status funnel_load_state(funnel *f, base_error *error) {
     bool saved = load_saved(f, t);
     status = behaviour_open(t, half_life_of(f), &f->behaviour, error);
     if (!status && !saved) behaviour_forget_shown(f->behaviour);
+    funnel_experiment_load(f, t, !saved);
+    if (!status) status = models_load(f->models, t, error);
     if (!status) status = catch_up(f, t, !saved, error);
     store_read_end(t);
     return status;

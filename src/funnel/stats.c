@@ -3,10 +3,17 @@
 
 #include <stdlib.h>
 
-record_names funnel_names(void) {
-    static const char *strategies[RETRIEVE_STRATEGIES];
+static const char *const *columns_of(void *owner, uint32_t feature_set, uint32_t n, arena *a) {
+    return funnel_column_names(owner, feature_set, n, a);
+}
+
+record_names funnel_names(funnel *f) {
+    static const char *strategies[RETRIEVE_STRATEGIES], *core[F_COUNT];
+    for (uint32_t i = 0; i < F_COUNT; i++) core[i] = funnel_core[i].name;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) strategies[s] = retrieve_strategies[s]->name;
-    return (record_names){funnel_feature_names, funnel_policy_feature_names, strategies, F_COUNT, X_COUNT, RETRIEVE_STRATEGIES};
+    return (record_names){.features = core, .policy_features = funnel_policy_feature_names, .strategies = strategies,
+                          .n_features = F_COUNT, .n_policy_features = X_COUNT, .n_strategies = RETRIEVE_STRATEGIES,
+                          .columns = f ? columns_of : NULL, .owner = f};
 }
 
 static funnel_counters counters_now(funnel *f) {
@@ -86,7 +93,7 @@ static void write_ranker(funnel *f, json_writer *w) {
     for (uint32_t i = 0; i < F_COUNT; i++) {
         json_begin_object(w);
         json_key(w, "feature");
-        json_text(w, funnel_feature_names[i]);
+        json_text(w, funnel_core[i].name);
         json_key(w, "weight");
         json_float(w, (double)mean[i]);
         json_key(w, "prior");

@@ -5,9 +5,7 @@
 
 #include <string.h>
 
-/* Asks every strategy that can answer for `depth[s]` candidates. */
-static forage_status ask(funnel *f, const funnel_request *request, const uint32_t *depth, funnel_answer **out,
-                         base_error *error) {
+forage_status funnel_ask(funnel *f, const funnel_request *request, const uint32_t *depth, funnel_answer **out, base_error *error) {
     funnel_answer *a = funnel_answer_begin(f, request);
     forage_status status = funnel_understand(a, error);
     if (status) {
@@ -28,7 +26,7 @@ forage_status funnel_try(funnel *f, const funnel_request *request, uint32_t dept
     uint32_t depths[RETRIEVE_STRATEGIES];
     funnel_answer *a;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) depths[s] = depth;
-    forage_status status = ask(f, request, depths, &a, error);
+    forage_status status = funnel_ask(f, request, depths, &a, error);
     if (status) return status;
     funnel_describe(a);
     uint32_t **documents = arena_alloc(&a->memory, RETRIEVE_STRATEGIES * sizeof *documents);
@@ -100,7 +98,7 @@ bool funnel_hindsight(funnel *f, const record_impression *r, uint64_t sequence, 
     arena_init(&memory, 0);
     bool known = ask_again(r, &memory, &request);
     request.seed = hash64(&sequence, sizeof sequence, document) | 1;
-    known = known && ask(f, &request, depth, &a, NULL) == FORAGE_OK;
+    known = known && funnel_ask(f, &request, depth, &a, NULL) == FORAGE_OK;
     /* A query that the log has cut is another one. */
     known = known && memcmp(&a->memory_key, &r->memory_key, sizeof a->memory_key) == 0;
     for (uint32_t s = 0; known && s < RETRIEVE_STRATEGIES; s++) {

@@ -2,6 +2,7 @@
 #include "funnel/answer.h"
 
 #include "base/hash.h"
+#include "rank/page_token.h"
 
 #include <string.h>
 
@@ -64,15 +65,46 @@ static void count_alone(funnel_answer *a) {
     }
 }
 
+/* That may become candidates without having been found. */
+static size_t named_documents(const funnel_request *r) {
+    return r->page.size ? PAGE_TOKEN_DOCUMENTS : r->pinned ? r->pinned->count : 0;
+}
+
+/* Somebody else's candidates, each once, in their order; those that are no document have numbers that no document has. */
+static void unite_given(table *t) {
+    funnel_answer *a = t->a;
+    for (size_t i = 0; i < a->n_given; i++) {
+        uint32_t number;
+        if (!collection_number_of(a->txn, a->given[i].id, &number)) number = UINT32_MAX - (uint32_t)i;
+        a->candidates[a->n_candidates].document = number;
+        size_t at = hash64(&number, sizeof number, 0) & (t->slots - 1);
+        while (t->places[at]) at = (at + 1) & (t->slots - 1);
+        t->places[at] = (uint32_t)++a->n_candidates;
+    }
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
+        const funnel_slot *slot = &a->slots[s];
+        for (size_t i = 0; slot->state == SLOT_DONE && i < slot->n_hits; i++) {
+            funnel_candidate *c = candidate_of(t, slot->hits[i].document, false);
+            if (c) note(c, s, i, slot->hits[i].score);
+        }
+    }
+}
+
 void funnel_unite(funnel_answer *a) {
     table t = {.a = a, .slots = 16};
     size_t most = 0;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
         if (a->slots[s].state == SLOT_DONE) most += a->slots[s].n_hits;
+    most += a->n_given;
     while (t.slots < most * 2) t.slots *= 2;
     t.places = arena_zalloc(&a->memory, t.slots, sizeof *t.places);
-    a->candidates = arena_zalloc(&a->memory, most + 1, sizeof *a->candidates);
+    a->room = most + named_documents(a->request);
+    a->candidates = arena_zalloc(&a->memory, a->room + 1, sizeof *a->candidates);
     a->n_candidates = 0;
+    if (a->n_given) {
+        unite_given(&t);
+        return;
+    }
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
         const funnel_slot *slot = &a->slots[s];
         for (size_t i = 0; slot->state == SLOT_DONE && i < slot->n_hits && i < slot->base; i++)

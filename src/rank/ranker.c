@@ -96,14 +96,14 @@ static float careful_dot(const float *w, const float *x, uint32_t F) {
     return (float)fmax(-(double)FLT_MAX, fmin((double)FLT_MAX, sum));
 }
 
-void ranker_score(const ranker *r, const float *x, size_t n, float *scores) {
+void ranker_score(const ranker *r, const float *x, size_t n, size_t stride, float *scores) {
     float w[RANKER_MAX_FEATURES];
     pthread_rwlock_rdlock(r->lock);
     memcpy(w, r->w, r->F * sizeof *w);
     pthread_rwlock_unlock(r->lock);
     for (size_t i = 0; i < n; i++) {
-        scores[i] = dot(w, x + i * r->F, r->F);
-        if (!isfinite(scores[i])) scores[i] = careful_dot(w, x + i * r->F, r->F);
+        scores[i] = dot(w, x + i * stride, r->F);
+        if (!isfinite(scores[i])) scores[i] = careful_dot(w, x + i * stride, r->F);
     }
 }
 

@@ -66,7 +66,7 @@ static void use_ranker(ranker *r) {
     float scores[2], mean[F], variance[F];
     buffer out = {0};
     ranker_learn(r, x, 2, 1, 1, NULL);
-    ranker_score(r, x, 2, scores);
+    ranker_score(r, x, 2, F, scores);
     ranker_weights(r, mean, variance);
     require(isfinite(scores[0]) && isfinite(scores[1]));
     for (int i = 0; i < F; i++) require(fabsf(mean[i]) <= RANKER_WEIGHT_LIMIT && variance[i] >= 0);

@@ -425,7 +425,7 @@ static void teach(void *self, const record_impression *r, const record_event *e)
 static ope_target plan_target(void) {
     ope_target t = {.n_strategies = RETRIEVE_STRATEGIES,
                     .n_levels = FUNNEL_LEVELS,
-                    .n_features = funnel_names().n_policy_features};
+                    .n_features = funnel_names(NULL).n_policy_features};
     memcpy(t.depths, funnel_depths, sizeof funnel_depths);
     return t;
 }

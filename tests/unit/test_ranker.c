@@ -29,7 +29,7 @@ static void random_page(random_source *random, float *x, size_t rows) {
 static bool click(ranker *r, random_source *random, const float *truth, size_t patience) {
     float x[ROWS * F], shown[ROWS * F], scores[ROWS];
     random_page(random, x, ROWS);
-    ranker_score(r, x, ROWS, scores);
+    ranker_score(r, x, ROWS, F, scores);
     for (size_t i = 0; i < ROWS; i++) {
         size_t best = 0;
         for (size_t j = 1; j < ROWS; j++)
@@ -91,7 +91,7 @@ static void the_prior_holds_until_evidence(void **state) {
     (void)state;
     ranker *r = make(prior_mean, prior_variance, F);
     float x[3 * F] = {1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 3, -2, 9, 9, 2, .5f}, scores[3], mean[F], variance[F];
-    ranker_score(r, x, 3, scores);
+    ranker_score(r, x, 3, F, scores);
     assert_true(scores[0] == 2 && scores[1] == 0 && scores[2] == 6 - 2 + 1 - .5f);
     ranker_learn(r, x, 1, 0, 1, NULL); /* nothing to compare with */
     ranker_learn(r, x, 3, 3, 1, NULL); /* no such row */
@@ -195,7 +195,7 @@ static void senseless_numbers_do_no_harm(void **state) {
         assert_true(fabsf(learned[i]) <= RANKER_WEIGHT_LIMIT);
         assert_true(variance[i] > 0 && variance[i] <= 1e6f);
     }
-    ranker_score(r, x, 2, scores);
+    ranker_score(r, x, 2, 3, scores);
     assert_true(isfinite(scores[0]) && isfinite(scores[1]));
     ranker_destroy(r);
 }
@@ -276,7 +276,7 @@ static void *score_often(void *argument) {
     random_seed(&random, 1);
     for (int i = 0; i < 5000; i++) {
         random_page(&random, x, ROWS);
-        ranker_score(argument, x, ROWS, scores);
+        ranker_score(argument, x, ROWS, F, scores);
         if (!isfinite(scores[0])) return argument;
     }
     return NULL;
