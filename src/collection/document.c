@@ -133,6 +133,7 @@ static void index_text(const schema_field *f, slice text, text_analyzer *analyze
     text_language language = f->language;
     if (f->detect) language = text_detect_language(text, language, NULL);
     text_tokens tokens = text_analyze(analyzer, text, language, 0);
+    sparse_builder_gap(b, (uint32_t)f->sparse); /* after another value of the field */
     for (size_t i = 0; i < tokens.count; i++) sparse_builder_term(b, (uint32_t)f->sparse, tokens.tokens[i].term);
 }
 

@@ -84,6 +84,9 @@ struct sparse_builder {
     size_t capacity; /* of the arrays per place */
     uint32_t *lengths[SPARSE_MAX_FIELDS];
     double *numbers[SPARSE_MAX_FIELDS];
+    uint8_t *kept[SPARSE_MAX_FIELDS];  /* forward tokens, as in segment_columns */
+    buffer forward[SPARSE_MAX_FIELDS]; /* u16 each, place after place */
+    bool gap[SPARSE_MAX_FIELDS];       /* before the field's next token */
 };
 
 sparse_builder *sparse_builder_create(const sparse_config *config) {
@@ -104,6 +107,8 @@ void sparse_builder_destroy(sparse_builder *b) {
     for (uint32_t f = 0; f < SPARSE_MAX_FIELDS; f++) {
         free(b->lengths[f]);
         free(b->numbers[f]);
+        free(b->kept[f]);
+        buffer_release(&b->forward[f]);
     }
     buffer_release(&b->text);
     free(b->touches);
@@ -117,6 +122,7 @@ void sparse_builder_destroy(sparse_builder *b) {
 void sparse_builder_reset(sparse_builder *b) {
     arena_reset(&b->memory);
     buffer_clear(&b->text);
+    for (uint32_t f = 0; f < SPARSE_MAX_FIELDS; f++) buffer_clear(&b->forward[f]);
     b->n_terms = b->n_touches = b->n_notes = 0;
     b->count = 0;
     memset(b->table, 0, b->table_size * sizeof *b->table);
@@ -246,7 +252,8 @@ static void look_up(sparse_builder *b) {
     buffer_clear(&b->text);
 }
 
-static void take_note(sparse_builder *b, const char *prefix, size_t prefix_size, slice text, uint32_t ordinal) {
+/* Returns the hash of the key. */
+static uint32_t take_note(sparse_builder *b, const char *prefix, size_t prefix_size, slice text, uint32_t ordinal) {
     char room[SPARSE_MAX_TERM];
     text = sparse_term_form(text, room);
     if (b->n_notes == NOTES) look_up(b);
@@ -256,6 +263,7 @@ static void take_note(sparse_builder *b, const char *prefix, size_t prefix_size,
     uint32_t hash = (uint32_t)hash64(b->text.data + start, size, 0);
     __builtin_prefetch(&b->table[hash & (b->table_size - 1)]);
     b->notes[b->n_notes++] = (note){hash, ordinal, start, size};
+    return hash;
 }
 
 static void end_document(sparse_builder *b) {
@@ -274,7 +282,10 @@ uint32_t sparse_builder_begin(sparse_builder *b) {
     for (uint32_t f = 0; f < b->config.n_fields; f++) {
         if (b->config.fields[f].kind == SPARSE_TEXT) {
             if (grow) b->lengths[f] = mem_realloc(b->lengths[f], b->capacity * sizeof **b->lengths);
+            if (grow) b->kept[f] = mem_realloc(b->kept[f], b->capacity * sizeof **b->kept);
             b->lengths[f][place] = 0;
+            b->kept[f][place] = 0;
+            b->gap[f] = false;
         } else if (b->config.fields[f].kind == SPARSE_NUMBER) {
             if (grow) b->numbers[f] = mem_realloc(b->numbers[f], b->capacity * sizeof **b->numbers);
             b->numbers[f][place] = NAN;
@@ -283,11 +294,30 @@ uint32_t sparse_builder_begin(sparse_builder *b) {
     return place;
 }
 
+static void keep_token(sparse_builder *b, uint32_t field, uint16_t token) {
+    uint8_t *kept = &b->kept[field][b->count - 1];
+    const uint16_t tokens[2] = {SPARSE_FORWARD_GAP, token};
+    unsigned n = b->gap[field] && *kept > 0 ? 2 : 1;
+    b->gap[field] = false;
+    if (*kept + n > SPARSE_FORWARD) { /* or cut already */
+        *kept |= SEGMENT_FORWARD_CUT;
+        return;
+    }
+    buffer_append(&b->forward[field], tokens + 2 - n, n * sizeof *tokens);
+    *kept = (uint8_t)(*kept + n);
+}
+
 void sparse_builder_term(sparse_builder *b, uint32_t field, slice term) {
     assert(b->count > 0 && field < b->config.n_fields && b->config.fields[field].kind == SPARSE_TEXT);
     const char prefix[] = {SPARSE_SPACE_TEXT};
-    take_note(b, prefix, sizeof prefix, term, b->ordinal[field]);
+    uint32_t hash = take_note(b, prefix, sizeof prefix, term, b->ordinal[field]);
+    keep_token(b, field, segment_forward_token(hash));
     b->lengths[field][b->count - 1]++;
+}
+
+void sparse_builder_gap(sparse_builder *b, uint32_t field) {
+    assert(b->count > 0 && field < b->config.n_fields && b->config.fields[field].kind == SPARSE_TEXT);
+    b->gap[field] = true;
 }
 
 void sparse_builder_keyword(sparse_builder *b, uint32_t field, slice value) {
@@ -304,10 +334,13 @@ void sparse_builder_number(sparse_builder *b, uint32_t field, double value) {
 uint32_t sparse_builder_count(const sparse_builder *b) { return b->count; }
 
 size_t sparse_builder_bytes(const sparse_builder *b) {
-    size_t per_place = 0;
-    for (uint32_t f = 0; f < b->config.n_fields; f++)
-        per_place += (b->lengths[f] ? sizeof **b->lengths : 0) + (b->numbers[f] ? sizeof **b->numbers : 0);
-    return arena_used(&b->memory) + b->terms_capacity * sizeof *b->terms + b->table_size * sizeof *b->table +
+    size_t per_place = 0, forward = 0;
+    for (uint32_t f = 0; f < b->config.n_fields; f++) {
+        per_place += (b->lengths[f] ? sizeof **b->lengths + sizeof **b->kept : 0);
+        per_place += (b->numbers[f] ? sizeof **b->numbers : 0);
+        forward += b->forward[f].capacity;
+    }
+    return arena_used(&b->memory) + forward + b->terms_capacity * sizeof *b->terms + b->table_size * sizeof *b->table +
            b->touches_capacity * sizeof *b->touches + b->text.capacity + b->capacity * per_place;
 }
 
@@ -386,6 +419,16 @@ static void write_terms(const sparse_builder *b, const uint32_t *moved, segment_
     free(sorted);
 }
 
+/* The forward tokens of the places that stay, one after the other. */
+static void copy_forward(const sparse_builder *b, uint32_t field, const uint32_t *moved, segment_columns *columns) {
+    const uint16_t *from = (const uint16_t *)(const void *)b->forward[field].data;
+    for (uint32_t p = 0; p < b->count; p++) {
+        uint32_t n = b->kept[field][p] & ~SEGMENT_FORWARD_CUT;
+        if (moved[p] != NONE) segment_columns_forward(columns, field, moved[p], b->kept[field][p], from);
+        if (n > 0) from += n;
+    }
+}
+
 void sparse_builder_finish(sparse_builder *b, const uint32_t *document, const uint64_t *version,
                            const sparse_statistics *statistics, buffer *out) {
     end_document(b);
@@ -403,6 +446,8 @@ void sparse_builder_finish(sparse_builder *b, const uint32_t *document, const ui
             if (columns.numbers[f]) columns.numbers[f][moved[p]] = b->numbers[f][p];
         }
     }
+    for (uint32_t f = 0; f < b->config.n_fields; f++)
+        if (columns.kept[f]) copy_forward(b, f, moved, &columns);
     segment_writer *w = segment_writer_create(&b->config, &columns, statistics);
     write_terms(b, moved, w);
     segment_writer_finish(w, out);

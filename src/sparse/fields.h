@@ -41,6 +41,10 @@ slice sparse_attribute_key(arena *a, uint32_t field, slice value);
  * as it is. */
 slice sparse_term_form(slice value, char room[SPARSE_MAX_TERM]);
 
+/* 16 bits that stand for a term in a text field's forward tokens; never SPARSE_FORWARD_GAP. Two words have the same with
+ * a probability of 1/65,535. */
+uint16_t sparse_forward_token(slice text_key);
+
 /* A copy whose names live in `a`. */
 void sparse_config_copy(const sparse_config *config, arena *a, sparse_config *out);
 

@@ -50,6 +50,13 @@ static void copy_columns(const sparse_segment *s, const uint32_t *moved, const s
             if (columns->lengths[f]) columns->lengths[f][moved[p]] = sparse_segment_length(s, f, p);
             if (columns->numbers[f] && numbers) columns->numbers[f][moved[p]] = numbers[p];
         }
+        for (uint32_t p = 0; columns->kept[f] && f < sparse_segment_fields(s) && p < count; p++) {
+            sparse_forward o;
+            if (moved[p] == NONE) continue;
+            sparse_segment_forward(s, f, p, &o);
+            uint8_t kept = (uint8_t)(o.n | (o.cut ? SEGMENT_FORWARD_CUT : 0));
+            segment_columns_forward(columns, f, moved[p], kept, o.tokens);
+        }
     }
 }
 

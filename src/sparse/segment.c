@@ -49,7 +49,8 @@ static forage_status read_table(slice image, segment_header *header, sections *t
         return error_set(error, FORAGE_E_VERSION, "segment: format %u is newer than %u", header->version,
                          SEGMENT_VERSION);
     if (header->version != SEGMENT_VERSION)
-        return error_set(error, FORAGE_E_CORRUPT, "segment: there is no format %u", header->version);
+        return error_set(error, FORAGE_E_CORRUPT, "segment: format %u, this program builds and reads %u",
+                         header->version, SEGMENT_VERSION);
     uint64_t table_size = (uint64_t)header->n_sections * sizeof(segment_section);
     if (header->size != image.size || header->table % 8 != 0 || header->table < sizeof *header ||
         header->table > image.size || image.size - header->table != table_size)
@@ -148,17 +149,43 @@ static bool open_keywords(const sparse_segment *s, segment_column *c, uint32_t f
     return !bad && all_below(c->keywords.ordinals, n_ordinals, c->keywords.n_values);
 }
 
+/* Starts are the sums of the counts before them, and the last is the end of the tokens. */
+static bool open_forward(const sparse_segment *s, segment_column *c, uint32_t field, const sections *t) {
+    const void *data, *tokens;
+    uint64_t size, end = 0, n_lines = ((uint64_t)s->count + SEGMENT_FORWARD_PLACES - 1) / SEGMENT_FORWARD_PLACES;
+    if (!fixed_section(t, SEGMENT_FORWARD_LINES, field, n_lines * sizeof *c->forward_lines, &data) ||
+        !find_section(t, SEGMENT_FORWARD, field, &tokens, &size))
+        return false;
+    c->forward_lines = data;
+    c->forward = tokens;
+    for (uint64_t i = 0; i < n_lines; i++) {
+        const segment_forward_line *line = &c->forward_lines[i];
+        uint64_t first = i * SEGMENT_FORWARD_PLACES;
+        if (line->start != end) return false;
+        for (uint32_t j = 0; j < SEGMENT_FORWARD_PLACES; j++) {
+            uint32_t n = line->counts[j] & ~SEGMENT_FORWARD_CUT;
+            if (n > SPARSE_FORWARD || (first + j >= s->count && line->counts[j] != 0)) return false;
+            end += n;
+        }
+    }
+    return size == end * sizeof *c->forward;
+}
+
+static bool open_lengths(const sparse_segment *s, segment_column *c, uint32_t field, const sections *t) {
+    const void *data;
+    uint64_t size;
+    if (!find_section(t, SEGMENT_LENGTHS, field, &data, &size)) return false;
+    if (s->count == 0) return size == 0;
+    c->lengths = data;
+    c->length_width = size / s->count;
+    return size % s->count == 0 && (c->length_width == 1 || c->length_width == 2 || c->length_width == 4);
+}
+
 static bool open_column(sparse_segment *s, uint32_t field, const sections *t) {
     segment_column *c = &s->columns[field];
     const void *data;
-    uint64_t size;
     switch ((sparse_kind)s->fields[field].kind) {
-    case SPARSE_TEXT:
-        if (!find_section(t, SEGMENT_LENGTHS, field, &data, &size)) return false;
-        if (s->count == 0) return size == 0;
-        c->lengths = data;
-        c->length_width = size / s->count;
-        return size % s->count == 0 && (c->length_width == 1 || c->length_width == 2 || c->length_width == 4);
+    case SPARSE_TEXT: return open_lengths(s, c, field, t) && open_forward(s, c, field, t);
     case SPARSE_NUMBER:
         if (!fixed_section(t, SEGMENT_NUMBERS, field, (uint64_t)s->count * sizeof(double), &data)) return false;
         c->numbers = data;
@@ -272,6 +299,35 @@ uint32_t sparse_segment_length(const sparse_segment *s, uint32_t field, uint32_t
     uint32_t length = 0;
     if (c->length_width > 0) memcpy(&length, c->lengths + place * c->length_width, c->length_width);
     return length;
+}
+
+void sparse_segment_forward_soon(const sparse_segment *s, uint32_t field, uint32_t place) {
+    if (field >= s->n_fields || !s->columns[field].forward_lines) return;
+    __builtin_prefetch(&s->columns[field].forward_lines[place / SEGMENT_FORWARD_PLACES]);
+}
+
+/* The sum of the counts before the n-th, eight at a time: 56 counts of 127 stay far below the 16 bits that each of the
+ * four lanes has. */
+static uint32_t sum_counts(const segment_forward_line *line, uint32_t n) {
+    const uint64_t low_bytes = 0x00ff00ff00ff00ffu, uncut = 0x7f7f7f7f7f7f7f7fu;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n; i += 8) {
+        uint64_t word;
+        memcpy(&word, line->counts + i, sizeof word);
+        word &= n - i >= 8 ? uncut : uncut & ~(UINT64_MAX << 8 * (n - i));
+        sum += (word & low_bytes) + (word >> 8 & low_bytes);
+    }
+    return (uint32_t)(sum * 0x0001000100010001u >> 48);
+}
+
+void sparse_segment_forward(const sparse_segment *s, uint32_t field, uint32_t place, sparse_forward *out) {
+    *out = (sparse_forward){0};
+    if (field >= s->n_fields || !s->columns[field].forward_lines) return;
+    const segment_forward_line *line = &s->columns[field].forward_lines[place / SEGMENT_FORWARD_PLACES];
+    uint32_t at = place % SEGMENT_FORWARD_PLACES;
+    out->tokens = s->columns[field].forward + line->start + sum_counts(line, at);
+    out->n = line->counts[at] & ~SEGMENT_FORWARD_CUT;
+    out->cut = line->counts[at] & SEGMENT_FORWARD_CUT;
 }
 
 const double *sparse_segment_numbers(const sparse_segment *s, uint32_t field) {

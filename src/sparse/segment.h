@@ -86,6 +86,19 @@ bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term); 
 bool sparse_term_frequencies(const sparse_term *t, uint32_t place, uint32_t frequency[SPARSE_MAX_FIELDS]);
 uint32_t sparse_segment_length(const sparse_segment *s, uint32_t field, uint32_t place); /* tokens; text fields */
 
+/* A text field's first SPARSE_FORWARD tokens in their order, gaps included: sparse_forward_token of their keys, and
+ * SPARSE_FORWARD_GAP between the values of a field that has several. */
+#define SPARSE_FORWARD 48
+#define SPARSE_FORWARD_GAP 0
+typedef struct sparse_forward {
+    const uint16_t *tokens;
+    uint32_t n;
+    bool cut; /* the field has more */
+} sparse_forward;
+void sparse_segment_forward(const sparse_segment *s, uint32_t field, uint32_t place, sparse_forward *out);
+/* Tells the processor that sparse_segment_forward will be called for that place: its line of counts is fetched. */
+void sparse_segment_forward_soon(const sparse_segment *s, uint32_t field, uint32_t place);
+
 /* Columns. */
 const double *sparse_segment_numbers(const sparse_segment *s, uint32_t field); /* per place, NaN: none; NULL: no column */
 typedef struct sparse_keywords {

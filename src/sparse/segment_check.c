@@ -52,8 +52,24 @@ static forage_status check_popularity(const sparse_segment *s, base_error *error
     return status;
 }
 
+/* Gaps stand between tokens only, and a field that is not cut is there with all its tokens. */
+static bool sane_forward(const sparse_forward *o, uint32_t length) {
+    uint32_t gaps = 0;
+    bool after_gap = true;
+    for (uint32_t i = 0; i < o->n; i++) {
+        bool gap = o->tokens[i] == SPARSE_FORWARD_GAP;
+        if (gap && after_gap) return false;
+        after_gap = gap;
+        gaps += gap;
+    }
+    if (o->n > 0 && after_gap) return false;
+    return o->cut ? o->n > 0 && o->n - gaps < length : o->n - gaps == length;
+}
+
 typedef struct check {
     const sparse_segment *segment;
+    uint32_t *sums[SPARSE_MAX_FIELDS];  /* by ordinal of a text field, per place: of its forward tokens, less what the
+                                         * postings say; nothing is left in the end */
     uint32_t values[SPARSE_MAX_FIELDS]; /* attribute terms seen per field */
     uint64_t pairs[SPARSE_MAX_FIELDS];  /* and their postings */
 } check;
@@ -74,20 +90,50 @@ static bool check_keyword(const check *c, slice key, const uint32_t *places, uin
     return true;
 }
 
-static bool check_frequencies(const sparse_term *t, uint32_t block, uint32_t n) {
+static forage_status start_forward(check *c, base_error *error) {
+    const sparse_segment *s = c->segment;
+    for (uint32_t i = 0; i < s->n_text; i++) {
+        uint32_t *sums = c->sums[i] = mem_zalloc(s->count, sizeof *sums);
+        for (uint32_t p = 0; p < s->count; p++) {
+            sparse_forward o;
+            sparse_segment_forward(s, s->text_fields[i], p, &o);
+            if (!sane_forward(&o, sparse_segment_length(s, s->text_fields[i], p)))
+                return damaged(error, "a field's beginning of place", p);
+            for (uint32_t j = 0; j < o.n; j++) sums[p] += o.tokens[j];
+        }
+    }
+    return FORAGE_OK;
+}
+
+static forage_status end_forward(check *c, base_error *error) {
+    const sparse_segment *s = c->segment;
+    for (uint32_t i = 0; i < s->n_text; i++) {
+        for (uint32_t p = 0; p < s->count; p++) {
+            sparse_forward o;
+            sparse_segment_forward(s, s->text_fields[i], p, &o);
+            if (!o.cut && c->sums[i][p] != 0) return damaged(error, "a field's beginning of place", p);
+        }
+    }
+    return FORAGE_OK;
+}
+
+static bool check_frequencies(check *c, const sparse_term *t, uint16_t token, uint32_t block, const uint32_t *places,
+                              uint32_t n) {
     const uint8_t *p, *end, *next = NULL;
     if (!segment_block_codes(t, block, &p, &end)) return false;
     if (block + 1 < t->n_blocks && !segment_block_codes(t, block + 1, &next, &end)) return false;
     for (uint32_t i = 0; p && i < n; i++) {
         segment_frequency f[SPARSE_MAX_FIELDS];
-        uint32_t fields;
+        uint32_t fields = 0;
         p = segment_get_frequencies(p, end, t->segment->n_text, f, &fields);
+        for (uint32_t j = 0; p && j < fields; j++) c->sums[f[j].ordinal][places[i]] -= token * f[j].tf;
     }
     return p == (next ? next : end);
 }
 
 static bool check_term(check *c, slice key, const sparse_term *t) {
     bool text = key.data[0] == SPARSE_SPACE_TEXT, attribute = key.data[0] == SPARSE_SPACE_ATTRIBUTE;
+    uint16_t token = sparse_forward_token(key);
     uint8_t highest = 0;
     for (uint32_t i = 0; i < t->n_blocks; i++) {
         uint32_t places[SPARSE_BLOCK + 8];
@@ -99,12 +145,29 @@ static bool check_term(check *c, slice key, const sparse_term *t) {
         }
         if (most != sparse_term_blocks(t)[i].max_impact) return false;
         if (most > highest) highest = most;
-        if (text && !check_frequencies(t, i, n)) return false;
+        if (text && !check_frequencies(c, t, token, i, places, n)) return false;
         if (attribute && !check_keyword(c, key, places, n)) return false;
     }
     if (attribute) c->values[(uint8_t)key.data[1]]++;
     if (attribute) c->pairs[(uint8_t)key.data[1]] += t->df;
     return highest == t->max_impact;
+}
+
+static forage_status check_postings(check *c, base_error *error) {
+    const sparse_segment *s = c->segment;
+    sparse_term_walk w;
+    slice key;
+    sparse_term t;
+    sparse_term_walk_start(&w, s, (slice){0});
+    while (sparse_term_walk_next(&w, &key, &t))
+        if (!check_term(c, key, &t)) return damaged(error, "term", t.ordinal);
+    for (uint32_t f = 0; f < s->n_fields; f++) {
+        sparse_keywords k;
+        if (!sparse_segment_keywords(s, f, &k)) continue;
+        if (c->values[f] != k.n_values || c->pairs[f] != k.starts[s->count])
+            return damaged(error, "the column of field", f);
+    }
+    return FORAGE_OK;
 }
 
 forage_status sparse_segment_validate(const sparse_segment *s, base_error *error) {
@@ -114,17 +177,9 @@ forage_status sparse_segment_validate(const sparse_segment *s, base_error *error
     if (status != FORAGE_OK) return status;
     if (!segment_check_terms(s)) return error_set(error, FORAGE_E_CORRUPT, "segment: the inverted index is damaged");
     check c = {.segment = s};
-    sparse_term_walk w;
-    slice key;
-    sparse_term t;
-    sparse_term_walk_start(&w, s, (slice){0});
-    while (sparse_term_walk_next(&w, &key, &t))
-        if (!check_term(&c, key, &t)) return damaged(error, "term", t.ordinal);
-    for (uint32_t f = 0; f < s->n_fields; f++) {
-        sparse_keywords k;
-        if (!sparse_segment_keywords(s, f, &k)) continue;
-        if (c.values[f] != k.n_values || c.pairs[f] != k.starts[s->count])
-            return damaged(error, "the column of field", f);
-    }
-    return FORAGE_OK;
+    status = start_forward(&c, error);
+    if (status == FORAGE_OK) status = check_postings(&c, error);
+    if (status == FORAGE_OK) status = end_forward(&c, error);
+    for (uint32_t i = 0; i < s->n_text; i++) free(c.sums[i]);
+    return status;
 }

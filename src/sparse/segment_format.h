@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define SEGMENT_MAGIC "ForageSg"
-#define SEGMENT_VERSION 1u
+#define SEGMENT_VERSION 2u
 #define SEGMENT_MAX_COUNT (1u << 28) /* places: keeps a term's postings below 4 GiB */
 #define SEGMENT_TERMS 16             /* in a dictionary block */
 #define SEGMENT_MAX_KEY (SPARSE_MAX_TERM + 2)
@@ -34,6 +34,8 @@ typedef enum segment_kind {
     SEGMENT_POSTINGS,     /* packed places and impacts, then SEGMENT_PAD zeros */
     SEGMENT_FREQUENCIES,  /* cold */
     SEGMENT_LENGTHS,      /* per text field: u8, u16 or u32 × count */
+    SEGMENT_FORWARD_LINES, /* per text field: segment_forward_line × ⌈count / 56⌉ */
+    SEGMENT_FORWARD,      /* per text field: u16, the first tokens of place 0, of place 1, … */
     SEGMENT_NUMBERS,      /* per number field: f64 × count */
     SEGMENT_STARTS,       /* per keyword field: u32 × (count + 1) */
     SEGMENT_ORDINALS,     /* per keyword field: u32 */
@@ -60,6 +62,20 @@ typedef struct segment_entries {
     uint64_t keys, postings, frequencies, blocks;
 } segment_entries;
 
+/* How many forward tokens each of 56 places has, and where those of the first begin: one cache line tells all. */
+#define SEGMENT_FORWARD_PLACES 56
+#define SEGMENT_FORWARD_CUT 0x80 /* added to a count: the field has more tokens than are kept */
+typedef struct segment_forward_line {
+    uint64_t start;
+    uint8_t counts[SEGMENT_FORWARD_PLACES]; /* 0 after the last place */
+} segment_forward_line;
+
+static inline uint16_t segment_forward_token(uint32_t key_hash) {
+    uint16_t token = (uint16_t)(key_hash >> 16);
+    return token == SPARSE_FORWARD_GAP ? 1 : token;
+}
+
+_Static_assert(sizeof(segment_forward_line) == 64, "a forward line is a cache line");
 _Static_assert(sizeof(segment_header) == 56 && sizeof(segment_section) == 32 && sizeof(segment_field) == 16 &&
                    sizeof(segment_entries) == 32 && sizeof(sparse_block) == 12,
                "stored structs have no padding");

@@ -7,6 +7,8 @@
 typedef struct segment_column {
     const uint8_t *lengths;
     size_t length_width; /* 1, 2 or 4 bytes; 0: no lengths */
+    const segment_forward_line *forward_lines; /* NULL: no forward tokens */
+    const uint16_t *forward;
     const double *numbers;
     sparse_keywords keywords; /* starts NULL: none */
     const uint64_t *value_starts;

@@ -51,6 +51,7 @@ void segment_columns_init(segment_columns *c, const sparse_config *config, uint3
     c->versions = mem_alloc(count * sizeof *c->versions);
     for (uint32_t f = 0; f < config->n_fields; f++) {
         if (config->fields[f].kind == SPARSE_TEXT) c->lengths[f] = mem_zalloc(count, sizeof **c->lengths);
+        if (config->fields[f].kind == SPARSE_TEXT) c->kept[f] = mem_zalloc(count, sizeof **c->kept);
         if (config->fields[f].kind != SPARSE_NUMBER) continue;
         c->numbers[f] = mem_alloc(count * sizeof **c->numbers);
         for (uint32_t p = 0; p < count; p++) c->numbers[f][p] = NAN;
@@ -63,8 +64,16 @@ void segment_columns_release(segment_columns *c) {
     for (uint32_t f = 0; f < SPARSE_MAX_FIELDS; f++) {
         free(c->lengths[f]);
         free(c->numbers[f]);
+        free(c->kept[f]);
+        buffer_release(&c->forward[f]);
     }
     *c = (segment_columns){0};
+}
+
+void segment_columns_forward(segment_columns *c, uint32_t field, uint32_t place, uint8_t kept, const uint16_t *tokens) {
+    size_t n = kept & ~SEGMENT_FORWARD_CUT;
+    c->kept[field][place] = kept;
+    if (n > 0) buffer_append(&c->forward[field], tokens, n * sizeof *tokens);
 }
 
 /* BM25F (Zaragoza et al. 2004, Robertson & Zaragoza 2009, eq. 3.20): the length normalisation of one field. */
@@ -325,6 +334,22 @@ static void put_lengths(image *m, uint32_t field, const uint32_t *lengths, uint3
     close_section(m);
 }
 
+static void put_forward(image *m, uint32_t field, const segment_columns *c) {
+    uint32_t n_lines = (c->count + SEGMENT_FORWARD_PLACES - 1) / SEGMENT_FORWARD_PLACES;
+    segment_forward_line *lines = open_section(m, SEGMENT_FORWARD_LINES, field, n_lines * sizeof *lines);
+    uint64_t start = 0;
+    for (uint32_t i = 0; i < n_lines; i++) {
+        uint32_t first = i * SEGMENT_FORWARD_PLACES;
+        uint32_t n = c->count - first < SEGMENT_FORWARD_PLACES ? c->count - first : SEGMENT_FORWARD_PLACES;
+        lines[i] = (segment_forward_line){.start = start};
+        memcpy(lines[i].counts, c->kept[field] + first, n);
+        for (uint32_t j = 0; j < n; j++) start += lines[i].counts[j] & ~SEGMENT_FORWARD_CUT;
+    }
+    close_section(m);
+    assert(start * sizeof(uint16_t) == c->forward[field].size);
+    put_section(m, SEGMENT_FORWARD, field, c->forward[field].data, c->forward[field].size);
+}
+
 /* Turns places by value into values by place; walking the values upwards leaves each place's ordinals ascending. */
 static void put_keywords(image *m, uint32_t field, value_column *v, uint32_t count) {
     size_t total = v->places.size / sizeof(uint32_t), n_values = v->counts.size / sizeof(uint32_t);
@@ -362,7 +387,10 @@ static void put_columns(image *m, segment_writer *w) {
     for (uint32_t f = 0; f < w->config->n_fields; f++) {
         const segment_columns *c = w->columns;
         switch (w->config->fields[f].kind) {
-        case SPARSE_TEXT: put_lengths(m, f, c->lengths[f], c->count); break;
+        case SPARSE_TEXT:
+            put_lengths(m, f, c->lengths[f], c->count);
+            put_forward(m, f, c);
+            break;
         case SPARSE_NUMBER: put_section(m, SEGMENT_NUMBERS, f, c->numbers[f], c->count * sizeof **c->numbers); break;
         case SPARSE_KEYWORD: put_keywords(m, f, &w->values[f], c->count); break;
         }

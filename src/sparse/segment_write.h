@@ -11,11 +11,15 @@ typedef struct segment_columns {
     uint64_t *versions;
     uint32_t *lengths[SPARSE_MAX_FIELDS]; /* text fields */
     double *numbers[SPARSE_MAX_FIELDS];   /* number fields; NaN: none */
+    uint8_t *kept[SPARSE_MAX_FIELDS];     /* text fields: forward tokens, and SEGMENT_FORWARD_CUT when there are more */
+    buffer forward[SPARSE_MAX_FIELDS];    /* and those tokens, u16 each, place after place */
 } segment_columns;
 
-/* Lengths 0, numbers NaN, documents and versions uninitialised. */
+/* Lengths and kept 0, numbers NaN, documents and versions uninitialised. */
 void segment_columns_init(segment_columns *c, const sparse_config *config, uint32_t count);
 void segment_columns_release(segment_columns *c);
+/* Appends the forward tokens of one place; places ascend, and those without tokens may be left out. */
+void segment_columns_forward(segment_columns *c, uint32_t field, uint32_t place, uint8_t kept, const uint16_t *tokens);
 
 typedef struct segment_writer segment_writer;
 

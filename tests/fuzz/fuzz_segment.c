@@ -1,6 +1,7 @@
 /* A segment image made of any bytes is either refused or safe to read, walk, validate and merge. Checksums are made to
  * match first, so that what they would hide is reached too; the bytes as they are come second. */
 #include "base/hash.h"
+#include "sparse/match.h"
 #include "sparse/merge.h"
 #include "sparse/segment_format.h"
 
@@ -90,12 +91,36 @@ static void read_columns(const sparse_segment *s) {
     sink += sum;
 }
 
+static void match_terms(const sparse_segment *s) {
+    enum { DOCUMENTS = 200 };
+    uint32_t documents[DOCUMENTS], n = 0;
+    const sparse_part part = {s, NULL, sparse_segment_count(s)};
+    sparse_snapshot snapshot = {.config = &config, .n_parts = 1, .parts = &part};
+    sparse_segment_statistics(s, &snapshot.statistics);
+    arena a;
+    arena_init(&a, 0);
+    sparse_query_term terms[3];
+    size_t n_terms = 0;
+    sparse_term_walk w;
+    slice key;
+    sparse_term t;
+    sparse_term_walk_start(&w, s, SLICE("t"));
+    while (n_terms < 3 && sparse_term_walk_next(&w, &key, &t))
+        terms[n_terms++] = (sparse_query_term){.key = arena_slice(&a, key), .weight = 1};
+    for (; n < DOCUMENTS && n < sparse_segment_count(s); n++) documents[n] = sparse_segment_document(s, n);
+    sparse_match *out = arena_alloc(&a, DOCUMENTS * SPARSE_MAX_FIELDS * sizeof *out);
+    sparse_match_fields(&snapshot, terms, n_terms, documents, n, &a, out, NULL);
+    for (size_t i = 0; i < n * sparse_match_columns(&config, NULL); i++) sink += out[i].phrase > 0;
+    arena_release(&a);
+}
+
 static void try_image(const uint8_t *image, size_t size) {
     sparse_segment *s = NULL;
     base_error error;
     if (sparse_segment_open((slice){(const char *)image, size}, &s, &error) != FORAGE_OK) return;
     read_terms(s);
     read_columns(s);
+    if (sparse_segment_matches(s, &config)) match_terms(s);
     sink += (uint64_t)sparse_segment_validate(s, &error);
     if (sparse_segment_matches(s, &config) && sparse_segment_fields(s) <= config.n_fields) {
         const sparse_merge_input inputs[2] = {{s, NULL}, {s, NULL}};

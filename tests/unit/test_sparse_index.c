@@ -3,10 +3,12 @@
 #include "sparse_model.h"
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "sparse/index.h"
+#include "sparse/segment_format.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -373,6 +375,20 @@ static void a_process_killed_at_any_moment_loses_nothing(void **state) {
     end_world(w);
 }
 
+/* The file as a program of that format would have written its header. */
+static void set_format(buffer *bytes, uint32_t version) {
+    segment_header h;
+    memcpy(&h, bytes->data, sizeof h);
+    h.version = version;
+    h.checksum = 0;
+    h.checksum = hash64(bytes->data + h.table, bytes->size - h.table, hash64(&h, sizeof h, 0));
+    memcpy(bytes->data, &h, sizeof h);
+}
+
+enum { REMOVED, BIT_FLIPPED, CUT, MANIFEST_SPOILED, BITMAP_SPOILED, OLDER_FORMAT, WAYS, NEWER_FORMAT = WAYS, OWN_FORMAT };
+
+static bool damages_file(int how) { return how != MANIFEST_SPOILED && how != BITMAP_SPOILED; }
+
 static void damage_file(world *w, int how) {
     arena a;
     char **names;
@@ -380,11 +396,14 @@ static void damage_file(world *w, int how) {
     arena_init(&a, 0);
     assert_true(list_files(w, &a, &names) > 0);
     char *path = path_join(&a, w->segments, names[0]);
-    if (how == 0) assert_ok(os_remove_file(path, NULL));
-    if (how > 0) {
+    if (how == REMOVED) assert_ok(os_remove_file(path, NULL));
+    if (how != REMOVED) {
         assert_ok(os_read_file(path, 0, &bytes, NULL));
-        if (how == 1) bytes.data[bytes.size / 2] ^= 4;
-        assert_ok(os_write_file(path, bytes.data, how == 2 ? bytes.size / 2 : bytes.size, NULL));
+        if (how == BIT_FLIPPED) bytes.data[bytes.size / 2] ^= 4;
+        if (how == OLDER_FORMAT) set_format(&bytes, SEGMENT_VERSION - 1);
+        if (how == NEWER_FORMAT) set_format(&bytes, SEGMENT_VERSION + 1);
+        if (how == OWN_FORMAT) set_format(&bytes, SEGMENT_VERSION);
+        assert_ok(os_write_file(path, bytes.data, how == CUT ? bytes.size / 2 : bytes.size, NULL));
     }
     buffer_release(&bytes);
     arena_release(&a);
@@ -397,20 +416,20 @@ static forage_status spoil(store_txn *t, void *self, base_error *error) {
 static void lost_files_are_reported_until_rebuilt(void **state) {
     (void)state;
     log_set_level(LOG_SILENT);
-    for (int how = 0; how < 5; how++) {
+    for (int how = 0; how < WAYS; how++) {
         world *w = new_world();
         put(w, 0, 100);
         assert_ok(sparse_index_flush(w->index, NULL));
         put(w, 100, 100);
         delete(w, 7);
         assert_ok(sparse_index_flush(w->index, NULL));
-        if (how >= 3) { /* the manifest, a bitmap */
+        if (!damages_file(how)) {
             char key[] = "manifest", live[] = "live/0000000000000001";
-            store_job job = {.apply = spoil, .self = how == 3 ? key : live};
+            store_job job = {.apply = spoil, .self = how == MANIFEST_SPOILED ? key : live};
             assert_ok(store_write(w->store, &job, NULL));
         }
         close_world(w);
-        if (how < 3) damage_file(w, how);
+        if (damages_file(how)) damage_file(w, how);
 
         store_options options = {.no_sync = true};
         assert_ok(store_open(w->folder, &options, &w->store, NULL));
@@ -432,6 +451,26 @@ static void lost_files_are_reported_until_rebuilt(void **state) {
         end_world(w);
     }
     log_set_level(LOG_WARN);
+}
+
+static void files_of_a_newer_format_are_refused(void **state) {
+    (void)state;
+    world *w = new_world();
+    put(w, 0, 100);
+    close_world(w);
+    damage_file(w, NEWER_FORMAT);
+    base_error error = {0};
+    store_options options = {.no_sync = true};
+    assert_ok(store_open(w->folder, &options, &w->store, NULL));
+    forage_status status = sparse_index_open(w->segments, w->store, &w->config, &w->index, &w->damaged, &error);
+    assert_int_equal(status, FORAGE_E_VERSION);
+    assert_non_null(strstr(error.message, "newer"));
+    store_close(w->store);
+    damage_file(w, OWN_FORMAT); /* the program that wrote it finds all as it was */
+    open_world(w, false);
+    assert_false(w->damaged);
+    check_world(w);
+    end_world(w);
 }
 
 static void strange_files_are_removed(void **state) {
@@ -714,6 +753,7 @@ int main(void) {
         cmocka_unit_test(flushing_settles_what_is_pending),
         cmocka_unit_test(a_process_killed_at_any_moment_loses_nothing),
         cmocka_unit_test(lost_files_are_reported_until_rebuilt),
+        cmocka_unit_test(files_of_a_newer_format_are_refused),
         cmocka_unit_test(strange_files_are_removed),
         cmocka_unit_test(a_failing_disk_leaves_everything_searchable),
         cmocka_unit_test(the_higher_version_stays),
