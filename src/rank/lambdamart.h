@@ -21,18 +21,21 @@
 #include "rank/ndcg.h"
 
 #define LAMBDAMART_MOST_ROUNDS 20000
+#define LAMBDAMART_MOST_TRUNCATION 1000 /* so that a group costs at most so many times its rows */
+#define LAMBDAMART_MOST_BAGS 100
 #define LAMBDAMART_MOST_POSITIONS 200 /* biases of positions beyond share the last one's */
 
 typedef struct lambdamart_settings {
     boost_settings trees;
     uint32_t rounds;       /* at most, of each bag */
     uint32_t patience;     /* rounds without a better validation NDCG until a bag ends, cut to its best; 0: never, nothing is cut */
-    uint32_t bags;         /* ensembles with seeds of their own, averaged; 1 to 100 */
-    uint32_t truncation;   /* 0: none */
+    uint32_t bags;         /* ensembles with seeds of their own, averaged: they need sampling to differ */
+    uint32_t truncation;   /* 1 to LAMBDAMART_MOST_TRUNCATION */
     double sigma;          /* steepness of the sigmoid */
     bool normalise;
     ndcg_gain gain;
     uint32_t cutoff;       /* of the NDCG that is watched; 0: none */
+    ndcg_empty empty;      /* … and its convention */
     double group_share;    /* share of groups a tree sees, (0, 1] */
     double weight_clip;    /* largest weight of a row; 0: none */
     bool debias;           /* learn position biases */

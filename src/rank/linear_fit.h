@@ -19,6 +19,7 @@ typedef struct linear_settings {
     linear_loss loss;
     ndcg_gain gain;
     uint32_t cutoff;             /* of the validation's NDCG */
+    ndcg_empty empty;
     uint32_t n_grid;
     double l2[LINEAR_MOST_GRID]; /* per group: the loss is a mean over groups */
     uint32_t iterations;         /* of L-BFGS, at most */
@@ -26,6 +27,7 @@ typedef struct linear_settings {
 } linear_settings;
 
 void linear_settings_default(linear_settings *s);
+forage_status linear_settings_check(const linear_settings *s, base_error *error);
 
 typedef struct linear_model {
     uint32_t n_features;

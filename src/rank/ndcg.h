@@ -24,14 +24,18 @@ typedef struct ndcg_options {
 double ndcg_gain_of(ndcg_gain gain, float label); /* 0 for labels that are negative or NaN */
 double ndcg_discount(size_t rank);                /* 1 / log2(rank + 1), rank from 1 */
 
-/* Rows of one group, best first: order[i] is a row, from 0. Of equal scores the earlier row comes first; NaN comes last. */
-void ndcg_order(const float *scores, size_t n, uint32_t *order);
+/* Rows of one group, best first: order[i] is a row, from 0. Of equal scores the earlier row comes first; NaN comes last.
+ * n below 2^32; scratch is room for 2 n. */
+void ndcg_order(const float *scores, size_t n, uint64_t *scratch, uint32_t *order);
 
-/* Of the best possible order, for the group's `n` rows; 0 when no row has a gain. weight may be NULL. `gains` is room for n. */
-double ndcg_ideal(const ndcg_options *options, const float *label, const float *weight, size_t n, double *gains);
+/* ideal[g]: the DCG of the best possible order of group g, 0 when no row of it has a gain. n_groups. */
+void ndcg_ideals(const rank_rows *rows, const ndcg_options *options, double *ideal);
 
-/* Mean over groups, each counting by its group_weight; NaN when no group counts. scores: n_rows.
+/* Mean over groups, each counting by its group_weight; NaN when no group counts. scores: n_rows. ideal: of ndcg_ideals.
  * values: n_groups, NaN for those left out; NULL: not wanted. Any thread. */
+double ndcg_mean_of(const rank_rows *rows, const float *scores, const ndcg_options *options, const double *ideal,
+                    double *values);
+/* The same, with ideals of its own. */
 double ndcg_mean(const rank_rows *rows, const float *scores, const ndcg_options *options, double *values);
 
 #endif

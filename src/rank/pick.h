@@ -12,7 +12,6 @@ typedef struct pick_settings {
     pick_kind kind; /* which to train */
     lambdamart_settings trees;
     linear_settings linear;
-    ndcg_empty empty;       /* convention of the report's figures */
     double standard_errors; /* by which trees must be ahead */
     bool json;              /* the trees as XGBoost's JSON, not UBJSON */
 } pick_settings;
