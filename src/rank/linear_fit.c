@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MEMORY = 10, MOST_PAIRED = 100 };
+/* Steps that L-BFGS remembers; rows of a group that one is paired with. */
+enum { MEMORY = 10, MOST_PAIRED = 1000 };
 
 void linear_settings_default(linear_settings *s) {
     *s = (linear_settings){.loss = LINEAR_LISTWISE, .gain = NDCG_EXPONENTIAL, .cutoff = 10, .empty = NDCG_EMPTY_ONE, .n_grid = 6,
@@ -118,9 +119,10 @@ static double listwise(const fit *f, size_t first, size_t end) {
 
 static double pairwise(const fit *f, size_t first, size_t end) {
     double loss = 0, mass = 0;
+    size_t stride = (end - first + MOST_PAIRED - 1) / MOST_PAIRED; /* of a larger group, rows spread over it */
     for (size_t i = first; i < end; i++) f->push[i] = 0;
     for (size_t i = first; i < end; i++) {
-        for (size_t j = first; j < end; j++) {
+        for (size_t j = first + (i - first) % stride; j < end; j += stride) {
             if (!(f->gain[i] > f->gain[j])) continue;
             double apart = f->score[i] - f->score[j], rho = 1 / (1 + exp(apart)), weight = f->weight[i];
             loss += weight * (apart > 0 ? log1p(exp(-apart)) : log1p(exp(apart)) - apart);
