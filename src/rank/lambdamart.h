@@ -17,6 +17,7 @@
 #ifndef RANK_LAMBDAMART_H
 #define RANK_LAMBDAMART_H
 
+#include "format/json.h"
 #include "rank/boost.h"
 #include "rank/ndcg.h"
 
@@ -49,7 +50,10 @@ typedef struct lambdamart_settings {
  * at 10. */
 void lambdamart_settings_default(lambdamart_settings *s);
 forage_status lambdamart_settings_check(const lambdamart_settings *s, base_error *error);
-void lambdamart_settings_json(const lambdamart_settings *s, buffer *out); /* appends an object */
+/* As an object with "trees" (rounds), "leaves", "learning_rate" …; what is written reads back the same. Absent members leave theirs
+ * alone; the result has been checked. */
+void lambdamart_settings_json(const lambdamart_settings *s, buffer *out);
+forage_status lambdamart_settings_read(const json_value *json, lambdamart_settings *s, base_error *error);
 
 typedef struct lambdamart_progress {
     uint32_t bag, round, rounds; /* round of rounds, from 1, of bag (from 0) */
