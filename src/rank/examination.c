@@ -29,7 +29,7 @@ bool examination_method_named(const char *name, examination_method *out) {
 }
 
 void examination_config_default(examination_config *c) {
-    *c = (examination_config){.n_ranks = 10, .max_keys = 65536, .prior_power = 1, .prior_spread = 1};
+    *c = (examination_config){.n_ranks = 10, .max_keys = 65536, .prior_power = 1, .prior_spread = .5};
 }
 
 static forage_status check_config(const examination_config *c, base_error *error) {

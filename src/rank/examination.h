@@ -58,7 +58,7 @@ typedef struct examination_config {
     double prior_spread; /* .01 to 10: how far the curve may leave the prior */
     bool monotone;       /* no rank is looked at more than one above it (isotonic regression of log p) */
 } examination_config;
-void examination_config_default(examination_config *c); /* 10 ranks, no features, 65,536 keys, power 1, spread 1, not monotone */
+void examination_config_default(examination_config *c); /* 10 ranks, no features, 65,536 keys, power 1, spread .5, not monotone */
 
 typedef struct examination examination;
 
