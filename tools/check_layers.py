@@ -20,7 +20,7 @@ LAYERS = [
     ["memory", "understand", "collection", "encode"],
     ["retrieve", "policy", "rank", "evaluate"],
     ["funnel"],
-    ["simulate", "cluster"],
+    ["simulate", "train", "cluster"],
     ["api"],
     ["server", "cli"],
 ]
@@ -37,7 +37,8 @@ NARROWER = {
     "evaluate": below(4) | {"policy", "rank"},
     "funnel": below(6) - {"evaluate"},
     "simulate": below(3) | {"feedback", "collection", "policy", "evaluate", "funnel"},
-    "api": below(7) | {"simulate"},
+    "train": below(3) | {"feedback", "collection", "rank", "evaluate", "funnel"},
+    "api": below(7) | {"simulate", "train"},
     "cluster": below(2) | {"funnel"},
     "server": below(2),
     "cli": below(2) | {"server"},  # it starts the server

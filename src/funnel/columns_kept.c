@@ -22,6 +22,12 @@ const columns_list *funnel_columns(funnel *f, const schema *s) {
     return list;
 }
 
+const char *const *funnel_columns_now(funnel *f, uint32_t *n) {
+    const columns_list *list = funnel_columns(f, collection_schema(f->collection));
+    *n = list->n;
+    return list->names;
+}
+
 static slice key_of(uint32_t id, char key[KEY_SIZE]) {
     memcpy(key, PREFIX, sizeof PREFIX - 1);
     store_be32(key + sizeof PREFIX - 1, id);

@@ -190,6 +190,8 @@ forage_status funnel_model_import(funnel *f, slice file, slice map, bool allow_m
 /* The bytes of a linear model: score = Σ weight × (x − center). */
 void funnel_linear_bytes(const char *const *names, const float *weight, const float *center, uint32_t n, buffer *out);
 
+uint64_t funnel_active_model(funnel *f); /* what serves; 0: the linear ranker that learns online */
+uint64_t funnel_shadow_model(funnel *f); /* 0: none */
 /* Stores a new version; of *model only name, kind, map, report and bytes are looked at. Nothing serves it yet. */
 forage_status funnel_model_add(funnel *f, const funnel_model *draft, uint64_t *number, base_error *error);
 /* The latest first, in the arena, with everything but bytes. */
@@ -220,6 +222,8 @@ bool funnel_experiment_write(funnel *f, json_writer *w); /* false: there never w
 
 /* {"id", "columns": [{"name", "source", "meaning"}], "cost": {source: µs a search}}. */
 void funnel_write_columns(funnel *f, json_writer *w);
+/* The names of today's columns, and how many; they live as long as the funnel. */
+const char *const *funnel_columns_now(funnel *f, uint32_t *n);
 /* The names of the columns that an impression was logged with, in the arena; NULL: they are not known. */
 const char *const *funnel_column_names(funnel *f, uint32_t feature_set, uint32_t n, arena *a);
 

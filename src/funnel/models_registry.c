@@ -295,3 +295,6 @@ forage_status funnel_model_remove(funnel *f, uint64_t number, base_error *error)
     change c = {.funnel = f, .what = remove_model, .number = number};
     return apply_change(&c, error);
 }
+
+uint64_t funnel_active_model(funnel *f) { return models_active(f->models); }
+uint64_t funnel_shadow_model(funnel *f) { return models_shadow(f->models); }
