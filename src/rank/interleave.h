@@ -10,10 +10,13 @@
  *                  says which side picks first; a credit is +1 or −1. An item that both sides would pick next is shown for
  *                  neither (Chapelle et al. do so for a common beginning; here anywhere), which takes away coin noise and
  *                  leaves every expectation as it was.
- *     optimised    Radlinski & Craswell, WSDM 2013. The list is drawn from those lists each prefix of which is a union of a
- *                  prefix of A and one of B. A credit is the difference of the item's inverse ranks, 1 / rank_A − 1 / rank_B;
- *                  the probabilities of the lists are the solution of the linear programme "every prefix earns 0 in
- *                  expectation, and the expected sensitivity is greatest".
+ *     optimised    Radlinski & Craswell, WSDM 2013. The list is drawn from those lists each beginning of which is a
+ *                  beginning of A together with one of B. A credit is the linear rank difference (rank_B − rank_A) / L, with
+ *                  L the page's length and a rank beyond it counting as L + 1. The probabilities of the lists solve the linear
+ *                  programme "the first k items earn 0 in expectation, for every k, and the expected sensitivity is
+ *                  greatest": exactly while there are no more than INTERLEAVE_LISTS allowed lists; beyond, over a sample
+ *                  of so many, to which what the constraints need is added by column generation. Some pairs have no solution
+ *                  (short rankings that share little): a team draft then takes its place, page by page, just as unbiased.
  *
  * Pure functions, deterministic given the generator's state; any thread. */
 #ifndef RANK_INTERLEAVE_H
@@ -24,7 +27,7 @@
 
 #define INTERLEAVE_MAX 100          /* items of a page */
 #define INTERLEAVE_OPTIMISED_MAX 20 /* of them drawn by the programme; what follows is drafted with credit 0 */
-#define INTERLEAVE_LISTS 256        /* allowed lists that a programme may have; where there are more, so many are sampled */
+#define INTERLEAVE_LISTS 64          /* allowed lists that a programme starts with at most */
 
 typedef enum interleave_kind { INTERLEAVE_TEAM_DRAFT = 0, INTERLEAVE_OPTIMISED = 1 } interleave_kind;
 
@@ -39,11 +42,10 @@ typedef struct interleave_page {
                                     * sampled, the sample): the sum over all possible lists is 1 */
 } interleave_page;
 
-/* Drafts a page of at most `length` (more than INTERLEAVE_MAX counts as that) from rankings a and b, best first; an
- * id that a ranking names twice counts where it stands first. Both may be longer than the page: ranks are counted
- * over all of them, and an id that a ranking lacks has the rank after its last. Cost: O(length² + length × (n_a +
- * n_b)); optimised plus a linear programme of at most INTERLEAVE_OPTIMISED_MAX + 1 rows and INTERLEAVE_LISTS
- * columns, see bench/bench_interleave.py. */
+/* Drafts a page of at most `length` items (more than INTERLEAVE_MAX counts as that) from rankings a and b, best first; an id
+ * that a ranking names twice counts where it stands first. Both may be longer than the page. Cost of a team draft:
+ * O(length²); optimised besides a few linear programmes of at most INTERLEAVE_OPTIMISED_MAX + 1 rows and 128 columns,
+ * around a millisecond for 10 items. */
 void interleave_draw(interleave_kind kind, const uint32_t *a, size_t n_a, const uint32_t *b, size_t n_b, size_t length,
                      random_source *random, interleave_page *out);
 
