@@ -7,13 +7,16 @@
  * Ville's inequality ever above 1 / alpha with probability at most alpha. No distribution is assumed, and nothing is
  * asymptotic.
  *
- * Source: the empirical-Bernstein confidence sequence of Howard, Ramdas, McAuliffe & Sekhon, Annals of Statistics
- * 2021, theorem 4 (from Fan, Grama & Liu 2015), with a discrete mixture (their theorem 2) in place of the conjugate
- * one. With observations y in [0, 1] after scaling, y^_i a prediction of y_i made before it (the running mean),
- *     S_t(m) = sum (y_i − m),   V_t = sum (y_i − y^_i)²,   psi(l) = −log(1 − l) − l,
- *     M_t(m) = sum_k w_k exp(l_k S_t(m) − psi(l_k) V_t),   l_k = .9 × 2^(−k/2), k = 0 … 27, w_k = 1/28,
- *     e_t(m) = (M_t(m) + the same of −S) / 2.
- * V_t does not depend on m, so that three sums are the whole state.
+ * Source: betting confidence sequences (Waudby-Smith & Ramdas, JRSS B 2024): whoever bets that the mean is above m, at most a
+ * share b of their wealth, has, with observations y in [0, 1] after scaling,
+ *     W_t(m, b) = product over i of (1 + b (y_i − m) min(1 / m, 2)),
+ * a supermartingale if the mean is at most m; against 1 − y and 1 − m for "below". Instead of the product, which would need
+ * all observations for each m, its lower bound by log(1 + u) >= u − u²/2 + u³/3 − C(b) u⁴ for u >= −b, with C(b) = sum over
+ * j >= 4 of b^(j−4) / j (the remainder of Taylor's series grows with u, as in Fan, Grama & Liu 2015 for the square). The sums of
+ * the first four powers of y then are the whole state, for every m. Bets are mixed: M_t(m) = the mean of the bounds over
+ * b_k = .9 × 2^(−k/2), k = 0 … 19 (a discrete mixture: Howard, Ramdas, McAuliffe & Sekhon 2021, theorem 2). The interval is
+ * { m : neither direction's M_t(m) is 2 / alpha or more }; W falls with m, so that what is rejected is all of one side.
+ * e_t = max(M_t above, M_t below) / 2 at the null.
  *
  * A struct in place, copied freely; its owner guards it. */
 #ifndef RANK_SEQUENTIAL_H
@@ -22,15 +25,14 @@
 #include "base/memory.h"
 #include "base/status.h"
 
-#define SEQUENTIAL_STATE_SIZE 98 /* bytes that sequential_save appends */
+#define SEQUENTIAL_STATE_SIZE 119 /* bytes that sequential_save appends */
 
 typedef enum sequential_verdict { SEQUENTIAL_OPEN = 0, SEQUENTIAL_A = 1, SEQUENTIAL_B = -1 } sequential_verdict;
 
 typedef struct sequential {
     double low, high, alpha; /* range of an observation, level */
     uint64_t n;              /* observations */
-    double sum;              /* of y */
-    double V;                /* of (y − y^)² */
+    double sum[4];           /* of d, d², d³, d⁴; d = y less the scaled null */
     double null;             /* the mean in question; 0 unless set before the first observation */
     double greatest;         /* log of the greatest e-value for `null` so far */
     sequential_verdict verdict; /* A: the mean is above `null`. Stands once it is reached */
@@ -70,7 +72,7 @@ typedef struct sequential_arms {
     double sum[2];         /* what they earned */
 } sequential_arms;
 
-#define SEQUENTIAL_ARMS_SIZE (SEQUENTIAL_STATE_SIZE + 50)
+#define SEQUENTIAL_ARMS_SIZE (SEQUENTIAL_STATE_SIZE + 54)
 
 void sequential_arms_init(sequential_arms *s, double p, double alpha); /* p in [.01, .99]; asserted */
 void sequential_arms_add(sequential_arms *s, bool is_b, double y);     /* clipped to [0, 1]; NaN is passed over */
