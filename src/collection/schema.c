@@ -324,7 +324,7 @@ static forage_status read_ranker(schema *s, const json_value *json, base_error *
     forage_status status = json_member_string(json, "ranker", &name, error);
     if (status) return error_prefix(error, "schema");
     if (!schema_ranker_known(name))
-        return error_set(error, FORAGE_E_SCHEMA, "schema, "ranker": expected auto, linear, rrf, model or model:NUMBER, got "%.*s"",
+        return error_set(error, FORAGE_E_SCHEMA, "schema, \"ranker\": expected auto, linear, rrf, model or model:NUMBER, got \"%.*s\"",
                          SLICE_ARG(name));
     char *copy = arena_strndup(&s->memory, name.data, name.size);
     strcpy(s->ranker, copy);

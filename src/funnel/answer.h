@@ -248,7 +248,7 @@ void funnel_make_id(funnel_answer *a); /* respond.c: the impression's; none when
 forage_status funnel_take_scorer(funnel_answer *a, slice name, funnel_scorer *out, base_error *error);
 void funnel_release_scorer(funnel_scorer *s); /* a zeroed one is a no-op */
 float *funnel_score(funnel_answer *a, const funnel_scorer *s); /* n_candidates, in the arena */
-void funnel_complain_once(funnel *f, uint64_t model, const char *why);
+void funnel_complain_once(funnel *f, uint64_t number, const char *why); /* of a model */
 
 /* order.c */
 uint32_t *funnel_sorted(funnel_answer *a, const float *scores); /* candidates, best first, in the arena */
@@ -258,7 +258,7 @@ slice funnel_next_page(funnel_answer *a); /* empty: this was the last */
 
 /* compare.c */
 void funnel_assign(funnel_answer *a);
-forage_status funnel_compare(funnel_answer *a, slice ranker, base_error *error); /* takes the scorer, and the rival */
+forage_status funnel_compare(funnel_answer *a, slice otherwise, base_error *error); /* takes the scorer, and the rival */
 void funnel_experiment_shown(funnel *f, const record_impression *r);             /* these by the writer thread */
 void funnel_experiment_earned(funnel *f, const record_impression *r, const record_event *e);
 forage_status funnel_experiment_save(funnel *f, store_txn *t, base_error *error);

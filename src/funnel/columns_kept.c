@@ -75,10 +75,10 @@ const char *const *funnel_column_names(funnel *f, uint32_t feature_set, uint32_t
     return names;
 }
 
-void funnel_complain_once(funnel *f, uint64_t model, const char *why) {
-    if (atomic_exchange(&f->complained, model) == model) return;
+void funnel_complain_once(funnel *f, uint64_t number, const char *why) {
+    if (atomic_exchange(&f->complained, number) == number) return;
     log_warn("collection %s: model %llu cannot be used (%s); the linear ranker serves in its stead", collection_name(f->collection),
-             (unsigned long long)model, why);
+             (unsigned long long)number, why);
 }
 
 /* ---- For people ---- */

@@ -58,8 +58,8 @@ void funnel_assign(funnel_answer *a) {
     pthread_mutex_unlock(&f->experiment_mutex);
 }
 
-forage_status funnel_compare(funnel_answer *a, slice ranker, base_error *error) {
-    if (!a->side_ranker.size) return funnel_take_scorer(a, ranker, &a->scorer, error);
+forage_status funnel_compare(funnel_answer *a, slice otherwise, base_error *error) {
+    if (!a->side_ranker.size) return funnel_take_scorer(a, otherwise, &a->scorer, error);
     forage_status status = funnel_take_scorer(a, a->side_ranker, &a->scorer, error);
     if (!status && a->rival_name.size) status = funnel_take_scorer(a, a->rival_name, &a->rival, error);
     if (!status) return FORAGE_OK;
@@ -68,7 +68,7 @@ forage_status funnel_compare(funnel_answer *a, slice ranker, base_error *error) 
     funnel_release_scorer(&a->rival);
     a->experiment = (slice){0};
     a->side = RECORD_SIDE_NONE;
-    return funnel_take_scorer(a, ranker, &a->scorer, error);
+    return funnel_take_scorer(a, otherwise, &a->scorer, error);
 }
 
 /* ---- On the way back: the writer thread ---- */
@@ -226,9 +226,9 @@ forage_status funnel_experiment_start(funnel *f, const experiment_config *config
                              i ? "b" : "a", SLICE_ARG(name));
         arena a;
         arena_init(&a, 0);
-        funnel_model model;
+        funnel_model found;
         forage_status there = FORAGE_OK;
-        if (slice_starts(name, "model:")) there = funnel_model_get(f, strtoull(config->side[i] + 6, NULL, 10), &a, &model, error);
+        if (slice_starts(name, "model:")) there = funnel_model_get(f, strtoull(config->side[i] + 6, NULL, 10), &a, &found, error);
         arena_release(&a);
         if (there) return there;
     }

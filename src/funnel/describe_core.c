@@ -47,6 +47,8 @@ const float funnel_prior_variances[F_COUNT] = {
     [F_BROWSE_PERSONAL] = 0.05f,
 };
 
+#define RRF_K 60.0f
+
 /* 1 for the first, falling as reciprocal-rank fusion does; 0 when not found. */
 static float reciprocal(uint32_t rank) { return rank ? (RRF_K + 1) / (RRF_K + (float)rank) : 0; }
 

@@ -3,7 +3,7 @@
 #include "funnel/describe.h"
 #include "funnel/models.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
