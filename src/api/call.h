@@ -65,6 +65,27 @@ forage_status api_get_policy(api_call *c, base_error *error);
 forage_status api_post_policy(api_call *c, base_error *error);
 forage_status api_get_user(api_call *c, base_error *error);
 forage_status api_delete_user(api_call *c, base_error *error);
+forage_status api_post_train(api_call *c, base_error *error);
+forage_status api_get_train(api_call *c, base_error *error);
+forage_status api_delete_train(api_call *c, base_error *error);
+forage_status api_get_training_data(api_call *c, base_error *error);
+forage_status api_get_examination(api_call *c, base_error *error);
+forage_status api_get_shadow(api_call *c, base_error *error);
+forage_status api_get_models(api_call *c, base_error *error);
+forage_status api_post_models(api_call *c, base_error *error);
+forage_status api_get_model(api_call *c, base_error *error);
+forage_status api_delete_model(api_call *c, base_error *error);
+forage_status api_post_model_activate(api_call *c, base_error *error);
+forage_status api_post_model_shadow(api_call *c, base_error *error);
+forage_status api_post_models_rollback(api_call *c, base_error *error);
+forage_status api_get_features(api_call *c, base_error *error);
+forage_status api_post_experiment(api_call *c, base_error *error);
+forage_status api_get_experiment(api_call *c, base_error *error);
+forage_status api_delete_experiment(api_call *c, base_error *error);
+forage_status api_post_rank(api_call *c, base_error *error);
+/* nDCG@10 of the collection's answers by this ranker: "queries" and "judgments" as /evaluate takes them. */
+forage_status api_ndcg_of(forage_collection *c, const json_value *queries, const json_value *judged, slice ranker, double *out,
+                          base_error *error);
 forage_status api_get_stats(api_call *c, base_error *error);
 forage_status api_post_check(api_call *c, base_error *error);
 forage_status api_post_optimize(api_call *c, base_error *error);

@@ -1,5 +1,6 @@
 /* A data folder: its lock, its format, its collections, opened when first used. */
 #include "api/engine.h"
+#include "api/trainings.h"
 
 #include "base/log.h"
 #include "format/json.h"
@@ -90,6 +91,7 @@ FORAGE_API forage_status forage_open(const char *folder, const forage_options *o
 }
 
 static void close_collection(forage_collection *c) {
+    training_destroy(c->training); /* it uses the others */
     funnel_close(c->funnel);
     collection_close(c->collection);
     free(c);
@@ -126,6 +128,7 @@ static forage_status open_entry(forage_collection *c, base_error *error) {
                                   .clock = os_clock_system};
     forage_status status = collection_open(collection_folder(db, &a, c->name), c->name, &options, &c->collection, error);
     if (!status) status = funnel_open(c->collection, db->pool, db->options.seed, &c->funnel, error);
+    if (!status) c->training = training_create(c);
     if (status) {
         collection_close(c->collection);
         c->collection = NULL;
@@ -240,6 +243,7 @@ forage_status engine_drop(forage *db, slice name, base_error *error) {
     pthread_mutex_lock(&db->mutex);
     bool first = !c->dropped;
     c->dropped = true;
+    training_stop(c->training);
     while (first && c->users > 1) pthread_cond_wait(&db->idle, &db->mutex);
     pthread_mutex_unlock(&db->mutex);
     if (!first) { /* somebody else came in the same moment */
@@ -249,6 +253,7 @@ forage_status engine_drop(forage *db, slice name, base_error *error) {
     }
     char *folder = collection_folder(db, &a, c->name);
     char *trash = collection_folder(db, &a, arena_printf(&a, REMOVED_PREFIX "%s", c->name));
+    training_destroy(c->training);
     funnel_close(c->funnel);
     collection_close(c->collection);
     status = os_remove_tree(trash, error);

@@ -16,6 +16,7 @@ struct forage_collection {
     char name[API_MAX_NAME + 1];
     collection *collection;
     funnel *funnel;
+    struct training *training; /* trainings.h */
     /* Under the database's mutex: */
     unsigned users; /* calls in progress */
     bool opening, dropped;

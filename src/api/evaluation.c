@@ -140,6 +140,25 @@ static void write_metrics(api_call *c, evaluation *e, bool all, int64_t start) {
     json_end_object(w);
 }
 
+forage_status api_ndcg_of(forage_collection *entry, const json_value *queries, const json_value *judged, slice ranker, double *out,
+                          base_error *error) {
+    evaluation e = {.judgments = judgments_create(), .run = run_create(), .depth = 100, .ranker = ranker};
+    api_call c = {.db = entry->db, .entry = entry};
+    double *values;
+    arena_init(&c.memory, 0);
+    forage_status status = metric_parse(SLICE("ndcg@10"), &e.metrics[0], error);
+    if (!status) status = read_judgments(&e, judged, error);
+    if (!status) status = search_all(&c, &e, queries, error);
+    if (!status) {
+        size_t n = run_evaluate(e.run, e.judgments, e.metrics[0], true, &c.memory, &values);
+        *out = metric_summarize(values, n, 42).mean;
+    }
+    run_destroy(e.run);
+    judgments_destroy(e.judgments);
+    arena_release(&c.memory);
+    return status;
+}
+
 static forage_status evaluate(api_call *c, evaluation *e, base_error *error) {
     static const char *const members[] = {"queries", "run", "judgments", "metrics", "depth", "policy", "ranker", "per_query", NULL};
     int64_t start = clock_monotonic(&os_clock_system);

@@ -1,5 +1,6 @@
 /* Searches and events. */
 #include "api/call.h"
+#include "api/trainings.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,7 @@ forage_status api_post_events(api_call *c, base_error *error) {
     forage_status status = read_events(c, &list, error);
     if (!status && list.n == 0) status = error_set(error, FORAGE_E_EVENT, "events: the body is empty");
     if (!status) status = funnel_record(c->entry->funnel, list.events, list.n, list.results, error);
+    if (!status) training_count(c->entry->training, list.n);
     if (!status) write_results(c, &list);
     free(list.events);
     free(list.results);

@@ -1,4 +1,5 @@
 /* The typed C API: thin calls over the same engine. */
+#include "api/trainings.h"
 #include "api/call.h"
 
 #include "os/file.h"
@@ -218,6 +219,7 @@ FORAGE_API forage_status forage_record_event(forage_collection *c, const forage_
     for (size_t i = 0; !status && i < sizeof texts / sizeof texts[0]; i++)
         if (!text_valid_utf8(texts[i], NULL)) status = error_set(error, FORAGE_E_EVENT, "event: a text is not valid UTF-8");
     if (!status) status = funnel_record(c->funnel, &e, 1, &result, error);
+    if (!status) training_count(c->training, 1);
     if (!status && result.status) status = error_set(error, result.status, "%s", result.message);
     if (!status && duplicate) *duplicate = result.duplicate;
     return status;
