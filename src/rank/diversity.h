@@ -25,7 +25,7 @@ typedef struct diversity_attributes {
 /* score: n, in the order as ranked; NaN is lowest; NULL: relevance falls evenly with the position. Positions from
  * `top` on stay as they are. strength: 0 (nothing changes) to 1 (only difference counts); clipped, NaN is 0. order:
  * n, position → index as ranked. redundancy: n or NULL; by position, how alike the item is to the most similar one
- * above it (0 below the window). Only the first `placed` positions are chosen so (the page and what a reader may
+ * above it (0 behind the first `placed`). Only the first `placed` positions are chosen so (the page and what a reader may
  * reach); what is left of the window follows as ranked. O(top × placed) similarities. scratch: released or reset by
  * the caller. */
 void diversity_rerank(const float *score, const diversity_attributes *attributes, size_t n, size_t top, size_t placed,

@@ -50,7 +50,7 @@ bool experiment_kind_of(slice name, experiment_kind *out);               /* fals
 forage_status experiment_check(const experiment_config *c, base_error *error); /* FORAGE_E_INVALID names the bad member */
 
 /* Where a unit belongs. Two hashes (xxHash, 64 bits) of kind and id, one compared with the share, the other with the
- * split, so that growing the share moves nobody to the other side, and the proportions are exact to 2^-64. In an
+ * split, so that growing the share moves nobody to the other side, and the proportions are exact to 2^-53. In an
  * interleaved experiment those who take part are all EXPERIMENT_A. key: the unit's, for the calls below; NULL is
  * fine. */
 experiment_side experiment_assign(const experiment_config *c, experiment_unit unit, slice id, uint64_t *key);
@@ -88,14 +88,14 @@ typedef struct experiment_result {
 experiment_result experiment_ask(const experiment *e);
 
 /* One JSON object:
- *     name, kind, unit, share, split (ab), confidence,
- *     a, b: {name, units, opened (ab), impressions (ab), earned},
- *     difference: {estimate, low, high, e_value, p_value, decided ("a", "b", "not yet"), decided_at},
- *     sample_ratio (ab): {expected, observed, p_value, fits}, late_rewards, not_counted, verdict (sentences). */
+ *     name, kind, unit, share, split ("ab"), confidence, pages (interleaved),
+ *     a, b: {name, units, opened, impressions (these three "ab"), earned},
+ *     difference: {estimate, low, high, e_value, p_value, decided ("a", "b", "not yet"), decided_at (or null)},
+ *     sample_ratio ("ab"): {expected, observed, p_value, fits}, late_rewards, not_counted, verdict (sentences). */
 void experiment_describe(const experiment *e, json_writer *w);
 
 /* State as bytes, versioned and checked; open units included. A failed load changes nothing: FORAGE_E_VERSION,
- * FORAGE_E_CORRUPT, FORAGE_E_INVALID (of an experiment with another name, salt, kind, split, window or alpha). */
+ * FORAGE_E_CORRUPT, FORAGE_E_INVALID (of an experiment with another name, salt, kind, split, window or alpha, or other sides). */
 void experiment_save(const experiment *e, buffer *out);
 forage_status experiment_load(experiment *e, slice state, base_error *error);
 

@@ -20,7 +20,7 @@
 #include "base/status.h"
 
 #define PAGE_TOKEN_DOCUMENTS 1000
-#define PAGE_TOKEN_TEXT 8192 /* bytes of text, at most; 1,000 documents take at most 6,795 */
+#define PAGE_TOKEN_TEXT 8192 /* bytes of text, at most; 1,000 documents take at most 6,768 */
 
 typedef struct page_token {
     uint64_t generation, sequence; /* of the snapshot */
