@@ -6,7 +6,7 @@
 #include "rank/pick.h"
 #include "rank/table.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
