@@ -98,8 +98,8 @@ static forage_status check_memory(const rank_rows *train, const rank_rows *valid
 static forage_status check_rows(const rank_rows *train, const rank_rows *valid, const lambdamart_settings *s, base_error *error) {
     float most = s->gain == NDCG_EXPONENTIAL ? NDCG_MOST_GRADE : NDCG_MOST_REWARD;
     forage_status status = rank_rows_check(train, most, error);
-    if (status) return error_prefix(error, "training rows");
-    if (valid && (status = rank_rows_check(valid, most, error))) return error_prefix(error, "validation rows");
+    if (status) return error_prefix(error, "training rows"), status;
+    if (valid && (status = rank_rows_check(valid, most, error))) return error_prefix(error, "validation rows"), status;
     if (valid && valid->n_features != train->n_features)
         return error_set(error, FORAGE_E_INVALID, "validation rows: %u features, the training rows have %u", valid->n_features,
                          train->n_features);
