@@ -6,7 +6,7 @@
 #include "rank/pick.h"
 #include "rank/table.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,7 +107,7 @@ static forage_status read_files(file_training *t, base_error *error) {
             if (!paths[i] || (t->files[i].n_rows && t->files[i].n_features == options.n_features)) continue;
             svmlight_release(&t->files[i]);
             forage_status status = svmlight_read_file(paths[i], &options, &t->files[i], error);
-            if (status) return error_prefix(error, "%s", paths[i]);
+            if (status) return error_prefix(error, "%s", paths[i]), status;
             options.n_features = t->files[i].n_features;
         }
     }

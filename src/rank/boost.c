@@ -145,7 +145,7 @@ static forage_status score(BoosterHandle booster, DMatrixHandle matrix, size_t n
 /* Both sets' scores: XGBoost keeps what it has summed up for each matrix and adds the trees that are new. Its result is
  * one array that the next prediction overwrites, so that the training set's is copied out. */
 static forage_status refresh(boost *b, base_error *error) {
-    const float *scores;
+    const float *scores = NULL;
     forage_status status = score(b->booster, b->train, b->n, &scores, error);
     if (status) return status;
     memcpy(b->scores, scores, b->n * sizeof *scores);
@@ -242,7 +242,7 @@ forage_status boost_model(const boost *b, bool json, buffer *out, base_error *er
 forage_status boost_predict(slice model, uint32_t n_features, const float *x, size_t n, float *scores, base_error *error) {
     BoosterHandle booster = NULL;
     DMatrixHandle matrix = NULL;
-    const float *found;
+    const float *found = NULL;
     forage_status status = FORAGE_OK;
     if (n == 0) return FORAGE_OK;
     if (XGBoosterCreate(NULL, 0, &booster) || XGBoosterSetParam(booster, "nthread", "1") ||

@@ -98,13 +98,11 @@ static forage_status check_memory(const rank_rows *train, const rank_rows *valid
 static forage_status check_rows(const rank_rows *train, const rank_rows *valid, const lambdamart_settings *s, base_error *error) {
     float most = s->gain == NDCG_EXPONENTIAL ? NDCG_MOST_GRADE : NDCG_MOST_REWARD;
     forage_status status = rank_rows_check(train, most, error);
-    if (status) return error_prefix(error, "training rows");
-    if (valid && (status = rank_rows_check(valid, most, error))) return error_prefix(error, "validation rows");
+    if (status) return error_prefix(error, "training rows"), status;
+    if (valid && (status = rank_rows_check(valid, most, error))) return error_prefix(error, "validation rows"), status;
     if (valid && valid->n_features != train->n_features)
         return error_set(error, FORAGE_E_INVALID, "validation rows: %u features, the training rows have %u", valid->n_features,
                          train->n_features);
-    if (s->debias && !train->position)
-        return error_set(error, FORAGE_E_INVALID, "debias: the training rows have no positions to learn from");
     return check_memory(train, valid, s->memory_limit, error);
 }
 
@@ -118,6 +116,9 @@ static forage_status prepare(training *t, base_error *error) {
     if (!t->report.informative)
         return error_set(error, FORAGE_E_INVALID, "there is nothing to learn: in none of the %zu groups are there rows of "
                                                   "different labels", train->n_groups);
+    const float *t_plus, *t_minus;
+    if (s->debias && !lambda_pairs_biases(t->pairs, &t_plus, &t_minus))
+        return error_set(error, FORAGE_E_INVALID, "debias: the training rows have no positions to learn from");
     t->metric = (ndcg_options){.gain = s->gain, .empty = s->empty, .cutoff = s->cutoff, .weighted = true};
     t->train_ideal = mem_alloc((train->n_groups + 1) * sizeof *t->train_ideal);
     ndcg_ideals(train, &t->metric, t->train_ideal);

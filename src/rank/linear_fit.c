@@ -363,8 +363,8 @@ forage_status linear_fit(const rank_rows *train, const rank_rows *valid, const l
     fit f;
     forage_status status = linear_settings_check(settings, error);
     if (status) return status;
-    if ((status = rank_rows_check(train, most, error))) return error_prefix(error, "training rows");
-    if (valid && (status = rank_rows_check(valid, most, error))) return error_prefix(error, "validation rows");
+    if ((status = rank_rows_check(train, most, error))) return error_prefix(error, "training rows"), status;
+    if (valid && (status = rank_rows_check(valid, most, error))) return error_prefix(error, "validation rows"), status;
     if (valid && valid->n_features != train->n_features)
         return error_set(error, FORAGE_E_INVALID, "validation rows: %u features, the training rows have %u", valid->n_features,
                          train->n_features);
