@@ -11,7 +11,7 @@
 
 enum { BATCH = 64 };
 
-_Static_assert(SPARSE_FORWARD < 64, "a token is a bit, and there is one more behind the last");
+_Static_assert(SPARSE_FORWARD < 64, "a token is a bit");
 
 /* The query, made ready. Words are its different terms, the plan's; order is the query as it was asked. */
 typedef struct match_query {
@@ -23,6 +23,7 @@ typedef struct match_query {
     uint16_t tokens[SPARSE_MATCH_TERMS];    /* by word */
     float weights[SPARSE_MATCH_TERMS];      /* weight · idf, by word */
     float total;                            /* of the weights */
+    float log_length[SPARSE_FORWARD + 1];
 } match_query;
 
 typedef struct match_row {
@@ -67,6 +68,7 @@ static void make_query(const sparse_snapshot *s, const sparse_query_term *terms,
         q->weights[w] = t->weight * t->idf;
         q->total += q->weights[w];
     }
+    for (uint32_t i = 0; i <= SPARSE_FORWARD; i++) q->log_length[i] = log1pf((float)i);
     q->n_columns = sparse_match_columns(s->config, q->fields);
     for (uint32_t c = 0; c < q->n_columns; c++) {
         double length = (double)s->statistics.length[q->fields[c]], having = (double)s->statistics.having[q->fields[c]];
@@ -145,7 +147,7 @@ static void order_features(const match_query *q, const match_masks *m, sparse_ma
 /* frequencies NULL: the forward tokens tell all. `covered` gets a bit for each word in the field. */
 static void match_field(const match_query *q, uint32_t column, const match_masks *m, uint32_t length,
                         const uint32_t (*frequencies)[SPARSE_MAX_FIELDS], sparse_match *out, uint64_t *covered) {
-    *out = (sparse_match){.length = log1pf((float)length)};
+    *out = (sparse_match){.length = length <= SPARSE_FORWARD ? q->log_length[length] : log1pf((float)length)};
     const sparse_config *config = q->snapshot->config;
     float norm = config->k1 * (1.0f - config->b + config->b * (float)length / q->average[column]), sum = 0, bm25 = 0;
     for (uint32_t w = 0; w < q->n_words; w++) {
@@ -194,6 +196,8 @@ static float match_document(const match_query *q, const match_row *row, const sp
 }
 
 static void find_rows(const match_query *q, const uint32_t *documents, size_t n, match_row *rows) {
+    for (uint32_t p = 0; p < q->snapshot->n_parts; p++)
+        for (size_t i = 0; i < n; i++) sparse_segment_find_soon(q->snapshot->parts[p].segment, documents[i]);
     for (size_t i = 0; i < n; i++) {
         rows[i].found = sparse_snapshot_find(q->snapshot, documents[i], &rows[i].part, &rows[i].place);
         const sparse_segment *s = rows[i].found ? q->snapshot->parts[rows[i].part].segment : NULL;

@@ -36,9 +36,10 @@ uint32_t sparse_match_columns(const sparse_config *config, uint32_t fields[SPARS
  * out is n × n_columns, row-major. coverage (n, or NULL): of the whole document, the share of Σ weight · idf whose words
  * are in any text field. A document that is not in the snapshot has zeros. `required` is not looked at.
  *
- * Memory comes from the arena: about 100 bytes for each word and part, and 64 bytes for each of 64 rows and columns.
- * Cost: 0.1 µs a document and column once the words are looked up, and 0.3 µs a word of a long one. Any thread that
- * holds the snapshot. BM25: Robertson & Zaragoza 2009, eq. 3.15. */
+ * Memory comes from the arena, and stays there: 10 KiB, about 100 bytes for each word and part, 256 for each word, 1 KiB
+ * for each column. Cost: the dictionary once for each word and part, then about 0.2 µs a document and column, and as much
+ * again for each word when one of the document's fields is long. Any thread that holds the snapshot. BM25: Robertson &
+ * Zaragoza 2009, eq. 3.15. */
 void sparse_match_fields(const sparse_snapshot *s, const sparse_query_term *terms, size_t n_terms,
                          const uint32_t *documents, size_t n, arena *a, sparse_match *out, float *coverage);
 

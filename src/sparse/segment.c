@@ -277,6 +277,15 @@ bool sparse_segment_find(const sparse_segment *s, uint32_t document, uint32_t *p
     return false;
 }
 
+void sparse_segment_find_soon(const sparse_segment *s, uint32_t document) {
+    if (s->count == 0) return;
+    const uint32_t *sorted = s->order ? s->order : s->documents; /* an order's documents are a second step, left alone */
+    uint32_t first = s->documents[s->order ? s->order[0] : 0];
+    uint32_t last = s->documents[s->order ? s->order[s->count - 1] : s->count - 1];
+    if (document < first || document > last || last == first) return;
+    __builtin_prefetch(&sorted[(uint64_t)(s->count - 1) * (document - first) / (last - first)]);
+}
+
 bool sparse_segment_matches(const sparse_segment *s, const sparse_config *config) {
     for (uint32_t f = 0; f < s->n_fields && f < config->n_fields; f++)
         if (s->fields[f].kind != (uint32_t)config->fields[f].kind) return false;

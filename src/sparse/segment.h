@@ -96,7 +96,9 @@ typedef struct sparse_forward {
     bool cut; /* the field has more */
 } sparse_forward;
 void sparse_segment_forward(const sparse_segment *s, uint32_t field, uint32_t place, sparse_forward *out);
-/* Tells the processor that sparse_segment_forward will be called for that place: its line of counts is fetched. */
+/* Tell the processor what will be wanted, so that many are waited for at once: sparse_segment_find of the document,
+ * sparse_segment_forward of the place. */
+void sparse_segment_find_soon(const sparse_segment *s, uint32_t document);
 void sparse_segment_forward_soon(const sparse_segment *s, uint32_t field, uint32_t place);
 
 /* Columns. */

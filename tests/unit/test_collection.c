@@ -2,6 +2,8 @@
  * damage. */
 #include "world.h"
 
+#include "sparse/match.h"
+
 #include <locale.h>
 #include <pthread.h>
 #include <zlib.h>
@@ -464,6 +466,25 @@ static void a_snapshot_stays_as_it_was(void **state) {
     collection_release(w->collection, old);
 }
 
+/* The values of an array are titles of their own: a phrase may be any of them and goes across none. */
+static void a_phrase_stays_within_a_value(void **state) {
+    (void)state;
+    world_import(w, "{\"id\":1,\"title\":[\"red fox\",\"grey wolf\"]}\n");
+    const sparse_snapshot *s = collection_acquire(w->collection);
+    static const struct {
+        const char *words[2];
+        float phrase, exact;
+    } wanted[] = {{{"red", "fox"}, 1, 1}, {{"grey", "wolf"}, 1, 1}, {{"fox", "grey"}, 0.5f, 0}};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        sparse_query_term terms[2] = {{.weight = 1}, {.weight = 1}};
+        for (size_t t = 0; t < 2; t++) terms[t].key = sparse_text_key(&w->memory, slice_of(wanted[i].words[t]));
+        sparse_match *found = arena_alloc(&w->memory, sparse_match_columns(s->config, NULL) * sizeof *found);
+        sparse_match_fields(s, terms, 2, sparse_segment_documents(s->parts[0].segment), 1, &w->memory, found, NULL);
+        assert_true(found[0].phrase == wanted[i].phrase && found[0].exact == wanted[i].exact);
+    }
+    collection_release(w->collection, s);
+}
+
 static void types_are_counted(void **state) {
     (void)state;
     collection_type *types;
@@ -612,6 +633,7 @@ int main(void) {
         ISOLATED(at_most_a_hundred_errors_are_listed),
         ISOLATED(what_came_before_a_broken_stream_is_kept),
         ISOLATED(a_snapshot_stays_as_it_was),
+        ISOLATED(a_phrase_stays_within_a_value),
         ISOLATED(types_are_counted),
         ISOLATED(check_finds_what_does_not_agree),
         ISOLATED(damaged_index_files_are_rebuilt),
