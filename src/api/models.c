@@ -250,8 +250,8 @@ forage_status api_post_rank(api_call *c, base_error *error) {
     json_value *json;
     funnel_request request;
     funnel_answer *a;
-    funnel_given *given;
-    size_t n;
+    funnel_given *given = NULL;
+    size_t n = 0;
     forage_status status = api_body(c, &json, error);
     if (!status && json->type != JSON_OBJECT) status = error_set(error, FORAGE_E_INVALID, "expected an object");
     if (!status) status = read_given(c, json_get(json, "candidates"), &given, &n, error);

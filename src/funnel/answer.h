@@ -95,7 +95,7 @@ struct funnel {
 
     pthread_mutex_t columns_mutex;
     columns_list *columns;          /* the latest schema's first */
-    models *models;
+    model_registry *models;
     _Atomic uint64_t complained;    /* the model that could not be read, when that was said */
     _Atomic uint64_t column_us[COLUMNS_SOURCES], described_requests, described_rows;
     uint32_t named_set;             /* whose names are in the store; the writer thread's own */
@@ -147,7 +147,7 @@ typedef enum funnel_scorer_kind { FUNNEL_SCORE_RRF, FUNNEL_SCORE_ONLINE, FUNNEL_
 /* What gives candidates their scores. Zeroed is none. */
 typedef struct funnel_scorer {
     funnel_scorer_kind kind;
-    model *model;     /* held; for funnel_release_scorer */
+    loaded_model *model;     /* held; for funnel_release_scorer */
     const char *name; /* "rrf", "linear" (that learns online), "model:NUMBER" */
     uint64_t version;
 } funnel_scorer;

@@ -13,7 +13,7 @@
 
 #define LOADED 8
 
-struct model {
+struct loaded_model {
     atomic_uint references;
     uint64_t number;
     const columns_list *list;
@@ -22,63 +22,63 @@ struct model {
     arrange_calibration calibration;
 };
 
-struct models {
+struct model_registry {
     pthread_mutex_t mutex;
     models_state state;
-    model *loaded[LOADED]; /* the latest used first */
+    loaded_model *loaded[LOADED]; /* the latest used first */
 };
 
-models *models_create(void) {
-    models *m = mem_zalloc(1, sizeof *m);
+model_registry *models_create(void) {
+    model_registry *m = mem_zalloc(1, sizeof *m);
     pthread_mutex_init(&m->mutex, NULL);
     m->state.next = 1;
     return m;
 }
 
-void models_destroy(models *m) {
+void models_destroy(model_registry *m) {
     if (!m) return;
     for (int i = 0; i < LOADED; i++) models_release(m->loaded[i]);
     pthread_mutex_destroy(&m->mutex);
     free(m);
 }
 
-forage_status models_load(models *m, store_txn *t, base_error *error) {
+forage_status models_load(model_registry *m, store_txn *t, base_error *error) {
     models_state state;
     forage_status status = models_read_state(t, &state, error);
     if (!status) models_set_state(m, &state);
     return status;
 }
 
-models_state models_get_state(models *m) {
+models_state models_get_state(model_registry *m) {
     pthread_mutex_lock(&m->mutex);
     models_state state = m->state;
     pthread_mutex_unlock(&m->mutex);
     return state;
 }
 
-void models_set_state(models *m, const models_state *state) {
+void models_set_state(model_registry *m, const models_state *state) {
     pthread_mutex_lock(&m->mutex);
     m->state = *state;
     pthread_mutex_unlock(&m->mutex);
 }
 
-uint64_t models_active(const models *m) { return models_get_state((models *)(uintptr_t)m).active; }
-uint64_t models_shadow(const models *m) { return models_get_state((models *)(uintptr_t)m).shadow; }
+uint64_t models_active(const model_registry *m) { return models_get_state((model_registry *)(uintptr_t)m).active; }
+uint64_t models_shadow(const model_registry *m) { return models_get_state((model_registry *)(uintptr_t)m).shadow; }
 
 /* ---- Loading ---- */
 
-void models_release(model *one) {
+void models_release(loaded_model *one) {
     if (!one || atomic_fetch_sub(&one->references, 1) != 1) return;
     forest_destroy(one->trees);
     free(one->weight);
     free(one);
 }
 
-uint64_t model_number(const model *one) { return one->number; }
-arrange_calibration model_calibration(const model *one) { return one->calibration; }
-bool model_is_trees(const model *one) { return one->trees != NULL; }
+uint64_t model_number(const loaded_model *one) { return one->number; }
+arrange_calibration model_calibration(const loaded_model *one) { return one->calibration; }
+bool model_is_trees(const loaded_model *one) { return one->trees != NULL; }
 
-static forage_status read_linear(model *one, slice bytes, base_error *error) {
+static forage_status read_linear(loaded_model *one, slice bytes, base_error *error) {
     byte_reader in = byte_reader_of(bytes.data, bytes.size);
     uint32_t n = one->list->n;
     one->weight = mem_zalloc(2 * (size_t)n, sizeof *one->weight);
@@ -97,7 +97,7 @@ static forage_status read_linear(model *one, slice bytes, base_error *error) {
     return FORAGE_OK;
 }
 
-static forage_status read_trees(model *one, const funnel_model *stored, base_error *error) {
+static forage_status read_trees(loaded_model *one, const funnel_model *stored, base_error *error) {
     uint32_t n = one->list->n;
     slice *names = mem_alloc((n + 1) * sizeof *names);
     for (uint32_t i = 0; i < n; i++) names[i] = slice_of(one->list->names[i]);
@@ -117,8 +117,8 @@ static arrange_calibration read_calibration(slice report, arena *a) {
     return (arrange_calibration){slope->number, intercept->number};
 }
 
-forage_status model_load(const funnel_model *stored, const columns_list *list, model **out, base_error *error) {
-    model *one = mem_zalloc(1, sizeof *one);
+forage_status model_load(const funnel_model *stored, const columns_list *list, loaded_model **out, base_error *error) {
+    loaded_model *one = mem_zalloc(1, sizeof *one);
     arena a;
     arena_init(&a, 0);
     one->number = stored->number;
@@ -133,9 +133,9 @@ forage_status model_load(const funnel_model *stored, const columns_list *list, m
 }
 
 /* The one that is loaded, moved to the front; NULL. Its caller holds the mutex. */
-static model *find_loaded(models *m, uint64_t number, const columns_list *list) {
+static loaded_model *find_loaded(model_registry *m, uint64_t number, const columns_list *list) {
     for (int i = 0; i < LOADED; i++) {
-        model *one = m->loaded[i];
+        loaded_model *one = m->loaded[i];
         if (!one || one->number != number || one->list != list) continue;
         memmove(m->loaded + 1, m->loaded, (size_t)i * sizeof *m->loaded);
         m->loaded[0] = one;
@@ -145,9 +145,9 @@ static model *find_loaded(models *m, uint64_t number, const columns_list *list) 
     return NULL;
 }
 
-static void keep_loaded(models *m, model *one) {
+static void keep_loaded(model_registry *m, loaded_model *one) {
     pthread_mutex_lock(&m->mutex);
-    model *last = m->loaded[LOADED - 1];
+    loaded_model *last = m->loaded[LOADED - 1];
     memmove(m->loaded + 1, m->loaded, (LOADED - 1) * sizeof *m->loaded);
     m->loaded[0] = one;
     atomic_fetch_add(&one->references, 1);
@@ -155,9 +155,9 @@ static void keep_loaded(models *m, model *one) {
     models_release(last);
 }
 
-forage_status models_acquire(models *m, store *s, uint64_t number, const columns_list *list, model **out, base_error *error) {
+forage_status models_acquire(model_registry *m, store *s, uint64_t number, const columns_list *list, loaded_model **out, base_error *error) {
     pthread_mutex_lock(&m->mutex);
-    model *one = find_loaded(m, number, list);
+    loaded_model *one = find_loaded(m, number, list);
     pthread_mutex_unlock(&m->mutex);
     if (one) {
         *out = one;
@@ -182,20 +182,20 @@ forage_status models_acquire(models *m, store *s, uint64_t number, const columns
 
 /* ---- Scoring ---- */
 
-static float linear_score(const model *one, const float *x) {
+static float linear_score(const loaded_model *one, const float *x) {
     double sum = 0;
     for (uint32_t i = 0; i < one->list->n; i++)
         if (one->weight[i] != 0 && isfinite(x[i])) sum += (double)one->weight[i] * ((double)x[i] - (double)one->center[i]);
     return (float)fmax(-3e38, fmin(3e38, sum));
 }
 
-void model_score(const model *one, const float *x, size_t n, size_t stride, arena *scratch, float *scores) {
+void model_score(const loaded_model *one, const float *x, size_t n, size_t stride, arena *scratch, float *scores) {
     if (one->trees) forest_score(one->trees, x, n, stride, scratch, scores);
     else
         for (size_t i = 0; i < n; i++) scores[i] = linear_score(one, x + i * stride);
 }
 
-forage_status model_explain(const model *one, const float *row, arena *scratch, double *out, const char **method, base_error *error) {
+forage_status model_explain(const loaded_model *one, const float *row, arena *scratch, double *out, const char **method, base_error *error) {
     uint32_t n = one->list->n;
     if (!one->trees) {
         out[n] = 0;

@@ -15,27 +15,27 @@
 #include "rank/arrange.h"
 #include "store/store.h"
 
-typedef struct models models;
-typedef struct model model;
+typedef struct model_registry model_registry;
+typedef struct loaded_model loaded_model;
 
-models *models_create(void);
-void models_destroy(models *m); /* NULL is a no-op; no model is held any more */
-forage_status models_load(models *m, store_txn *t, base_error *error);
+model_registry *models_create(void);
+void models_destroy(model_registry *m); /* NULL is a no-op; no model is held any more */
+forage_status models_load(model_registry *m, store_txn *t, base_error *error);
 
 /* What serves; 0: the linear ranker that learns online. */
-uint64_t models_active(const models *m);
-uint64_t models_shadow(const models *m);
+uint64_t models_active(const model_registry *m);
+uint64_t models_shadow(const model_registry *m);
 
 /* A version mapped onto the columns; for models_release. FORAGE_E_NOT_FOUND: there is none of this number. A handful of versions
  * stays loaded. `list` must live as long as `m`. */
-forage_status models_acquire(models *m, store *s, uint64_t number, const columns_list *list, model **out, base_error *error);
-void models_release(model *one); /* NULL is a no-op */
-uint64_t model_number(const model *one);
-arrange_calibration model_calibration(const model *one); /* from score to expected reward; {1, 0} where none was fitted */
-bool model_is_trees(const model *one);
+forage_status models_acquire(model_registry *m, store *s, uint64_t number, const columns_list *list, loaded_model **out, base_error *error);
+void models_release(loaded_model *one); /* NULL is a no-op */
+uint64_t model_number(const loaded_model *one);
+arrange_calibration model_calibration(const loaded_model *one); /* from score to expected reward; {1, 0} where none was fitted */
+bool model_is_trees(const loaded_model *one);
 /* x: n rows of the list's columns, stride apart. */
-void model_score(const model *one, const float *x, size_t n, size_t stride, arena *scratch, float *scores);
+void model_score(const loaded_model *one, const float *x, size_t n, size_t stride, arena *scratch, float *scores);
 /* Contributions of the columns to one row's score, and of the rest at the end: list->n + 1. *method names how. */
-forage_status model_explain(const model *one, const float *row, arena *scratch, double *out, const char **method, base_error *error);
+forage_status model_explain(const loaded_model *one, const float *row, arena *scratch, double *out, const char **method, base_error *error);
 
 #endif

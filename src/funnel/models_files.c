@@ -139,7 +139,7 @@ forage_status funnel_model_score(funnel *f, uint64_t number, const char *const *
     float *rows = rearranged(list, names, n_names, x, n);
     forage_status status = FORAGE_OK;
     if (number) {
-        model *one = NULL;
+        loaded_model *one = NULL;
         arena a;
         arena_init(&a, 0);
         status = models_acquire(f->models, collection_store(f->collection), number, list, &one, error);

@@ -18,8 +18,8 @@ forage_status models_write_state(store_txn *t, const models_state *state, base_e
 /* Slices in the arena; with bytes. FORAGE_E_NOT_FOUND, FORAGE_E_CORRUPT. */
 forage_status models_read_row(store_txn *t, uint64_t number, arena *a, funnel_model *out, base_error *error);
 
-models_state models_get_state(models *m);
-void models_set_state(models *m, const models_state *state);
-forage_status model_load(const funnel_model *stored, const columns_list *list, model **out, base_error *error);
+models_state models_get_state(model_registry *m);
+void models_set_state(model_registry *m, const models_state *state);
+forage_status model_load(const funnel_model *stored, const columns_list *list, loaded_model **out, base_error *error);
 
 #endif

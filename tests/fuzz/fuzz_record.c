@@ -50,7 +50,8 @@ static void check_event(slice bytes) {
 static void check_json(slice bytes, arena *a) {
     static const char *const features[] = {"lexical_rrf", "memory"}, *const policy[] = {"bias"},
         *const strategies[] = {"lexical", "memory"};
-    static const record_names names = {features, policy, strategies, 2, 1, 2};
+    static const record_names names = {.features = features, .policy_features = policy, .strategies = strategies,
+                                       .n_features = 2, .n_policy_features = 1, .n_strategies = 2};
     buffer json = {0};
     json_value *value = NULL;
     base_error error = {0};

@@ -10,7 +10,8 @@ static const float hand_x[2][2] = {{1, .5f}, {1, .25f}}, hand_features[2][3] = {
 static const uint32_t hand_ranks[2][2] = {{1, 0}, {0, 3}};
 
 static void hand_record(buffer *out) {
-    record_hit hits[2] = {{7, 2, hand_ranks[0], hand_features[0]}, {8, 1, hand_ranks[1], hand_features[1]}};
+    record_hit hits[2] = {{.document = 7, .score = 2, .ranks = hand_ranks[0], .features = hand_features[0]},
+                          {.document = 8, .score = 1, .ranks = hand_ranks[1], .features = hand_features[1]}};
     record_impression r = {.time = 1700000000123456,
                            .query_id = SLICE("q\"1"),
                            .query = SLICE("red fox"),

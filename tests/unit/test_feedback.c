@@ -168,7 +168,8 @@ static slice id_of(void *self, uint32_t document, arena *a) {
 
 static forage_status export(slice bytes, buffer *out) {
     static const char *const list[] = {"one", "two", "three"};
-    static const record_names names = {list, list, list, 2, 1, 3};
+    static const record_names names = {.features = list, .policy_features = list, .strategies = list, .n_features = 2,
+                                       .n_policy_features = 1, .n_strategies = 3};
     return record_to_json(bytes, 77, &names, id_of, NULL, &memory, out);
 }
 
