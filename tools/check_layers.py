@@ -36,7 +36,7 @@ NARROWER = {
     "rank": below(2) - {"store"},
     "evaluate": below(4) | {"policy", "rank"},
     "funnel": below(6) - {"evaluate"},
-    "simulate": below(3) | {"feedback", "collection", "policy", "evaluate", "funnel"},
+    "simulate": below(3) | {"feedback", "collection", "policy", "rank", "evaluate", "funnel"},
     "train": below(3) | {"feedback", "collection", "rank", "evaluate", "funnel"},
     "api": below(7) | {"simulate", "train"},
     "cluster": below(2) | {"funnel"},

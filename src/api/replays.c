@@ -33,6 +33,7 @@ typedef struct replay_call {
     slice action;
     contest_policy policies[CONTEST_MOST_POLICIES];
     size_t n_policies;
+    rank_trial_options ranking;
     double budget;
     int64_t seeds, block;
     const char *names[RETRIEVE_STRATEGIES];
@@ -90,6 +91,27 @@ static forage_status read_policies(replay_call *r, base_error *error) {
     return FORAGE_OK;
 }
 
+static forage_status read_ranking(replay_call *r, base_error *error) {
+    int64_t trees = rank_trial_defaults.trees, leaves = rank_trial_defaults.leaves, most = 0, bags = 1;
+    r->ranking = rank_trial_defaults;
+    forage_status status = flag_parameter(r->c, "rank", &r->options.rank, error);
+    if (!status) status = api_parameter_integer(r->c, "trees", 1, 5000, &trees, error);
+    if (!status) status = api_parameter_integer(r->c, "leaves", 2, 255, &leaves, error);
+    if (!status) status = api_parameter_integer(r->c, "bags", 1, 20, &bags, error);
+    if (!status) status = api_parameter_integer(r->c, "most_rows", 0, 10000, &most, error);
+    if (!status) status = number_parameter(r->c, "learning_rate", 1e-4, 1, &r->ranking.learning_rate, error);
+    if (status) return status;
+    if (r->options.rank && r->options.try)
+        return error_set(error, FORAGE_E_INVALID, "\"rank\" and \"compare\" exclude each other");
+    if (r->options.rank) r->options.try = r->options.warm = true;
+    r->ranking.trees = (uint32_t)trees;
+    r->ranking.leaves = (uint32_t)leaves;
+    r->ranking.bags = (uint32_t)bags;
+    r->ranking.most_rows = (uint32_t)most;
+    r->ranking.seed = r->options.seed;
+    return FORAGE_OK;
+}
+
 static forage_status read_strategies(replay_call *r, base_error *error) {
     slice list = api_parameter_of(r->c, "strategies");
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) r->names[s] = retrieve_strategies[s]->name;
@@ -130,6 +152,7 @@ static forage_status read_parameters(replay_call *r, base_error *error) {
     if (!status) status = api_parameter_integer(c, "block", 1, REPLAY_MOST_ROWS, &r->block, error);
     if (!status) status = number_parameter(c, "budget", 1, 10000, &r->budget, error);
     if (!status) status = read_policies(r, error);
+    if (!status) status = read_ranking(r, error);
     if (!status) status = read_strategies(r, error);
     if (!status) status = read_format(r, error);
     o->every = (uint32_t)every;
@@ -264,7 +287,10 @@ static forage_status write_answer(replay_call *r, int64_t start, base_error *err
     forage_status status = FORAGE_OK;
     json_begin_object(w);
     write_log(w, r);
-    if (r->options.try && r->result.scored) status = write_tried(w, r, error);
+    if (r->options.rank && r->result.scored) {
+        json_key(w, "ranked");
+        status = rank_trial_write(&r->result.ranks, &r->ranking, w, error);
+    } else if (r->options.try && r->result.scored) status = write_tried(w, r, error);
     else if (!r->options.try) write_served(w, r);
     json_key(w, "took_ms");
     json_float(w, (double)(clock_monotonic(&os_clock_system) - start) / 1000);

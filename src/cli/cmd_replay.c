@@ -22,6 +22,12 @@ static const cli_option options[] = {
     {"new-only", 0, NULL, "score only rows whose user has not chosen that document before"},
     {"page", 0, "N", "hits of a page that is served (default: 10)"},
     {"compare", 0, "NAMES", "serve nothing; compare these policies and fixed plans: regcb,squarecb:played …"},
+    {"rank", 0, NULL, "serve nothing; compare rankers that are trained on the teaching share"},
+    {"trees", 0, "N", "ranked: at most so many (default: 300)"},
+    {"leaves", 0, "N", "ranked: of a tree (default: 15)"},
+    {"bags", 0, "N", "ranked: ensembles of other seeds, averaged (default: 1)"},
+    {"learning-rate", 0, "X", "ranked: how much a tree counts (default: 0.08)"},
+    {"most-rows", 0, "N", "ranked: learn from the N best candidates of a request by fusion (default: all)"},
     {"strategies", 0, "NAMES", "compared: only with these strategies"},
     {"budget", 0, "N", "compared: mean candidates of a search (default: the collection's)"},
     {"depth", 0, "N", "compared: candidates of each strategy that are recorded (default: 128)"},
@@ -57,7 +63,8 @@ static const char *replay_target(replay_command *r, bool teach_all) {
         const char *option, *parameter;
     } passed[] = {{"teach", "teach"},   {"every", "every"}, {"page", "page"},   {"compare", "compare"}, {"strategies", "strategies"},
                   {"budget", "budget"}, {"depth", "depth"}, {"seeds", "seeds"}, {"seed", "seed"},       {"block", "block"},
-                  {"action", "action"}, {"format", "format"}};
+                  {"action", "action"}, {"format", "format"}, {"trees", "trees"}, {"leaves", "leaves"}, {"bags", "bags"},
+                  {"learning-rate", "learning_rate"}, {"most-rows", "most_rows"}};
     buffer rest = {0};
     buffer_puts(&rest, "/replay");
     for (size_t i = 0; !teach_all && i < sizeof passed / sizeof passed[0]; i++) {
@@ -66,6 +73,7 @@ static const char *replay_target(replay_command *r, bool teach_all) {
     }
     if (teach_all) add_parameter(&rest, "teach", "1");
     else if (arg_flag(r->arguments, "new-only")) add_parameter(&rest, "new_only", "true");
+    if (!teach_all && arg_flag(r->arguments, "rank")) add_parameter(&rest, "rank", "true");
     const char *target = collection_target(&r->memory, r->collection, buffer_text(&rest));
     buffer_release(&rest);
     return target;

@@ -219,6 +219,65 @@ static void describe_near(const description *d, const profile *p) {
     }
 }
 
+/* ---- What is like the user's documents ---- */
+
+#define LIKE_SEEDS 48 /* documents of the profile that are compared with, those chosen after this query first */
+
+typedef struct likeness {
+    gather all, here, own;
+    size_t n_own;
+} likeness;
+
+static void add_neighbours(const description *d, likeness *l, const profile_item *item, float remembered, bool own) {
+    graph_edge near[GRAPH_DEGREE];
+    funnel_answer *a = d->a;
+    size_t n = graph_neighbours(a->txn, behaviour_trends(a->funnel->behaviour), item->document, a->now,
+                                behaviour_half_life(a->funnel->behaviour), near);
+    float weight = log1pf(item->weight);
+    for (size_t i = 0; i < n; i++) {
+        gather_add(&l->all, near[i].document, weight * near[i].weight);
+        if (remembered > 0) gather_add(&l->here, near[i].document, weight * remembered * near[i].weight);
+        if (own) gather_add(&l->own, near[i].document, near[i].weight);
+    }
+}
+
+static float best_of(const description *d, const gather *g) {
+    float best = 0;
+    for (size_t i = 0; i < d->a->n_candidates; i++) best = fmaxf(best, gather_score(g, d->a->candidates[i].document));
+    return best > 0 ? best : 1;
+}
+
+static void describe_likeness(const description *d, const profile *p) {
+    funnel_answer *a = d->a;
+    uint32_t query = profile_query(&a->memory_key), used = 0, shared = 0;
+    likeness l = {0};
+    gather rows;
+    gather_init(&rows, a->n_rows, &a->memory);
+    for (size_t i = 0; i < a->n_rows; i++) gather_add(&rows, a->rows[i].document, a->rows[i].mean);
+    gather_init(&l.all, LIKE_SEEDS * GRAPH_DEGREE, &a->memory);
+    gather_init(&l.here, LIKE_SEEDS * GRAPH_DEGREE, &a->memory);
+    gather_init(&l.own, LIKE_SEEDS * GRAPH_DEGREE, &a->memory);
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; i < p->n_items; i++) {
+            bool own = a->n_terms && p->items[i].query == query;
+            float remembered = a->n_rows ? gather_score(&rows, p->items[i].document) : 0;
+            if (pass == 0) shared += remembered > 0;
+            if (pass == 0) l.n_own += own;
+            if (own != (pass == 0) || used == LIKE_SEEDS) continue;
+            used++;
+            add_neighbours(d, &l, &p->items[i], remembered, own);
+        }
+    float all = best_of(d, &l.all), here = best_of(d, &l.here), own = best_of(d, &l.own);
+    for (size_t i = 0; i < d->n; i++) {
+        float *x = row_of(d, i, COLUMNS_USER);
+        x[C_USER_SIMILAR] = gather_score(&l.all, d->documents[i]) / all;
+        x[C_USER_SIMILAR_HERE] = gather_score(&l.here, d->documents[i]) / here;
+        x[C_USER_SIMILAR_OWN] = gather_score(&l.own, d->documents[i]) / own;
+        x[C_USER_OWN] = log1pf((float)l.n_own);
+        x[C_USER_SHARED] = p->n_items ? (float)shared / (float)p->n_items : 0;
+    }
+}
+
 /* Favoured attribute values by hash of field and value: open addressing. */
 typedef struct tastes {
     uint64_t keys[512];
@@ -284,7 +343,10 @@ static void describe_user(const description *d) {
         x[C_USER_EVENTS] = log1pf((float)p->events);
         x[C_USER_ITEMS] = log1pf((float)p->n_items);
     }
-    if (p->n_items && a->funnel->behaviour) describe_near(d, p);
+    if (p->n_items && a->funnel->behaviour) {
+        describe_near(d, p);
+        describe_likeness(d, p);
+    }
     if (p->n_attributes) describe_tastes(d, p);
 }
 

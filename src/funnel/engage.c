@@ -46,6 +46,7 @@ forage_status funnel_engage(funnel *f, store_txn *t, const sparse_snapshot *snap
     behaviour_event engagement = {
         .user = e->user.size ? e->user : r->user, .session = e->session.size ? e->session : r->session,
         .query_id = r->query_id, .document = e->document, .credit = e->credit < 1 ? e->credit : 1, .taught = taught, .time = e->time,
+        .query = r->query.size ? profile_query(&r->memory_key) : 0,
         .now = clock_wall(collection_clock(f->collection)), .segments = segments, .n_segments = n,
         .attributes = attributes, .n_attributes = behaviour_attributes(snapshot, e->document, a, MOST_ATTRIBUTES, attributes),
         .type = type, .chosen = chosen,

@@ -148,6 +148,18 @@ typedef struct funnel_probe {
 /* Asks every strategy that can answer for `depth` candidates; draws, logs and ranks nothing. */
 forage_status funnel_try(funnel *f, const funnel_request *request, uint32_t depth, funnel_answer **out, funnel_probe *probe,
                          base_error *error);
+/* A union as the ranker sees it: row i is documents[i]. Arrays live in the answer, names as long as the funnel. */
+typedef struct funnel_rows {
+    uint32_t n_features;
+    const char *const *names;
+    size_t n;
+    const uint32_t *documents;
+    const float *x;   /* n × n_features, NaN: no value */
+    const float *rrf; /* n: reciprocal-rank fusion */
+} funnel_rows;
+/* Asks every strategy that can answer for `depth` candidates and describes them all; draws, logs and orders nothing. */
+forage_status funnel_try_rows(funnel *f, const funnel_request *request, uint32_t depth, funnel_answer **out, funnel_rows *rows,
+                              base_error *error);
 /* A fresh policy of this name with the collection's levels, features, priors and budget (policy/policy.h); it has learned
  * nothing. `budget` 0: the collection's. FORAGE_E_INVALID: there is none of this name. */
 forage_status funnel_policy(const funnel *f, const char *name, double budget, struct policy **out, base_error *error);

@@ -46,6 +46,34 @@ forage_status funnel_try(funnel *f, const funnel_request *request, uint32_t dept
     return FORAGE_OK;
 }
 
+#define RRF_K 60.0f
+
+forage_status funnel_try_rows(funnel *f, const funnel_request *request, uint32_t depth, funnel_answer **out, funnel_rows *rows,
+                              base_error *error) {
+    uint32_t depths[RETRIEVE_STRATEGIES];
+    funnel_answer *a;
+    for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) depths[s] = depth;
+    forage_status status = funnel_ask(f, request, depths, &a, error);
+    if (status) return status;
+    memset(&a->decision, 0, sizeof a->decision);
+    funnel_unite(a);
+    a->columns = funnel_columns(f, a->schema);
+    funnel_describe_core(a);
+    size_t n = a->n_candidates;
+    uint32_t *all = arena_alloc(&a->memory, (n + 1) * sizeof *all), *documents = arena_alloc(&a->memory, (n + 1) * sizeof *documents);
+    float *rrf = arena_alloc(&a->memory, (n + 1) * sizeof *rrf);
+    for (size_t i = 0; i < n; i++) {
+        all[i] = (uint32_t)i;
+        documents[i] = a->candidates[i].document;
+        rrf[i] = rank_rrf(a->candidates[i].rank, RETRIEVE_STRATEGIES, RRF_K);
+    }
+    funnel_describe_rest(a, all, n);
+    *rows = (funnel_rows){.n_features = a->columns->n, .names = a->columns->names, .n = n, .documents = documents, .x = a->features,
+                          .rrf = rrf};
+    *out = a;
+    return FORAGE_OK;
+}
+
 /* ---- Hindsight ---- */
 
 #define DEEPEST funnel_depths[FUNNEL_LEVELS - 1]

@@ -66,7 +66,7 @@ static forage_status record_profile(const behaviour *b, store_txn *t, const beha
     profile_read(t, &key, &p);
     profile_engagement engagement = {
         .document = e->document, .credit = e->credit, .origin = e->taught ? PROFILE_TAUGHT : PROFILE_CHOSEN,
-        .time = e->time, .now = e->now, .half_life = b->half_life,
+        .query = e->query, .time = e->time, .now = e->now, .half_life = b->half_life,
         .attributes = e->attributes, .n_attributes = known ? e->n_attributes : 0, /* nobody comes back as a search */
         .segments = e->segments, .n_segments = known ? e->n_segments : 0};
     *voice = profile_engage(&p, &engagement);

@@ -32,6 +32,7 @@ typedef struct behaviour_event {
     slice query_id;          /* of the search it belongs to: who it was when neither is known; may be empty */
     uint32_t document;
     float credit;            /* (0, 1], as the learners see it */
+    uint32_t query;          /* profile_query of the search; 0: none */
     bool taught;             /* it is known from elsewhere, not from a search */
     int64_t time, now;       /* of the event; of the collection's clock */
     const uint64_t *segments; /* hashes, most general first */

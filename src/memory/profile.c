@@ -2,7 +2,7 @@
 
 #include "base/bytes.h"
 
-#define PROFILE_FORMAT 1
+#define PROFILE_FORMAT 2
 
 static float sane(float weight, float most) { return weight > 0 ? fminf(weight, most) : 0; } /* NaN too */
 
@@ -21,6 +21,12 @@ bool profile_key(slice user, slice session, hash128 *out) {
 }
 
 bool profile_key_of_search(slice query_id, hash128 *out) { return key_of("search", query_id, out); }
+
+uint32_t profile_query(const hash128 *memory_key) {
+    uint32_t query;
+    memcpy(&query, memory_key->bytes, sizeof query);
+    return query ? query : 1;
+}
 
 void profile_init(profile *p) {
     p->first = p->time = INT64_MIN;
@@ -43,6 +49,7 @@ void profile_encode(const profile *p, buffer *out) {
         put_u32(out, p->items[i].document);
         put_f32(out, p->items[i].weight);
         put_u8(out, p->items[i].origin);
+        put_u32(out, p->items[i].query);
     }
     put_u16(out, (uint16_t)p->n_attributes);
     for (uint32_t i = 0; i < p->n_attributes; i++) {
@@ -52,7 +59,7 @@ void profile_encode(const profile *p, buffer *out) {
     }
 }
 
-static void read_lists(byte_reader *in, profile *p) {
+static void read_lists(byte_reader *in, uint8_t format, profile *p) {
     p->n_segments = read_u8(in);
     if (p->n_segments > PROFILE_SEGMENTS) in->failed = true;
     for (uint32_t i = 0; i < p->n_segments && !in->failed; i++) p->segments[i] = read_u64(in);
@@ -62,6 +69,7 @@ static void read_lists(byte_reader *in, profile *p) {
         p->items[i].document = read_u32(in);
         p->items[i].weight = sane(read_f32(in), PROFILE_ITEM_CAP);
         p->items[i].origin = read_u8(in);
+        p->items[i].query = format > 1 ? read_u32(in) : 0;
     }
     p->n_attributes = read_u16(in);
     if (p->n_attributes > PROFILE_ATTRIBUTES) in->failed = true;
@@ -79,8 +87,8 @@ bool profile_decode(slice bytes, profile *out) {
     out->time = decay_bounded((int64_t)read_u64(&in));
     out->spent = sane(read_f32(&in), PROFILE_ALLOWANCE);
     out->events = read_u32(&in);
-    read_lists(&in, out);
-    if (!in.failed && format == PROFILE_FORMAT && !read_left(&in)) return true;
+    read_lists(&in, format, out);
+    if (!in.failed && format >= 1 && format <= PROFILE_FORMAT && !read_left(&in)) return true;
     profile_init(out);
     return false;
 }
@@ -121,13 +129,14 @@ static void advance(profile *p, int64_t time, int64_t half_life) {
 }
 
 /* The lists are in order of weight but for one entry that has grown: it moves up. */
-static void add_item(profile *p, uint32_t document, float weight, uint8_t origin, float *before) {
+static void add_item(profile *p, const profile_engagement *e, float weight, float *before) {
     uint32_t i = 0;
-    while (i < p->n_items && p->items[i].document != document) i++;
-    if (i == p->n_items) p->items[p->n_items++] = (profile_item){document, 0, 0};
+    while (i < p->n_items && p->items[i].document != e->document) i++;
+    if (i == p->n_items) p->items[p->n_items++] = (profile_item){.document = e->document};
     profile_item item = p->items[i];
     *before = item.weight;
-    item.origin |= origin;
+    item.origin |= e->origin;
+    if (e->query) item.query = e->query;
     item.weight = sane(item.weight + weight, PROFILE_ITEM_CAP);
     for (; i > 0 && p->items[i - 1].weight < item.weight; i--) p->items[i] = p->items[i - 1];
     p->items[i] = item;
@@ -160,7 +169,7 @@ float profile_engage(profile *p, const profile_engagement *e) {
     if (p->time == INT64_MIN || time > p->time) advance(p, time, e->half_life);
     if (p->first == INT64_MIN || time < p->first) p->first = time;
     float weight = sane(e->credit, PROFILE_ITEM_CAP) * decay_factor(p->time - time, e->half_life), before;
-    add_item(p, e->document, weight, e->origin, &before);
+    add_item(p, e, weight, &before);
     add_attributes(p, e, weight);
     if (p->events < UINT32_MAX) p->events++;
     if (e->n_segments) {

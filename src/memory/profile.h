@@ -10,8 +10,9 @@
  * most PROFILE_ALLOWANCE (decayed): a user who clicks a million times is heard as loud as a busy one.
  *
  * Bytes in STORE_PROFILES: key: 16-byte hash of the user's (or, without one, the session's; or the search's) id. Value: u8
- * format (1); i64 first, i64 time; f32 spent; u32 events; u8 n, u64 segment × n; u16 n, (u32 document, f32 weight, u8 origin) × n;
- * u16 n, (u16 field, string value, f32 weight) × n; weights descending. The id itself is not stored. */
+ * format (2); i64 first, i64 time; f32 spent; u32 events; u8 n, u64 segment × n; u16 n, (u32 document, f32 weight, u8 origin,
+ * u32 query) × n;
+ * u16 n, (u16 field, string value, f32 weight) × n; weights descending. The id itself is not stored. Format 1, without the queries, is still read. */
 #ifndef MEMORY_PROFILE_H
 #define MEMORY_PROFILE_H
 
@@ -33,6 +34,7 @@ typedef struct profile_item {
     uint32_t document;
     float weight;
     uint8_t origin; /* one or both */
+    uint32_t query; /* of the last search after which it was chosen: profile_query; 0: none */
 } profile_item;
 
 typedef struct profile_attribute {
@@ -56,6 +58,9 @@ bool profile_key(slice user, slice session, hash128 *out);
 /* Of one search by nobody that is known, for its voice alone. False without a query id. */
 bool profile_key_of_search(slice query_id, hash128 *out);
 
+/* A query in a profile: 32 bits of its memory key, never 0. Two that collide are taken for one. */
+uint32_t profile_query(const hash128 *memory_key);
+
 void profile_init(profile *p);
 /* The stored profile; slices live as long as the transaction, and in a write until the next put. False when there is none or
  * its bytes are damaged: *out is empty then. */
@@ -69,6 +74,7 @@ typedef struct profile_engagement {
     uint32_t document;
     float credit;                         /* > 0 */
     uint8_t origin;
+    uint32_t query;                       /* 0: none */
     int64_t time, now, half_life;
     const profile_attribute *attributes;  /* of the document; their weights are not looked at */
     size_t n_attributes;

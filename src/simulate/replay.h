@@ -8,6 +8,7 @@
  *            Only if the page showed it is the reward revealed, as an event of that search: policy and ranker learn from
  *            what was shown and from nothing else.
  * Tried      Every strategy's list is recorded (trial.h), and policies and fixed plans are compared on the record.
+ * Ranked     The strategies' candidates are recorded as a ranker sees them (rank_trial.h), and rankers are compared.
  *
  * Rows that cannot be used (documents that are not there, actions without a reward) are counted and passed over.
  * Threads: one thread runs a replay; the funnel may be used by others meanwhile. */
@@ -15,6 +16,7 @@
 #define SIMULATE_REPLAY_H
 
 #include "funnel/funnel.h"
+#include "simulate/rank_trial.h"
 #include "simulate/replay_log.h"
 #include "simulate/trial.h"
 
@@ -24,6 +26,7 @@ typedef struct replay_options {
     bool new_only;       /* of those, only the ones whose (user, document) is in no row before that has a query */
     uint32_t page;       /* served: hits of a page, 1 to FUNNEL_MAX_LIMIT */
     bool try;            /* record, do not serve */
+    bool rank;           /* record for rankers; with `try` and `warm` */
     bool warm;           /* tried: rows of the teaching share are recorded in the same way, as lessons (trial.h) */
     uint32_t strategies; /* tried: bits of those that take part */
     uint32_t depth;      /* tried: of the lists, at most TRIAL_MOST_DEPTH; at least the deepest level is taken */
@@ -51,6 +54,7 @@ typedef struct replay_result {
     replay_score *scores;       /* served: `scored` of them */
     size_t scores_capacity;
     trial trial;                /* tried */
+    rank_trial ranks;           /* ranked */
 } replay_result;
 
 void replay_result_release(replay_result *r);

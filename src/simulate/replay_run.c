@@ -30,6 +30,7 @@ typedef struct replaying {
 void replay_result_release(replay_result *r) {
     free(r->scores);
     trial_release(&r->trial);
+    rank_trial_release(&r->ranks);
     *r = (replay_result){0};
 }
 
@@ -42,7 +43,7 @@ static void grow_pairs(replaying *r) {
     r->pair_mask = wanted - 1;
     for (size_t i = 0; i < slots; i++) {
         if (!old[i]) continue;
-        size_t at = old[i] & r->pair_mask;
+        size_t at = (old[i] >> 1) & r->pair_mask; /* as is_new looks for it */
         while (r->pairs[at]) at = (at + 1) & r->pair_mask;
         r->pairs[at] = old[i];
     }
@@ -165,6 +166,26 @@ static void try_row(replaying *r, const replay_row *row, uint64_t event, uint32_
     funnel_answer_release(a);
 }
 
+/* Every strategy's candidates, as the ranker sees them. */
+static void rank_row(replaying *r, const replay_row *row, uint64_t event, uint32_t wanted) {
+    funnel_request request = request_of(r, row, event);
+    funnel_answer *a;
+    funnel_rows rows;
+    base_error why = {0};
+    forage_status status = funnel_request_check(&request, &why);
+    if (!status) status = funnel_try_rows(r->f, &request, r->options->depth, &a, &rows, &why);
+    if (status) {
+        refuse(r, row, why.message);
+        return;
+    }
+    rank_trial *t = &r->result->ranks;
+    if (!t->first) rank_trial_init(t, rows.names, rows.n_features);
+    if (t->n_features == rows.n_features) rank_trial_add(t, rows.x, rows.rrf, rows.documents, rows.n, wanted, row->time);
+    if (event < r->from) t->n_lessons++;
+    else r->result->scored++;
+    funnel_answer_release(a);
+}
+
 static replay_score score_of(funnel_answer *a, uint64_t event, uint32_t wanted) {
     const uint32_t *documents;
     const funnel_hit *hits;
@@ -227,7 +248,8 @@ static forage_status score(replaying *r, const replay_row *row, uint64_t event, 
     bool good = usable(r, t, row, &wanted);
     store_read_end(t);
     if (!good) return FORAGE_OK;
-    if (r->options->try) try_row(r, row, event, wanted);
+    if (r->options->rank) rank_row(r, row, event, wanted);
+    else if (r->options->try) try_row(r, row, event, wanted);
     else status = serve_row(r, row, event, wanted, &revealed, error);
     return status || revealed ? status : learn_later(r, row, error);
 }
