@@ -295,6 +295,7 @@ uint32_t sparse_builder_begin(sparse_builder *b) {
 }
 
 static void keep_token(sparse_builder *b, uint32_t field, uint16_t token) {
+    buffer *forward = &b->forward[field];
     uint8_t *kept = &b->kept[field][b->count - 1];
     const uint16_t tokens[2] = {SPARSE_FORWARD_GAP, token};
     unsigned n = b->gap[field] && *kept > 0 ? 2 : 1;
@@ -303,7 +304,9 @@ static void keep_token(sparse_builder *b, uint32_t field, uint16_t token) {
         *kept |= SEGMENT_FORWARD_CUT;
         return;
     }
-    buffer_append(&b->forward[field], tokens + 2 - n, n * sizeof *tokens);
+    if (forward->size + sizeof tokens > forward->capacity) buffer_reserve(forward, sizeof tokens);
+    memcpy(forward->data + forward->size, tokens + 2 - n, n * sizeof *tokens);
+    forward->size += n * sizeof *tokens;
     *kept = (uint8_t)(*kept + n);
 }
 
