@@ -150,7 +150,7 @@ static bool enumerate(programme *p, state s, uint8_t *list, uint32_t k) {
         return true;
     }
     uint32_t item[2], n;
-    state next[2];
+    state next[2] = {{0, 0}, {0, 0}};
     n = choices(p, s, item, next);
     assert(n > 0);
     for (uint32_t c = 0; c < n; c++) {
@@ -179,7 +179,7 @@ static void sample_lists(programme *p, random_source *random) {
         coins = draw % 2 ? ~coins : random_u64(random);
         for (uint32_t k = 0; k < p->length; k++) {
             uint32_t item[2] = {0}, n;
-            state next[2];
+            state next[2] = {{0, 0}, {0, 0}};
             n = choices(p, s, item, next);
             uint32_t c = n == 2 && coins >> k & 1;
             list[k] = (uint8_t)item[c];
@@ -202,7 +202,7 @@ static double look(search *f, state s, uint32_t k, double credits) {
     if (k == f->p->length) return 0;
     if (f->step[s.i][s.j] >= 0) return f->best[s.i][s.j];
     uint32_t item[2], n;
-    state next[2];
+    state next[2] = {{0, 0}, {0, 0}};
     n = choices(f->p, s, item, next);
     for (uint32_t c = 0; c < n; c++) {
         double sum = credits + f->p->credit[item[c]];
@@ -223,7 +223,7 @@ static bool add_wanted(programme *p, const double *y) {
     state s = {0, 0};
     for (uint32_t k = 0; k < p->length; k++) {
         uint32_t item[2] = {0};
-        state next[2];
+        state next[2] = {{0, 0}, {0, 0}};
         choices(p, s, item, next);
         int c = f.step[s.i][s.j];
         list[k] = (uint8_t)item[c];
