@@ -79,7 +79,7 @@ static forage_status number_of(const api_call *c, uint64_t *out, base_error *err
 }
 
 forage_status api_get_model(api_call *c, base_error *error) {
-    uint64_t number;
+    uint64_t number = 0;
     funnel_model m;
     json_writer *w = &c->json;
     forage_status status = number_of(c, &number, error);
@@ -127,7 +127,7 @@ static forage_status served(api_call *c, forage_status status) {
 }
 
 forage_status api_post_model_activate(api_call *c, base_error *error) {
-    uint64_t number;
+    uint64_t number = 0;
     forage_status status = needs_writing(c, error);
     if (!status) status = number_of(c, &number, error);
     if (!status) status = funnel_model_activate(c->entry->funnel, number, error);
@@ -135,7 +135,7 @@ forage_status api_post_model_activate(api_call *c, base_error *error) {
 }
 
 forage_status api_post_model_shadow(api_call *c, base_error *error) {
-    uint64_t number;
+    uint64_t number = 0;
     forage_status status = needs_writing(c, error);
     if (!status) status = number_of(c, &number, error);
     if (!status) status = funnel_model_shadow(c->entry->funnel, number, error);
@@ -143,14 +143,14 @@ forage_status api_post_model_shadow(api_call *c, base_error *error) {
 }
 
 forage_status api_post_models_rollback(api_call *c, base_error *error) {
-    uint64_t number;
+    uint64_t number = 0;
     forage_status status = needs_writing(c, error);
     if (!status) status = funnel_model_rollback(c->entry->funnel, &number, error);
     return served(c, status);
 }
 
 forage_status api_delete_model(api_call *c, base_error *error) {
-    uint64_t number;
+    uint64_t number = 0;
     forage_status status = needs_writing(c, error);
     if (!status) status = number_of(c, &number, error);
     if (!status) status = funnel_model_remove(c->entry->funnel, number, error);

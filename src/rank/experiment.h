@@ -67,9 +67,9 @@ const experiment_config *experiment_config_of(const experiment *e);
  * EXPERIMENT_OUT is passed over. */
 void experiment_show(experiment *e, uint64_t key, experiment_side side, int64_t time);
 
-/* A reward, clipped to [−1, 1], that the unit gave. credit: of the shown item it was for, as logged
- * (interleave_page); not looked at in "ab". What comes after its unit closed, or without impression, is passed over
- * and counted as late. */
+/* A reward, clipped to [−1, 1], that the unit gave; in "ab" a unit's mean per impression is clipped to [0, 1] when
+ * it counts. credit: of the shown item it was for, as logged (interleave_page); not looked at in "ab". What comes
+ * after its unit closed, or without impression, is passed over and counted as late. */
 void experiment_reward(experiment *e, uint64_t key, float credit, float reward, int64_t time);
 
 /* Closes the units whose window is over at `time`. The two above do so too; call it before describing. */
@@ -95,7 +95,8 @@ experiment_result experiment_ask(const experiment *e);
 void experiment_describe(const experiment *e, json_writer *w);
 
 /* State as bytes, versioned and checked; open units included. A failed load changes nothing: FORAGE_E_VERSION,
- * FORAGE_E_CORRUPT, FORAGE_E_INVALID (of an experiment with another name, salt, kind, split, window or alpha, or other sides). */
+ * FORAGE_E_CORRUPT, FORAGE_E_INVALID (of an experiment with another name, salt, kind, split, window or alpha, or
+ * other sides). */
 void experiment_save(const experiment *e, buffer *out);
 forage_status experiment_load(experiment *e, slice state, base_error *error);
 

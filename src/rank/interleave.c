@@ -150,7 +150,7 @@ static bool enumerate(programme *p, state s, uint8_t *list, uint32_t k) {
         return true;
     }
     uint32_t item[2], n;
-    state next[2];
+    state next[2] = {{0, 0}, {0, 0}};
     n = choices(p, s, item, next);
     assert(n > 0);
     for (uint32_t c = 0; c < n; c++) {
@@ -178,8 +178,8 @@ static void sample_lists(programme *p, random_source *random) {
         state s = {0, 0};
         coins = draw % 2 ? ~coins : random_u64(random);
         for (uint32_t k = 0; k < p->length; k++) {
-            uint32_t item[2], n;
-            state next[2];
+            uint32_t item[2] = {0}, n;
+            state next[2] = {{0, 0}, {0, 0}};
             n = choices(p, s, item, next);
             uint32_t c = n == 2 && coins >> k & 1;
             list[k] = (uint8_t)item[c];
@@ -202,7 +202,7 @@ static double look(search *f, state s, uint32_t k, double credits) {
     if (k == f->p->length) return 0;
     if (f->step[s.i][s.j] >= 0) return f->best[s.i][s.j];
     uint32_t item[2], n;
-    state next[2];
+    state next[2] = {{0, 0}, {0, 0}};
     n = choices(f->p, s, item, next);
     for (uint32_t c = 0; c < n; c++) {
         double sum = credits + f->p->credit[item[c]];
@@ -222,8 +222,8 @@ static bool add_wanted(programme *p, const double *y) {
     uint8_t list[MOST];
     state s = {0, 0};
     for (uint32_t k = 0; k < p->length; k++) {
-        uint32_t item[2];
-        state next[2];
+        uint32_t item[2] = {0};
+        state next[2] = {{0, 0}, {0, 0}};
         choices(p, s, item, next);
         int c = f.step[s.i][s.j];
         list[k] = (uint8_t)item[c];
@@ -249,19 +249,20 @@ static double sensitivity(const programme *p, const uint8_t *list) {
     return for_a > 0 && for_b > 0 ? (for_a + for_b) / all * entropy_of(for_a / (for_a + for_b)) : 0;
 }
 
-/* The probabilities of the lists at hand: row 0 says that they sum to 1, row k that the first k items earn nothing. */
-static simplex_end try_lists(programme *p, double *y) {
-    size_t m = p->length + 1, n = p->n_lists;
-    double *A = mem_alloc((m + 1) * n * sizeof *A), *c = A + m * n, b[MOST + 1] = {1};
-    for (size_t l = 0; l < n; l++) {
-        double beginning = 0;
-        A[l] = 1;
-        for (uint32_t k = 0; k < p->length; k++) A[(k + 1) * n + l] = beginning += p->credit[p->list[l][k]];
-        c[l] = sensitivity(p, p->list[l]);
-    }
-    simplex_end end = simplex_maximise(A, b, c, m, n, p->probability, y);
-    free(A);
-    return end;
+/* A list's column of the programme: row 0 says that the probabilities sum to 1, row k that the first k items earn nothing. */
+static void column_of(const programme *p, const uint8_t *list, double *column, size_t stride) {
+    double beginning = 0;
+    column[0] = 1;
+    for (uint32_t k = 0; k < p->length; k++) column[(k + 1) * stride] = beginning += p->credit[list[k]];
+}
+
+/* For simplex_columns. */
+static bool one_more(void *context, const double *y, double *column, double *cost) {
+    programme *p = context;
+    if (!add_wanted(p, y)) return false;
+    column_of(p, p->list[p->n_lists - 1], column, 1);
+    *cost = sensitivity(p, p->list[p->n_lists - 1]);
+    return true;
 }
 
 /* A solution that rounding has spoilt must not be drawn from. */
@@ -282,13 +283,18 @@ static bool unbiased(programme *p) {
  * it are added one by one. */
 static bool solve(programme *p, random_source *random) {
     uint8_t list[MOST];
-    double y[MOST + 1];
-    if (!enumerate(p, settle(p, (state){0, 0}), list, 0)) sample_lists(p, random);
-    for (;;) {
-        simplex_end end = try_lists(p, y);
-        if (end == SIMPLEX_SOLVED) return unbiased(p);
-        if (end == SIMPLEX_FAILED || !add_wanted(p, y)) return false;
+    bool complete = enumerate(p, settle(p, (state){0, 0}), list, 0);
+    if (!complete) sample_lists(p, random);
+    size_t m = p->length + 1, n = p->n_lists;
+    double *A = mem_alloc((m + 1) * n * sizeof *A), *c = A + m * n, b[MOST + 1] = {1};
+    simplex_columns columns = {one_more, p, COLUMNS - n};
+    for (size_t l = 0; l < n; l++) {
+        column_of(p, p->list[l], A + l, n);
+        c[l] = sensitivity(p, p->list[l]);
     }
+    simplex_end end = simplex_maximise(A, b, c, m, n, complete ? NULL : &columns, p->probability);
+    free(A);
+    return end == SIMPLEX_SOLVED && unbiased(p);
 }
 
 static uint32_t draw_list(const programme *p, random_source *random) {

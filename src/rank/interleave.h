@@ -27,7 +27,7 @@
 
 #define INTERLEAVE_MAX 100          /* items of a page */
 #define INTERLEAVE_OPTIMISED_MAX 20 /* of them drawn by the programme; what follows is drafted with credit 0 */
-#define INTERLEAVE_LISTS 64          /* allowed lists that a programme starts with at most */
+#define INTERLEAVE_LISTS 64         /* allowed lists that a programme starts with at most */
 
 typedef enum interleave_kind { INTERLEAVE_TEAM_DRAFT = 0, INTERLEAVE_OPTIMISED = 1 } interleave_kind;
 
@@ -44,8 +44,9 @@ typedef struct interleave_page {
 
 /* Drafts a page of at most `length` items (more than INTERLEAVE_MAX counts as that) from rankings a and b, best first; an id
  * that a ranking names twice counts where it stands first. Both may be longer than the page. Cost of a team draft:
- * O(length²); optimised besides a few linear programmes of at most INTERLEAVE_OPTIMISED_MAX + 1 rows and 128 columns,
- * around a millisecond for 10 items. */
+ * O(length × (n_a + n_b)) at worst, under a microsecond for 10 items; optimised besides a linear programme of at most
+ * INTERLEAVE_OPTIMISED_MAX + 1 rows and 2 × INTERLEAVE_LISTS columns, for 10 items around 0.05 ms, for 20 around 0.25 ms
+ * (`make bench-online`), and 50 kB from the heap. */
 void interleave_draw(interleave_kind kind, const uint32_t *a, size_t n_a, const uint32_t *b, size_t n_b, size_t length,
                      random_source *random, interleave_page *out);
 

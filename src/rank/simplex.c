@@ -8,11 +8,12 @@
 #define NOTHING 1e-10 /* pivots and reduced costs below this are rounding */
 #define FEASIBLE 1e-9 /* sum of artificials that counts as none */
 
-/* Rows 0 … m − 1 are the constraints, row m the reduced costs; the last column is the right-hand side. Columns n … n + m − 1 are
- * phase one's artificials. */
+/* Rows 0 … m − 1 are the constraints, row m the reduced costs. Columns: n of the programme, room for those to be added, from
+ * `artificial` on m of phase one, and the right-hand side. Under the artificials stands the inverse of the basis. */
 typedef struct tableau {
-    size_t m, n, width;
+    size_t m, n, artificial, width;
     double *t;       /* (m + 1) × width */
+    double *cost;    /* of the programme's columns */
     uint32_t *basis; /* column of each row */
     size_t pivots_left;
 } tableau;
@@ -79,7 +80,7 @@ static bool improve(tableau *p, size_t columns) {
  * redundant and stays 0 for good. */
 static void drive_out_artificials(tableau *p) {
     for (size_t i = 0; i < p->m; i++) {
-        if (p->basis[i] < p->n) continue;
+        if (p->basis[i] < p->artificial) continue;
         const double *r = row_of(p, i);
         size_t best = 0;
         for (size_t j = 1; j < p->n; j++)
@@ -89,52 +90,75 @@ static void drive_out_artificials(tableau *p) {
 }
 
 static void fill(tableau *p, const double *A, const double *b) {
-    double *cost = row_of(p, p->m);
+    double *reduced = row_of(p, p->m);
     for (size_t i = 0; i < p->m; i++) {
         double *r = row_of(p, i);
         memcpy(r, A + i * p->n, p->n * sizeof *r);
-        r[p->n + i] = 1;
+        r[p->artificial + i] = 1;
         r[p->width - 1] = b[i];
-        p->basis[i] = (uint32_t)(p->n + i);
-        for (size_t j = 0; j < p->n; j++) cost[j] += r[j]; /* phase one: −sum of artificials, in terms of the others */
-        cost[p->width - 1] += b[i];
+        p->basis[i] = (uint32_t)(p->artificial + i);
+        for (size_t j = 0; j < p->n; j++) reduced[j] += r[j]; /* phase one: −sum of artificials, in terms of the others */
+        reduced[p->width - 1] += b[i];
     }
 }
 
-static void phase_two_costs(tableau *p, const double *c) {
-    double *cost = row_of(p, p->m);
-    memset(cost, 0, p->width * sizeof *cost);
-    memcpy(cost, c, p->n * sizeof *c);
+/* One more column, by phase one's prices y; false: nobody has one. */
+static bool add_column(tableau *p, const simplex_columns *columns) {
+    double y[SIMPLEX_MAX_ROWS], column[SIMPLEX_MAX_ROWS], *reduced = row_of(p, p->m);
+    if (!columns || p->n == p->artificial) return false;
+    for (size_t i = 0; i < p->m; i++) y[i] = 1 + reduced[p->artificial + i];
+    if (!columns->more(columns->context, y, column, &p->cost[p->n])) return false;
+    for (size_t i = 0; i < p->m; i++) {
+        double *r = row_of(p, i);
+        for (size_t k = 0; k < p->m; k++) r[p->n] += r[p->artificial + k] * column[k];
+        reduced[p->n] += y[i] * column[i];
+    }
+    p->n++;
+    return true;
+}
+
+/* Phase one: the artificials to 0. */
+static simplex_end satisfy(tableau *p, const simplex_columns *columns) {
+    do
+        if (!improve(p, p->n)) return SIMPLEX_FAILED;
+    while (fabs(row_of(p, p->m)[p->width - 1]) > FEASIBLE && add_column(p, columns));
+    return fabs(row_of(p, p->m)[p->width - 1]) > FEASIBLE ? SIMPLEX_INFEASIBLE : SIMPLEX_SOLVED;
+}
+
+static void phase_two_costs(tableau *p) {
+    double *reduced = row_of(p, p->m);
+    memset(reduced, 0, p->width * sizeof *reduced);
+    memcpy(reduced, p->cost, p->n * sizeof *reduced);
     for (size_t i = 0; i < p->m; i++) {
         if (p->basis[i] >= p->n) continue;
-        double factor = cost[p->basis[i]];
+        double factor = reduced[p->basis[i]];
         if (factor == 0) continue;
         const double *r = row_of(p, i);
-        for (size_t j = 0; j < p->width; j++) cost[j] -= factor * r[j];
+        for (size_t j = 0; j < p->width; j++) reduced[j] -= factor * r[j];
     }
 }
 
-simplex_end simplex_maximise(const double *A, const double *b, const double *c, size_t m, size_t n, double *x, double *y) {
+simplex_end simplex_maximise(const double *A, const double *b, const double *c, size_t m, size_t n,
+                             const simplex_columns *columns, double *x) {
     assert(m >= 1 && m <= SIMPLEX_MAX_ROWS && n >= 1);
     uint32_t basis[SIMPLEX_MAX_ROWS];
-    tableau p = {m, n, n + m + 1, NULL, basis, 50 * (m + n)};
-    p.t = mem_zalloc((m + 1) * p.width, sizeof *p.t);
+    size_t most = n + (columns ? columns->most : 0);
+    tableau p = {.m = m, .n = n, .artificial = most, .width = most + m + 1, .basis = basis, .pivots_left = 50 * (m + most)};
+    p.t = mem_zalloc((m + 1) * p.width + most, sizeof *p.t);
+    p.cost = p.t + (m + 1) * p.width;
+    memcpy(p.cost, c, n * sizeof *c);
     fill(&p, A, b);
-    simplex_end end = SIMPLEX_FAILED;
-    const double *cost = row_of(&p, m);
-    if (!improve(&p, n)) goto done;
-    if (fabs(cost[p.width - 1]) > FEASIBLE) {
-        for (size_t i = 0; i < m && y; i++) y[i] = 1 + cost[n + i]; /* phase one's prices, −1 − (reduced cost), turned round */
-        end = SIMPLEX_INFEASIBLE;
+    simplex_end end = satisfy(&p, columns);
+    if (end != SIMPLEX_SOLVED) goto done;
+    drive_out_artificials(&p);
+    phase_two_costs(&p);
+    if (!improve(&p, p.n)) {
+        end = SIMPLEX_FAILED;
         goto done;
     }
-    drive_out_artificials(&p);
-    phase_two_costs(&p, c);
-    if (!improve(&p, n)) goto done;
-    memset(x, 0, n * sizeof *x);
+    memset(x, 0, p.n * sizeof *x);
     for (size_t i = 0; i < m; i++)
-        if (basis[i] < n) x[basis[i]] = fmax(0, row_of(&p, i)[p.width - 1]);
-    end = SIMPLEX_SOLVED;
+        if (basis[i] < p.n) x[basis[i]] = fmax(0, row_of(&p, i)[p.width - 1]);
 done:
     free(p.t);
     return end;
