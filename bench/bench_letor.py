@@ -1,9 +1,10 @@
 """Learning to rank on public data, against LightGBM, XGBoost and CatBoost.
 
 One procedure for all: the same random settings, tried by the same five folds of the groups at hand (training and validation
-part together; the test part is not looked at) with three seeds. Settings and number of rounds with the best mean NDCG@10 over all held-out groups
-are taken, and five seeds are trained with them on all of the groups at hand; their mean is measured on the test part, once. Each
-side gets one thread. The range of settings was narrowed by cross-validation of Forage on the same known groups.
+part together; the test part is not looked at) with three seeds. Settings and number of rounds with the best mean NDCG@10 over
+all held-out groups are taken, and five seeds are trained with them on all of the groups at hand; their mean is measured on the
+test part, once. Each side gets one thread. The range of settings was narrowed by cross-validation of Forage on the same known
+groups.
 """
 
 import json
