@@ -245,8 +245,8 @@ forage_status boost_predict(slice model, uint32_t n_features, const float *x, si
     const float *found = NULL;
     forage_status status = FORAGE_OK;
     if (n == 0) return FORAGE_OK;
-    if (XGBoosterCreate(NULL, 0, &booster) || XGBoosterSetParam(booster, "nthread", "1") ||
-        XGBoosterLoadModelFromBuffer(booster, model.data, model.size))
+    if (XGBoosterCreate(NULL, 0, &booster) || XGBoosterLoadModelFromBuffer(booster, model.data, model.size) ||
+        XGBoosterSetParam(booster, "nthread", "1")) /* loading forgets what was set before */
         status = fail(error, FORAGE_E_CORRUPT, "reading the model");
     if (!status && make_matrix(x, n, n_features, 1, &matrix)) status = fail(error, FORAGE_E_INTERNAL, "taking the rows");
     if (!status) status = score(booster, matrix, n, &found, error);
