@@ -21,7 +21,8 @@ static void click_page(click_world *w, random_source *random, click_kind kind, s
     for (size_t r = 0; r < RANKS; r++) {
         uint32_t pair = w->pair[from + r];
         double chance = kind == CLICK_PBM ? w->p[r] : looks;
-        bool clicked = w->clicked[from + r] = random_double(random) < chance * w->a[pair];
+        bool clicked = random_double(random) < chance * w->a[pair];
+        w->clicked[from + r] = clicked;
         if (kind == CLICK_CASCADE) looks = looks && !clicked;
         if (kind == CLICK_DBN)
             looks = looks && !(clicked && random_double(random) < w->s[pair]) && random_double(random) < w->gamma;
