@@ -154,6 +154,34 @@ typedef struct forage_event {
 FORAGE_API forage_status forage_record_event(forage_collection *c, const forage_event *event, bool *duplicate,
                                              forage_error *error);
 
+/* ---- Learning to rank from files -------------------------------------------------------------------------------- */
+
+typedef struct forage_train_options {
+    const char *train;      /* SVMlight ranking files ("label qid:7 1:0.5 2:3 # comment"), plain, gzip or zstd. In comments,
+                               position=N and weight=X are read: where a row was shown, and how much its label counts */
+    const char *validation; /* to stop and to choose by; NULL: every fifth group of train, drawn by the seed, is held out */
+    const char *test;       /* only measured; NULL: none */
+    const char *output;     /* the model is written there: trees in XGBoost's form, JSON for names that end in .json and
+                               UBJSON for others; a linear model as JSON. NULL: nowhere */
+    const char *scores;     /* the test rows' scores are written there, one a line; NULL: nowhere */
+    const char *settings;   /* JSON object, NULL: defaults: "model" (best, trees, linear), "trees", "leaves", "depth",
+                               "learning_rate", "truncation", "patience", "bags", "seed", "threads", "debias" … as `forage
+                               help train` lists them */
+} forage_train_options;
+
+typedef struct forage_train_progress {
+    uint32_t bag, round, rounds; /* round of rounds, from 1, of a bag (from 0) */
+    double train, validation;    /* NDCG */
+} forage_train_progress;
+typedef bool (*forage_train_watch)(void *self, const forage_train_progress *progress); /* false: stop with what there is */
+
+/* Trains LambdaMART and a linear order, takes the trees where they are ahead on the validation rows by more than a standard
+ * error, and measures. *report: JSON, to be freed with forage_free. watch may be NULL; it is called by this thread.
+ * FORAGE_E_INVALID: a file or a setting is not what it should be; FORAGE_E_TOO_LARGE, FORAGE_E_NOT_FOUND, FORAGE_E_IO. Takes
+ * about 16 bytes per value of the files. */
+FORAGE_API forage_status forage_train_files(const forage_train_options *options, forage_train_watch watch, void *self,
+                                            char **report, forage_error *error);
+
 /* ---- Everything else: the JSON API without HTTP ---------------------------------------------------------------- */
 
 typedef struct forage_request {
