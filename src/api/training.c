@@ -1,9 +1,9 @@
 /* Learning to rank from files: rows in, a model and what it is worth out. */
 #include "api/call.h"
 
-#include "format/svmlight.h"
 #include "os/file.h"
 #include "rank/pick.h"
+#include "rank/ranking_file.h"
 #include "rank/table.h"
 
 #include <stdio.h>
@@ -93,11 +93,6 @@ static forage_status read_settings(file_training *t, base_error *error) {
 
 /* ---- Rows ------------------------------------------------------------------------------------------------------ */
 
-static rank_rows view(const svmlight_rows *r) {
-    return (rank_rows){.n_features = r->n_features, .n_rows = r->n_rows, .n_groups = r->n_groups, .x = r->x, .label = r->label,
-                       .first = r->first, .weight = r->weight, .position = r->position};
-}
-
 /* The files' matrices are as wide as the widest; one that is narrower is read again. */
 static forage_status read_files(file_training *t, base_error *error) {
     const char *paths[3] = {t->options->train, t->options->validation, t->options->test};
@@ -106,7 +101,7 @@ static forage_status read_files(file_training *t, base_error *error) {
         for (int i = 0; i < 3; i++) {
             if (!paths[i] || (t->files[i].n_rows && t->files[i].n_features == options.n_features)) continue;
             svmlight_release(&t->files[i]);
-            forage_status status = svmlight_read_file(paths[i], &options, &t->files[i], error);
+            forage_status status = ranking_file_read(paths[i], &options, &t->files[i], error);
             if (status) return error_prefix(error, "%s", paths[i]), status;
             options.n_features = t->files[i].n_features;
         }
@@ -118,9 +113,9 @@ static forage_status take_rows(file_training *t, base_error *error) {
     if (!t->options->train) return error_set(error, FORAGE_E_INVALID, "training rows: no file is named");
     forage_status status = read_files(t, error);
     if (status) return status;
-    t->train = view(&t->files[0]);
-    t->validation = view(&t->files[1]);
-    t->test = view(&t->files[2]);
+    t->train = ranking_file_rows(&t->files[0]);
+    t->validation = ranking_file_rows(&t->files[1]);
+    t->test = ranking_file_rows(&t->files[2]);
     if (t->validation.n_rows || !t->holdout) return FORAGE_OK;
     if (t->train.n_groups < 2)
         return error_set(error, FORAGE_E_INVALID, "%s: one group cannot be trained on and validated by: give validation rows",

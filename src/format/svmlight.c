@@ -5,16 +5,12 @@
 #include "base/hash.h"
 #include "format/inflate.h"
 #include "format/json.h"
-#include "os/file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define READ_SIZE ((size_t)256 << 10)
 #define DEFAULT_FEATURES 100000u
@@ -362,29 +358,6 @@ static forage_status read_slice(void *self, void *data, size_t size, size_t *got
 
 forage_status svmlight_read_memory(slice bytes, const svmlight_options *options, svmlight_rows *out, base_error *error) {
     return svmlight_read(read_slice, &bytes, options, out, error);
-}
-
-typedef struct open_file {
-    int fd;
-    const char *path;
-} open_file;
-
-static forage_status read_file(void *self, void *data, size_t size, size_t *got, base_error *error) {
-    const open_file *file = self;
-    ssize_t n;
-    do n = read(file->fd, data, size);
-    while (n < 0 && errno == EINTR);
-    if (n < 0) return os_error(error, errno, "reading", file->path);
-    *got = (size_t)n;
-    return FORAGE_OK;
-}
-
-forage_status svmlight_read_file(const char *path, const svmlight_options *options, svmlight_rows *out, base_error *error) {
-    open_file file = {open(path, O_RDONLY | O_CLOEXEC), path};
-    if (file.fd < 0) return os_error(error, errno, "opening", path);
-    forage_status status = svmlight_read(read_file, &file, options, out, error);
-    close(file.fd);
-    return status;
 }
 
 void svmlight_release(svmlight_rows *rows) {

@@ -41,7 +41,6 @@ typedef struct svmlight_rows {
 forage_status svmlight_read(records_source source, void *self, const svmlight_options *options, svmlight_rows *out,
                             base_error *error);
 forage_status svmlight_read_memory(slice bytes, const svmlight_options *options, svmlight_rows *out, base_error *error);
-forage_status svmlight_read_file(const char *path, const svmlight_options *options, svmlight_rows *out, base_error *error);
 void svmlight_release(svmlight_rows *rows); /* no-op on a zeroed one */
 
 /* Appends the rows, values that are 0 left out, NaN as "nan"; what it writes reads back equal, but for features of the

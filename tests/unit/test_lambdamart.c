@@ -2,10 +2,10 @@
 
 #include "base/random.h"
 #include "format/json.h"
-#include "format/svmlight.h"
 #include "rank/lambda_pairs.h"
 #include "rank/lambdamart.h"
 #include "rank/pick.h"
+#include "rank/ranking_file.h"
 #include "rank/table.h"
 
 #include <math.h>
@@ -559,9 +559,8 @@ static void mq2008_is_learned(void **state) {
     if (!path) skip();
     svmlight_rows rows;
     base_error error;
-    assert_ok(svmlight_read_file(path, NULL, &rows, &error));
-    rank_rows all = {.n_features = rows.n_features, .n_rows = rows.n_rows, .n_groups = rows.n_groups, .x = rows.x,
-                     .label = rows.label, .first = rows.first};
+    assert_ok(ranking_file_read(path, NULL, &rows, &error));
+    rank_rows all = ranking_file_rows(&rows);
     rank_table kept, held;
     rank_table_split(&all, 5, 0, 1, &kept, &held);
     lambdamart_settings s = small_settings();

@@ -1,9 +1,8 @@
 #include "testing.h"
 
 #include "format/svmlight.h"
-#include "os/file.h"
+#include "rank/ranking_file.h"
 
-#include <locale.h>
 #include <math.h>
 
 static svmlight_rows read_text(const char *text, const svmlight_options *options) {
@@ -173,12 +172,12 @@ static void real_files(void **state) {
     if (!path) skip();
     svmlight_rows r;
     base_error error;
-    assert_ok(svmlight_read_file(path, NULL, &r, &error));
+    assert_ok(ranking_file_read(path, NULL, &r, &error));
     assert_int_equal(r.n_rows, 9630);
     assert_int_equal(r.n_groups, 471);
     assert_int_equal(r.n_features, 46);
     svmlight_release(&r);
-    assert_int_equal(svmlight_read_file("/nowhere/at-all", NULL, &r, &error), FORAGE_E_NOT_FOUND);
+    assert_int_equal(ranking_file_read("/nowhere/at-all", NULL, &r, &error), FORAGE_E_NOT_FOUND);
 }
 
 int main(void) {
