@@ -194,36 +194,47 @@ static void run_pages(const char *train_path, const char *test_path) {
 
 /* ---- Where the truth is known ---- */
 
+typedef struct sim_sum {
+    double error, naive, held;
+} sim_sum;
+
+/* One simulated log, and what every method makes of it; sums are means over `runs`. */
+static void simulate(int world, uint64_t seed, size_t pages, int runs, sim_sum *sums) {
+    sim_pages *s = mem_alloc(sizeof *s);
+    examination_config config;
+    examination *e = NULL;
+    examination_curve c;
+    double all = runs * (SIM_RANKS - 1.);
+    examination_config_default(&config);
+    if (examination_create(&config, &e, NULL)) give_up("no estimator");
+    sim_pages_init(s, 100, seed);
+    if (world) sim_swaps(s, e, .1, pages);
+    else sim_rankers(s, e, 3, .3, pages);
+    for (int m = 0; m < EXAMINATION_METHODS; m++) {
+        examination_fit(e, (examination_method)m, &c);
+        for (int k = 1; k < SIM_RANKS; k++) {
+            double rate = s->clicks[k] / s->shown[k] / (s->clicks[0] / s->shown[0]);
+            sums[m].error += fabs(c.ranks[k].estimate / sim_curve[k] - 1) / all;
+            sums[m].naive += fabs(rate / sim_curve[k] - 1) / all;
+            sums[m].held += (c.ranks[k].low <= sim_curve[k] && sim_curve[k] <= c.ranks[k].high) / all;
+        }
+    }
+    examination_destroy(e);
+    free(s);
+}
+
 static void run_simulations(int runs) {
-    enum { PAGES = 100000 };
+    enum { PAGES = 50000 };
     static const char *const worlds[] = {"rankers", "swaps"};
-    for (int world = 0; world < 2; world++)
-        for (int m = 0; m < EXAMINATION_METHODS; m++) {
-            double error = 0, naive = 0, held = 0;
-            for (int run = 0; run < runs; run++) {
-                sim_pages *s = mem_alloc(sizeof *s);
-                examination_config config;
-                examination *e = NULL;
-                examination_curve c;
-                examination_config_default(&config);
-                if (examination_create(&config, &e, NULL)) give_up("no estimator");
-                sim_pages_init(s, 100, 100 + (uint64_t)run);
-                if (world) sim_swaps(s, e, .1, PAGES);
-                else sim_rankers(s, e, 3, .3, PAGES);
-                examination_fit(e, (examination_method)m, &c);
-                for (int k = 1; k < SIM_RANKS; k++) {
-                    double rate = s->clicks[k] / s->shown[k] / (s->clicks[0] / s->shown[0]), all = runs * (SIM_RANKS - 1.);
-                    error += fabs(c.ranks[k].estimate / sim_curve[k] - 1) / all;
-                    naive += fabs(rate / sim_curve[k] - 1) / all;
-                    held += (c.ranks[k].low <= sim_curve[k] && sim_curve[k] <= c.ranks[k].high) / all;
-                }
-                examination_destroy(e);
-                free(s);
-            }
+    for (int world = 0; world < 2; world++) {
+        sim_sum sums[EXAMINATION_METHODS] = {{0}};
+        for (int run = 0; run < runs; run++) simulate(world, 100 + (uint64_t)run, PAGES, runs, sums);
+        for (int m = 0; m < EXAMINATION_METHODS; m++)
             printf("{\"world\": \"%s\", \"method\": \"%s\", \"pages\": %d, \"error\": %.6f, \"naive\": %.6f, "
                    "\"coverage\": %.4f}\n",
-                   worlds[world], examination_method_name((examination_method)m), PAGES, error, naive, held);
-        }
+                   worlds[world], examination_method_name((examination_method)m), PAGES, sums[m].error, sums[m].naive,
+                   sums[m].held);
+    }
 }
 
 int main(int argc, char **argv) {
