@@ -4,9 +4,9 @@
  *
  * TRAIN and TEST are SVMlight files. The production ranker is one feature (from 1) with Plackett–Luce exploration. PAGES pages
  * are simulated; the first BY_PAGE of them are also learned from page by page (0: not). */
-#include "format/svmlight.h"
 #include "judged_clicks.h"
 #include "rank/lambdamart.h"
+#include "rank/ranking_file.h"
 
 #include <stdio.h>
 
@@ -16,11 +16,6 @@ enum { RANKS = 10, ROUNDS = 150 };
 static _Noreturn void give_up(const char *what) {
     fprintf(stderr, "debias_driver: %s\n", what);
     exit(1);
-}
-
-static rank_rows view(const svmlight_rows *r) {
-    return (rank_rows){.n_features = r->n_features, .n_rows = r->n_rows, .n_groups = r->n_groups, .x = r->x,
-                       .label = r->label, .first = r->first};
 }
 
 static void measure(const char *name, const rank_rows *test, const float *scores) {
@@ -117,10 +112,10 @@ int main(int argc, char **argv) {
     base_error error;
     judged_log log;
     if (argc != 7) give_up("expected TRAIN TEST FEATURE PAGES BY_PAGE SEED");
-    if (svmlight_read_file(argv[1], &options, &train_rows, &error)) give_up(error.message);
+    if (ranking_file_read(argv[1], &options, &train_rows, &error)) give_up(error.message);
     options.n_features = options.feature_limit = train_rows.n_features;
-    if (svmlight_read_file(argv[2], &options, &test_rows, &error)) give_up(error.message);
-    rank_rows judged = view(&train_rows), test = view(&test_rows);
+    if (ranking_file_read(argv[2], &options, &test_rows, &error)) give_up(error.message);
+    rank_rows judged = ranking_file_rows(&train_rows), test = ranking_file_rows(&test_rows);
     uint32_t feature = (uint32_t)atoi(argv[3]) - 1;
     uint64_t seed = strtoull(argv[6], NULL, 10);
     if (feature >= judged.n_features) give_up("there is no such feature");
