@@ -86,9 +86,10 @@ def real_pages(bench):
         scores = {row["model"]: row for row in rows if "model" in row}
         other = reference(*paths)
         for model, row in scores.items():
-            bench.add(f"{name}: log-likelihood per page, {model}", row["log_likelihood"], f"of {len(test)} pages", command=command)
+            bench.add(f"{name}: log-likelihood per page, {model}", row["log_likelihood"],
+                      f"({row['log_likelihood']:.5f}) of {len(test)} pages", command=command)
             bench.add(f"{name}: perplexity, {model}", row["perplexity"],
-                      f"conditional {row['conditional_perplexity']:.4f}", command=command)
+                      f"({row['perplexity']:.5f}), conditional {row['conditional_perplexity']:.5f}", command=command)
             if model in other:
                 apart = abs(row["log_likelihood"] - other[model]["log_likelihood"])
                 bench.add(f"{name}: log-likelihood apart from the reference, {model}", apart, "", bar=AGREE, lower=True,
