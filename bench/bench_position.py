@@ -25,14 +25,14 @@ def sessions(name):
 
 
 def splits(quick):
-    """Named (train, test): the set's own, which is by time, and a drawn one, whose pairs were nearly all seen before."""
+    """Named (train, test): the set's own two files, and a drawn one, whose pairs were nearly all seen before."""
     earlier, later = list(sessions("train")), list(sessions("test"))
     if quick:
         earlier, later = earlier[:4000], later[:4000]
     everything = earlier + later
     random.Random(20260101).shuffle(everything)
     cut = len(everything) * 3 // 4
-    return {"by time": (earlier, later), "drawn": (everything[:cut], everything[cut:])}
+    return {"as published": (earlier, later), "drawn": (everything[:cut], everything[cut:])}
 
 
 def write(pages, name, pairs, queries):
