@@ -13,6 +13,7 @@
 
 #define CYCLES 500
 #define TOLERANCE 1e-6
+#define MEAN_ROUNDS 30
 #define KEY_STRENGTH 1. /* observations that a key's own relevance begins with, at the mean rate */
 #define RIDGE 1e-2      /* of each weight but the intercept's */
 #define TOP (-1e-3)     /* theta of a rank that is looked at as much as rank 1: EM cannot come back from 0 */
@@ -26,7 +27,7 @@ typedef struct em {
     double *prior;       /* K − 1 squared */
     double *bound;       /* D × D: Cholesky factor */
     double *pull;        /* D: gradient of the weights' step */
-    double rate;         /* clicks per impression */
+    double rate;         /* mean relevance, that a key's own begins with */
 } em;
 
 static double logit(double g) { return log(g / (1 - g)); }
@@ -153,6 +154,26 @@ static void climb(const em *m, double *v, exam_fit *f) {
     free(v1);
 }
 
+/* A key's own relevance is drawn towards the mean. That is far above the clicks per impression, which it starts from, because
+ * most ranks are hardly looked at; so climb, take the mean that was found, and climb on. */
+static void climb_with_mean(em *m, double *v, exam_fit *f) {
+    const exam_rows *r = m->rows;
+    for (int round = 0; round < MEAN_ROUNDS; round++) {
+        double liked = 0, shown = 0;
+        climb(m, v, f);
+        if (m->D) return;
+        for (size_t key = 0; key < r->n_keys; key++)
+            for (size_t i = r->first[key]; i < r->first[key + 1]; i++) {
+                liked += r->n[i] * relevance(m, v, key);
+                shown += r->n[i];
+            }
+        if (!(shown > 0)) return;
+        double mean = fmax(1e-4, fmin(.9, liked / shown)), change = fabs(log(mean / m->rate));
+        m->rate = mean;
+        if (change < 1e-3) return;
+    }
+}
+
 /* ---- How sure ---- */
 
 /* The information about (theta, weights), or about theta with every key's own relevance taken out (Schur complement), and the
@@ -235,7 +256,7 @@ void exam_fit_em(const examination_config *c, const exam_rows *r, exam_fit *f) {
     m.pull = m.bound + (size_t)m.D * m.D;
     double *v = m.pull + m.D;
     prepare(&m, v);
-    climb(&m, v, f);
+    climb_with_mean(&m, v, f);
     find_variances(&m, v, f);
     memcpy(f->theta, v, m.K * sizeof *v);
     f->by_pairs = !m.D; /* a key of its own relevance tells nothing about a rank unless it was at another */
