@@ -13,7 +13,7 @@ void forest_destroy(forest *f) {
     if (!f) return;
     for (uint32_t i = 0; f->names && i < f->n_features; i++) free(f->names[i]);
     void *blocks[] = {f->objective, f->names,      f->source,     f->root,       f->node,   f->set_first, f->set_words,
-                      f->column,    f->node_column, f->walk,       f->walk_root,  f->walk_depth, f->thresholds,
+                      f->column,    f->node_column, f->walk,       f->walk_root,  f->walk_depth, f->thresholds, f->uses,
                       f->blocks,    f->block,      f->op,         f->slice,      f->table,  f->table_bytes, f};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
 }

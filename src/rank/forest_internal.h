@@ -37,11 +37,8 @@ typedef struct forest_node {
 typedef struct forest_column {
     uint32_t feature, set;
     uint8_t kind; /* NODE_NUMBER, NODE_ZERO, NODE_IN, NODE_NOT_IN */
-    /* For the sliced programs. Slot first + k: the rows with value < threshold[k], those with NaN too when all splits of
-     * the column send them left. Slot left + k: the same with NaN, when both are needed. */
     uint32_t n_thresholds, threshold; /* ascending, from thresholds[threshold] */
-    uint32_t first, left;             /* left 0: not both are needed */
-    uint32_t nan_slot;                /* where a row without value is put before sums are taken */
+    uint32_t first;                   /* of its slots, in the order of thresholds: see `uses` */
 } forest_column;
 
 /* To walk: children side by side, leaves that lead to themselves. */
@@ -50,6 +47,8 @@ typedef struct walk_node {
     uint32_t child;  /* left; the right one is next. A leaf's is itself */
     uint32_t column; /* << 2 | default_left << 1 | is a split */
 } walk_node;
+
+enum { USES_RIGHT = 1, USES_LEFT = 2 }; /* where the splits at a threshold send NaN; the slots are in this order */
 
 typedef struct slice_op {
     uint32_t mask, a, b; /* slots; the result, mask ? a : b, is the next slot */
@@ -85,6 +84,7 @@ struct forest {
     uint32_t temporary;
     uint32_t sliced_from; /* rows from which slicing is the faster */
     float *thresholds;
+    uint8_t *uses;   /* of each threshold: USES_RIGHT, USES_LEFT: it has a slot of the rows below it, with those without value */
     float *blocks;   /* for vector search: per column 16 pivots, then its thresholds in blocks of 16, then a block of NaN */
     uint32_t *block; /* per column */
     slice_op *op;

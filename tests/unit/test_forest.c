@@ -157,8 +157,8 @@ static void damaged_state_is_refused(void **state) {
         assert_true(forest_load((slice){own.data, own.size}, &other, &error) < 0);
         store_le64(own.data + own.size - 8, hash64(own.data, own.size - 8, 0));
         if (forest_load((slice){own.data, own.size}, &other, &error) == FORAGE_OK) {
-            float x[MADE_FEATURES * 70] = {0}, scores[70];
-            score_all_ways(other, x, 70, MADE_FEATURES, 70, scores);
+            float x[70 * 20] = {0}, scores[70];
+            if (forest_describe(other).n_columns <= 20) score_all_ways(other, x, 70, 20, 70, scores);
             forest_destroy(other);
             other = NULL;
         } else {
@@ -234,7 +234,7 @@ static void too_deep_is_refused(void **state) {
             float x[64], scores[64];
             for (int i = 0; i < 64; i++) x[i] = (float)(-4 * i) + 1;
             score_all_ways(f, x, 64, 1, 64, scores);
-            for (int i = 1; i < 64; i++) assert_int_equal((int)scores[i], splits - (256 - 4 * i) + (splits - 256));
+            for (int i = 1; i < 64; i++) assert_int_equal((int)scores[i], 4 * i + 1); /* right at split 4 i */
         }
         forest_destroy(f);
         buffer_release(&file);
