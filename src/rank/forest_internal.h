@@ -106,13 +106,17 @@ typedef struct raw_node {
 typedef struct forest_builder {
     forest *f;
     base_error *error;
-    size_t nodes, node_room, tree_room, set_room, word_room, words;
+    size_t nodes, node_room, tree_room, set_room, word_room, words, owner_room;
+    uint64_t *owner;     /* of each set: the feature and kind of the split that has it, or UINT64_MAX */
+    uint32_t *empty_set; /* of each feature, or UINT32_MAX */
 } forest_builder;
 
 void forest_build_begin(forest_builder *b, enum forest_library library, uint32_t n_features, base_error *error);
 /* Names feature i; those that get none are f0, f1 … */
 void forest_build_name(forest_builder *b, uint32_t i, slice name);
 uint32_t forest_build_set(forest_builder *b, const uint32_t *words, size_t n); /* its number; n at most FOREST_MAX_CATEGORIES / 32 */
+uint32_t forest_build_empty_set(forest_builder *b, uint32_t feature); /* the feature's one; nothing is in it */
+/* A set may be of several splits, if they are of one feature and one kind. */
 forage_status forest_build_tree(forest_builder *b, const raw_node *nodes, size_t n);
 /* Hands the forest over, or on failure destroys it. `status`: of what went before. */
 forage_status forest_build_end(forest_builder *b, forage_status status, forest **out);

@@ -99,6 +99,8 @@ static void missing_of_lightgbm(void **state) {
         {0, 2, NAN, 1},       {-1e-9, 2, NAN, 0},     {.5, 4, 0, 0},           {.5, 6, 0, 1},         {.5, 4, NAN, 0},
         {-.5, 6, 0, 1},       {-.5, 6, NAN, 1},       {-.5, 6, 1e-36f, 1},     {-.5, 6, 2e-35f, 0},   {-.5, 6, -1, 1},
         {-.5, 4, -1, 1},      {.5, 8, NAN, 0},        {.5, 10, NAN, 1},        {.5, 10, 0, 1},        {-.5, 10, 0, 0},
+        {(double)INFINITY, 8, INFINITY, 1}, {(double)INFINITY, 8, NAN, 0}, {(double)INFINITY, 10, NAN, 1},
+        {(double)INFINITY, 0, NAN, 1}, {(double)INFINITY, 8, -3, 1}, {-(double)INFINITY, 8, -3, 0},
         {1e300, 8, 3e38f, 1}, {1e300, 8, INFINITY, 0}, {-1e300, 8, -3e38f, 0}, {-1e300, 8, -INFINITY, 1}, {0, 8, -0.f, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
