@@ -1,6 +1,6 @@
 """Forests for bench_forest.py and what other libraries take to score them. Installed where it looks:
 
-    pip install --target build/bench/peers/python numpy scipy xgboost-cpu lightgbm lleaves
+    pip install --target build/bench/peers/python numpy scipy xgboost-cpu lightgbm lleaves llvmlite==0.43.0
 
 forest_peers.py make FOLDER TREES    trains, once, on made rows: FOLDER/KIND.json, .ubj (XGBoost), .txt (LightGBM), KIND.LIBRARY.f32:
                                      the library's own margins of the 10,000 rows of FOLDER/rows.f32 (60 features, float32)
