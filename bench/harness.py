@@ -34,7 +34,8 @@ def machine():
     with open("/proc/meminfo", encoding="utf-8") as file:
         memory = int(re.search(r"MemTotal:\s*(\d+)", file.read()).group(1))
     with open(os.path.join(BUILD, "compile_commands.json"), encoding="utf-8") as file:
-        compile_command = json.load(file)[0]["command"].split()
+        commands = json.load(file)  # some files have flags of their own; this one has everybody's
+    compile_command = next(c["command"] for c in commands if c["file"].endswith("base/arena.c")).split()
     changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, cwd=ROOT).stdout
     return {
         "cpu": model.group(1) if model else platform.machine(),

@@ -42,15 +42,15 @@ void forest_importance(const forest *f, forest_importance_kind kind, double *out
 typedef struct backend {
     const char *name;
     forest_scorer *score;
-    bool sliced; /* needs programs */
+    uint32_t block; /* rows that a sliced program serves at once; 0: it does not need programs */
 } backend;
 
 static const backend backends[] = {
-    {"scalar", forest_score_scalar, false},
-    {"interleaved", forest_score_interleaved, false},
-    {"sliced", forest_score_sliced, true},
+    {"scalar", forest_score_scalar, 0},
+    {"interleaved", forest_score_interleaved, 0},
+    {"sliced", forest_score_sliced, 64},
 #if defined(__x86_64__)
-    {"avx2", forest_score_avx2, true},
+    {"avx2", forest_score_avx2, 256},
 #endif
 };
 enum { INTERLEAVED = 1, PORTABLE = 2, BACKENDS = sizeof backends / sizeof *backends };
@@ -115,12 +115,11 @@ void forest_score(const forest *f, const float *x, size_t n, size_t stride, aren
     const backend *b = current();
     uintptr_t memory = (uintptr_t)arena_alloc(scratch, forest_scratch_bytes(f));
     void *aligned = (void *)((memory + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
-    if (!b->sliced) {
+    if (!b->block) {
         b->score(f, x, n, stride, aligned, scores);
         return;
     }
-    size_t last = n % 64, sliced = !f->n_slots ? 0 : last < f->sliced_from ? n - last : n;
-    if (n < f->sliced_from) sliced = 0;
+    size_t last = n % b->block, sliced = !f->n_slots ? 0 : last < f->sliced_from ? n - last : n;
     if (sliced) b->score(f, x, sliced, stride, aligned, scores);
     if (sliced < n)
         backends[INTERLEAVED].score(f, x + sliced * stride, n - sliced, stride, aligned, scores + sliced);

@@ -23,29 +23,52 @@ INLINE uint32_t rank_of(const float *blocks, float x) {
     return 16 * block + rank_in(blocks + 16 + 16 * block, all);
 }
 
-static void put_rows(const forest *f, uint32_t c, const float *values, size_t n, uint64_t *slots, size_t W) {
+static void rank_rows(const forest *f, uint32_t c, const float *values, size_t n, uint64_t *ranks, size_t W) {
     const forest_column *column = &f->column[c];
     const float *blocks = f->blocks + f->block[c];
     for (size_t d = 0; d < n; d++) {
-        uint32_t slot = column->first;
-        if (column->n_thresholds <= 16) slot += rank_in(blocks + 16, _mm256_set1_ps(values[d]));
-        else if (column->n_thresholds <= 256) slot += rank_of(blocks, values[d]);
-        else slot += sliced_rank(f->thresholds + column->threshold, column->n_thresholds, values[d]);
-        slot = values[d] != values[d] ? column->nan_slot : slot;
-        slots[slot * W + d / 64] |= 1ull << (d % 64);
+        uint32_t rank;
+        if (column->n_thresholds < 16) rank = rank_in(blocks + 16, _mm256_set1_ps(values[d]));
+        else if (column->n_thresholds <= 256) rank = rank_of(blocks, values[d]);
+        else rank = sliced_rank(f->thresholds + column->threshold, column->n_thresholds, values[d]);
+        rank = values[d] != values[d] ? column->n_thresholds + 1 : rank;
+        ranks[rank * W + d / 64] |= 1ull << (d % 64);
     }
 }
 
-static void fill_slots(const forest *f, const float *x, size_t n, size_t stride, uint64_t *slots, size_t W) {
-    float values[BLOCK];
-    memset(slots, 0, f->temporary * W * sizeof *slots);
-    memset(slots + SLICE_ONES * W, 0xff, W * sizeof *slots);
-    for (uint32_t c = 0; c < f->n_columns; c++) {
-        sliced_values(f, &f->column[c], x, n, stride, values);
-        put_rows(f, c, values, n, slots, W);
-        if (W == 4) sliced_unite(&f->column[c], slots, 4);
-        else if (W == 2) sliced_unite(&f->column[c], slots, 2);
-        else sliced_unite(&f->column[c], slots, 1);
+/* ---- Selections ---- */
+
+INLINE __m256i load4(const uint64_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+INLINE void store4(uint64_t *p, __m256i v) { _mm256_storeu_si256((__m256i *)(void *)p, v); }
+
+/* sliced_unite and sliced_run for four words: the compiler cannot know that slots do not overlap. */
+static void unite4(const forest *f, const forest_column *c, const uint64_t *ranks, uint64_t *slots) {
+    const uint8_t *uses = f->uses + c->threshold;
+    uint64_t *slot = slots + 4 * (size_t)c->first;
+    __m256i missing = load4(ranks + 4 * ((size_t)c->n_thresholds + 1)), all = _mm256_setzero_si256();
+    for (uint32_t k = 0; k < c->n_thresholds; k++) {
+        all = _mm256_or_si256(all, load4(ranks + 4 * k));
+        store4(slot, all);
+        slot += 4 * (uses[k] & USES_RIGHT);
+        store4(slot, _mm256_or_si256(all, missing));
+        slot += 4 * (uses[k] >> 1);
+    }
+}
+
+static void run4(const slice_op *op, uint32_t n_ops, const uint64_t *slots, uint64_t *out) {
+    for (uint32_t k = 0; k < n_ops; k++, out += 4) {
+        __m256i mask = load4(slots + 4 * (size_t)op[k].mask), b = load4(slots + 4 * (size_t)op[k].b);
+        __m256i apart = _mm256_xor_si256(load4(slots + 4 * (size_t)op[k].a), b);
+        store4(out, _mm256_xor_si256(b, _mm256_and_si256(apart, mask)));
+    }
+}
+
+static void run2(const slice_op *op, uint32_t n_ops, const uint64_t *slots, uint64_t *out) {
+    for (uint32_t k = 0; k < n_ops; k++, out += 2) {
+        __m128i mask = _mm_loadu_si128((const __m128i *)(const void *)(slots + 2 * (size_t)op[k].mask));
+        __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(slots + 2 * (size_t)op[k].a));
+        __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(slots + 2 * (size_t)op[k].b));
+        _mm_storeu_si128((__m128i *)(void *)out, _mm_xor_si128(b, _mm_and_si128(_mm_xor_si128(a, b), mask)));
     }
 }
 
@@ -126,6 +149,22 @@ static void add_leaves(const forest *f, const slice_tree *s, const uint64_t *slo
 
 /* ---- Blocks ---- */
 
+static void fill_slots(const forest *f, const float *x, size_t n, size_t stride, uint64_t *slots, size_t W) {
+    float values[BLOCK];
+    uint64_t *ranks = slots + f->temporary * W;
+    memset(slots + SLICE_ZEROS * W, 0, W * sizeof *slots);
+    memset(slots + SLICE_ONES * W, 0xff, W * sizeof *slots);
+    for (uint32_t c = 0; c < f->n_columns; c++) {
+        const forest_column *column = &f->column[c];
+        sliced_values(f, column, x, n, stride, values);
+        memset(ranks, 0, (column->n_thresholds + SLICE_RANKS) * W * sizeof *ranks);
+        rank_rows(f, c, values, n, ranks, W);
+        if (W == 4) unite4(f, column, ranks, slots);
+        else if (W == 2) sliced_unite(f, column, ranks, slots, 2);
+        else sliced_unite(f, column, ranks, slots, 1);
+    }
+}
+
 static void score_block(const forest *f, const float *x, size_t n, size_t stride, uint64_t *slots, size_t W, float *scores) {
     _Alignas(32) float sums[BLOCK];
     fill_slots(f, x, n, stride, slots, W);
@@ -133,8 +172,8 @@ static void score_block(const forest *f, const float *x, size_t n, size_t stride
     uint64_t *temporary = slots + f->temporary * W;
     for (uint32_t t = 0; t < f->n_trees; t++) {
         const slice_tree *s = &f->slice[t];
-        if (W == 4) sliced_run(f->op + s->op, s->n_ops, slots, temporary, 4);
-        else if (W == 2) sliced_run(f->op + s->op, s->n_ops, slots, temporary, 2);
+        if (W == 4) run4(f->op + s->op, s->n_ops, slots, temporary);
+        else if (W == 2) run2(f->op + s->op, s->n_ops, slots, temporary);
         else sliced_run(f->op + s->op, s->n_ops, slots, temporary, 1);
         add_leaves(f, s, slots, W, n, sums);
     }

@@ -13,7 +13,7 @@ void forest_destroy(forest *f) {
     if (!f) return;
     for (uint32_t i = 0; f->names && i < f->n_features; i++) free(f->names[i]);
     void *blocks[] = {f->objective, f->names,      f->source,     f->root,       f->node,   f->set_first, f->set_words,
-                      f->column,    f->node_column, f->walk,       f->walk_root,  f->walk_depth, f->thresholds,
+                      f->column,    f->node_column, f->walk,       f->walk_root,  f->walk_depth, f->thresholds, f->uses,
                       f->blocks,    f->block,      f->op,         f->slice,      f->table,  f->table_bytes, f};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
 }
@@ -58,7 +58,18 @@ uint32_t forest_build_set(forest_builder *b, const uint32_t *words, size_t n) {
     if (n) memcpy(f->set_words + b->words, words, n * sizeof *words);
     b->words += n;
     f->set_first[f->n_sets + 1] = (uint32_t)b->words;
+    b->owner = mem_grow(b->owner, &b->owner_room, (size_t)f->n_sets + 1, sizeof *b->owner);
+    b->owner[f->n_sets] = UINT64_MAX;
     return f->n_sets++;
+}
+
+uint32_t forest_build_empty_set(forest_builder *b, uint32_t feature) {
+    if (!b->empty_set) {
+        b->empty_set = mem_alloc(((size_t)b->f->n_features + 1) * sizeof *b->empty_set);
+        memset(b->empty_set, 0xff, b->f->n_features * sizeof *b->empty_set);
+    }
+    if (b->empty_set[feature] == UINT32_MAX) b->empty_set[feature] = forest_build_set(b, NULL, 0);
+    return b->empty_set[feature];
 }
 
 static forage_status check_node(const forest_builder *b, const raw_node *nodes, size_t n, size_t at) {
@@ -74,6 +85,11 @@ static forage_status check_node(const forest_builder *b, const raw_node *nodes, 
     if (r->node.feature >= b->f->n_features)
         return error_set(b->error, FORAGE_E_INVALID, "tree %u, node %zu: feature %u of %u", t, at, r->node.feature,
                          b->f->n_features);
+    if (r->node.kind != NODE_IN && r->node.kind != NODE_NOT_IN) return FORAGE_OK;
+    uint64_t owner = (uint64_t)r->node.feature << 8 | r->node.kind, *of = &b->owner[r->node.set];
+    if (*of != UINT64_MAX && *of != owner)
+        return error_set(b->error, FORAGE_E_INVALID, "tree %u, node %zu: its categories are another feature's", t, at);
+    *of = owner;
     return FORAGE_OK;
 }
 
@@ -142,6 +158,8 @@ static bool covers_hold(const forest *f) {
 
 forage_status forest_build_end(forest_builder *b, forage_status status, forest **out) {
     forest *f = b->f;
+    free(b->owner);
+    free(b->empty_set);
     if (status) {
         forest_destroy(f);
         return status;

@@ -112,25 +112,16 @@ static cut *sorted_cuts(const forest *f, size_t *n_cuts) {
 
 /* The slots of one column, whose cuts are given, and each cut's mask. */
 static void place_column(forest *f, forest_column *c, const cut *cuts, size_t n, uint32_t *slot_of_node) {
-    bool lefts = false, rights = false;
-    for (size_t i = 0; i < n; i++) {
-        if (i == 0 || cuts[i].value != cuts[i - 1].value) f->thresholds[c->threshold + c->n_thresholds++] = cuts[i].value;
-        if (f->node[cuts[i].node].default_left) lefts = true;
-        else rights = true;
-    }
-    uint32_t m = c->n_thresholds;
     c->first = f->n_slots;
-    f->n_slots += m + 1;
-    c->nan_slot = rights ? c->first + m : c->first;
-    if (lefts && rights) {
-        c->nan_slot = f->n_slots++;
-        c->left = f->n_slots;
-        f->n_slots += m;
-    }
-    uint32_t k = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (i && cuts[i].value != cuts[i - 1].value) k++;
-        slot_of_node[cuts[i].node] = (c->left && f->node[cuts[i].node].default_left ? c->left : c->first) + k;
+    for (size_t i = 0, end; i < n; i = end) {
+        uint8_t uses = 0;
+        for (end = i; end < n && cuts[end].value == cuts[i].value; end++)
+            uses |= f->node[cuts[end].node].default_left ? USES_LEFT : USES_RIGHT;
+        for (size_t k = i; k < end; k++)
+            slot_of_node[cuts[k].node] = f->n_slots + (f->node[cuts[k].node].default_left && uses & USES_RIGHT);
+        f->thresholds[c->threshold + c->n_thresholds] = cuts[i].value;
+        f->uses[c->threshold + c->n_thresholds++] = uses;
+        f->n_slots += (uses & USES_RIGHT) + (uses >> 1);
     }
 }
 
@@ -138,6 +129,7 @@ static void place_columns(forest *f, uint32_t *slot_of_node) {
     size_t n_cuts;
     cut *cuts = sorted_cuts(f, &n_cuts);
     f->thresholds = mem_alloc((n_cuts + 1) * sizeof *f->thresholds);
+    f->uses = mem_alloc(n_cuts + 1);
     f->n_slots = SLICE_ONES + 1;
     uint32_t used = 0;
     for (size_t i = 0, end; i < n_cuts; i = end) {

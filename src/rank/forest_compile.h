@@ -6,6 +6,8 @@
 
 enum { SLICE_ZEROS, SLICE_ONES }; /* slots 0 and 1: no row, every row */
 
+enum { SLICE_RANKS = 2 }; /* besides one for each threshold: rows that reach all, and those without value */
+
 /* Writes the programs and the tables of leaves. slot_of_node: for each split the slot of the rows that go left. Adds the
  * temporary slots to n_slots. */
 void slice_compile(forest *f, const uint32_t *slot_of_node);

@@ -37,11 +37,8 @@ typedef struct forest_node {
 typedef struct forest_column {
     uint32_t feature, set;
     uint8_t kind; /* NODE_NUMBER, NODE_ZERO, NODE_IN, NODE_NOT_IN */
-    /* For the sliced programs. Slot first + k: the rows with value < threshold[k], those with NaN too when all splits of
-     * the column send them left. Slot left + k: the same with NaN, when both are needed. */
     uint32_t n_thresholds, threshold; /* ascending, from thresholds[threshold] */
-    uint32_t first, left;             /* left 0: not both are needed */
-    uint32_t nan_slot;                /* where a row without value is put before sums are taken */
+    uint32_t first;                   /* of its slots, in the order of thresholds: see `uses` */
 } forest_column;
 
 /* To walk: children side by side, leaves that lead to themselves. */
@@ -50,6 +47,8 @@ typedef struct walk_node {
     uint32_t child;  /* left; the right one is next. A leaf's is itself */
     uint32_t column; /* << 2 | default_left << 1 | is a split */
 } walk_node;
+
+enum { USES_RIGHT = 1, USES_LEFT = 2 }; /* where the splits at a threshold send NaN; the slots are in this order */
 
 typedef struct slice_op {
     uint32_t mask, a, b; /* slots; the result, mask ? a : b, is the next slot */
@@ -85,6 +84,7 @@ struct forest {
     uint32_t temporary;
     uint32_t sliced_from; /* rows from which slicing is the faster */
     float *thresholds;
+    uint8_t *uses;   /* of each threshold: USES_RIGHT, USES_LEFT: it has a slot of the rows below it, with those without value */
     float *blocks;   /* for vector search: per column 16 pivots, then its thresholds in blocks of 16, then a block of NaN */
     uint32_t *block; /* per column */
     slice_op *op;
@@ -106,13 +106,17 @@ typedef struct raw_node {
 typedef struct forest_builder {
     forest *f;
     base_error *error;
-    size_t nodes, node_room, tree_room, set_room, word_room, words;
+    size_t nodes, node_room, tree_room, set_room, word_room, words, owner_room;
+    uint64_t *owner;     /* of each set: the feature and kind of the split that has it, or UINT64_MAX */
+    uint32_t *empty_set; /* of each feature, or UINT32_MAX */
 } forest_builder;
 
 void forest_build_begin(forest_builder *b, enum forest_library library, uint32_t n_features, base_error *error);
 /* Names feature i; those that get none are f0, f1 … */
 void forest_build_name(forest_builder *b, uint32_t i, slice name);
 uint32_t forest_build_set(forest_builder *b, const uint32_t *words, size_t n); /* its number; n at most FOREST_MAX_CATEGORIES / 32 */
+uint32_t forest_build_empty_set(forest_builder *b, uint32_t feature); /* the feature's one; nothing is in it */
+/* A set may be of several splits, if they are of one feature and one kind. */
 forage_status forest_build_tree(forest_builder *b, const raw_node *nodes, size_t n);
 /* Hands the forest over, or on failure destroys it. `status`: of what went before. */
 forage_status forest_build_end(forest_builder *b, forage_status status, forest **out);

@@ -71,10 +71,14 @@ static forage_status read_list(arena *memory, text_tree *t, int i, base_error *e
     size_t room = 1;
     for (size_t k = 0; k < rest.size; k++) room += rest.data[k] == ' ';
     t->of[i] = arena_alloc(memory, room * sizeof **t->of);
-    while (next_word(&rest, &word))
-        if (!forest_number(word, &t->of[i][t->n[i]++]))
+    while (next_word(&rest, &word)) {
+        double *out = &t->of[i][t->n[i]++];
+        bool infinite = i == THRESHOLD && (slice_is(word, "inf") || slice_is(word, "-inf"));
+        if (infinite) *out = *word.data == '-' ? -(double)INFINITY : (double)INFINITY;
+        else if (!forest_number(word, out))
             return error_set(error, FORAGE_E_INVALID, "tree %u, %s: element %zu: \"%.*s\" is not a number", t->number,
                              list_names[i], t->n[i] - 1, SLICE_ARG(word));
+    }
     return FORAGE_OK;
 }
 
@@ -176,6 +180,11 @@ static forage_status read_split(const text_tree *t, forest_builder *b, size_t i,
     forage_status status = FORAGE_OK;
     if (bits & 1) status = categorical_split(t, b, i, &node);
     else set_missing(&node, bits >> 2);
+    if (node.kind == NODE_NUMBER && t->of[THRESHOLD][i] == (double)INFINITY && node.feature < b->f->n_features) {
+        node.kind = NODE_NOT_IN; /* x <= infinity: every number goes left, and infinity is not less than any threshold */
+        node.set = forest_build_empty_set(b, node.feature);
+        node.value = 0;
+    }
     if (bits >> 2 > MISSING_NAN)
         status = error_set(b->error, FORAGE_E_INVALID, "tree %u, split %zu: unknown missing type", t->number, i);
     *out = (raw_node){child_number(t->of[LEFT][i], splits), child_number(t->of[RIGHT][i], splits), node};

@@ -120,17 +120,28 @@ static void split_bytes(const float *table, uint32_t size, uint8_t *bytes) {
     }
 }
 
+static void write_program(tree_work *w, slice_tree *s) {
+    w->n_ops = w->start;
+    merge_blocks(w);
+    number_blocks(w);
+    emit(w, 0, s->plane);
+}
+
 static void compile_tree(forest *f, tree_work *w, uint32_t t, size_t *table_used, size_t *table_room, size_t *byte_room) {
     slice_tree *s = &f->slice[t];
     w->first = f->root[t];
     w->n = f->root[t + 1] - w->first;
     w->planes = planes_for((w->n + 1) / 2);
     w->start = (uint32_t)w->n_ops;
-    merge_blocks(w);
-    number_blocks(w);
+    *s = (slice_tree){.op = w->start, .table = (uint32_t)*table_used};
+    write_program(w, s);
+    /* With one plane more there is room for numbers that cost nothing; a lookup then costs a little more. */
+    if (w->n_ops - w->start > w->n && w->planes >= 4 && w->planes < 8) {
+        w->planes++;
+        write_program(w, s);
+    }
+    s->n_planes = w->planes;
     uint32_t size = w->planes < 4 ? 16 : 1u << w->planes;
-    *s = (slice_tree){.op = w->start, .n_planes = w->planes, .table = (uint32_t)*table_used};
-    emit(w, 0, s->plane);
     for (uint32_t p = 0; p < w->planes; p++)
         if (s->plane[p] == FREE) s->plane[p] = SLICE_ZEROS;
     s->n_ops = (uint32_t)w->n_ops - w->start;
@@ -165,6 +176,8 @@ void slice_compile(forest *f, const uint32_t *slot_of_node) {
     }
     f->op = w.op;
     f->sliced_from = worth_from(f, w.n_ops);
+    for (uint32_t c = 0; c < f->n_columns; c++) /* ranks are sorted out where the temporaries will be */
+        if (f->column[c].n_thresholds + SLICE_RANKS > most) most = f->column[c].n_thresholds + SLICE_RANKS;
     f->n_slots = f->temporary + most;
     free(w.height);
     free(w.block);

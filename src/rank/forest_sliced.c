@@ -3,18 +3,20 @@
 
 static void score_block(const forest *f, const float *x, size_t n, size_t stride, uint64_t *slots, float *scores) {
     float values[64], sums[64];
-    memset(slots, 0, f->temporary * sizeof *slots);
+    uint64_t *ranks = slots + f->temporary;
+    slots[SLICE_ZEROS] = 0;
     slots[SLICE_ONES] = UINT64_MAX;
     for (uint32_t c = 0; c < f->n_columns; c++) {
         const forest_column *column = &f->column[c];
         const float *thresholds = f->thresholds + column->threshold;
         sliced_values(f, column, x, n, stride, values);
+        memset(ranks, 0, (column->n_thresholds + SLICE_RANKS) * sizeof *ranks);
         for (size_t d = 0; d < n; d++) {
-            uint32_t slot = column->first + sliced_rank(thresholds, column->n_thresholds, values[d]);
-            if (isnan(values[d])) slot = column->nan_slot;
-            slots[slot] |= 1ull << d;
+            uint32_t rank = sliced_rank(thresholds, column->n_thresholds, values[d]);
+            if (isnan(values[d])) rank = column->n_thresholds + 1;
+            ranks[rank] |= 1ull << d;
         }
-        sliced_unite(column, slots, 1);
+        sliced_unite(f, column, ranks, slots, 1);
     }
     for (size_t d = 0; d < 64; d++) sums[d] = f->base;
     for (uint32_t t = 0; t < f->n_trees; t++) {

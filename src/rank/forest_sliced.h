@@ -33,17 +33,19 @@ SLICED_INLINE uint32_t sliced_rank(const float *thresholds, uint32_t n, float x)
     return (uint32_t)(base - thresholds) + (n && *base <= x);
 }
 
-/* Each row is in the slot of how many thresholds it reaches: a row goes left at threshold k when it is in slot k or before.
- * So masks are running unions. */
-SLICED_INLINE void sliced_unite(const forest_column *c, uint64_t *slots, size_t W) {
+/* ranks[k]: the rows that reach k of the column's thresholds; the last but one of its slots: all; the last: those without
+ * value. A row goes left at threshold k when it reaches k or fewer: masks are running unions. Which of both masks a
+ * threshold has is not branched on: what is not wanted is overwritten by the next. */
+SLICED_INLINE void sliced_unite(const forest *f, const forest_column *c, const uint64_t *ranks, uint64_t *slots, size_t W) {
+    const uint64_t *missing = ranks + (c->n_thresholds + 1) * W;
+    const uint8_t *uses = f->uses + c->threshold;
     uint64_t all[4] = {0}, *slot = slots + c->first * W;
-    for (uint32_t k = 0; k < c->n_thresholds; k++, slot += W)
-        for (size_t i = 0; i < W; i++) slot[i] = all[i] |= slot[i];
-    if (!c->left) return;
-    const uint64_t *from = slots + c->first * W, *missing = slots + c->nan_slot * W;
-    uint64_t *left = slots + c->left * W;
-    for (uint32_t k = 0; k < c->n_thresholds; k++, from += W, left += W)
-        for (size_t i = 0; i < W; i++) left[i] = from[i] | missing[i];
+    for (uint32_t k = 0; k < c->n_thresholds; k++, ranks += W) {
+        for (size_t i = 0; i < W; i++) slot[i] = all[i] |= ranks[i];
+        slot += (uses[k] & USES_RIGHT) * W;
+        for (size_t i = 0; i < W; i++) slot[i] = all[i] | missing[i];
+        slot += (uint32_t)(uses[k] >> 1) * W;
+    }
 }
 
 SLICED_INLINE void sliced_run(const slice_op *op, uint32_t n_ops, uint64_t *slots, uint64_t *out, size_t W) {

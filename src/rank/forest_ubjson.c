@@ -191,10 +191,11 @@ forage_status ubjson_numbers(arena *a, const json_value *array, const char *what
     }
     size_t i = 0;
     for (const json_value *v = array->first; v; v = v->next, i++) {
-        if (v->type != JSON_NUMBER && v->type != JSON_BOOL)
+        bool none = v->type == JSON_STRING && !v->text.size;
+        if (v->type != JSON_NUMBER && v->type != JSON_BOOL && !none)
             return error_set(error, FORAGE_E_INVALID, "%s: element %zu: expected a number, got %s", what, i,
                              json_type_name(v->type));
-        numbers[i] = v->type == JSON_BOOL ? v->boolean : v->number;
+        numbers[i] = none ? (double)NAN : v->type == JSON_BOOL ? v->boolean : v->number;
     }
     *out = numbers;
     *n = array->count;

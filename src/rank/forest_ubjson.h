@@ -9,7 +9,7 @@
  * their number. FORAGE_E_INVALID names the offset. */
 forage_status ubjson_read(arena *a, slice bytes, json_value **out, base_error *error);
 
-/* The numbers of an array, either kind; booleans are 0 and 1. FORAGE_E_INVALID, with `what` in the message: no array, or
+/* The numbers of an array, either kind; booleans are 0 and 1, empty texts NaN. FORAGE_E_INVALID, with `what` in the message: no array, or
  * not of numbers. */
 forage_status ubjson_numbers(arena *a, const json_value *array, const char *what, double **out, size_t *n,
                              base_error *error);

@@ -32,8 +32,8 @@ static forage_status parameter(const json_value *object, const char *key, double
 }
 
 static const char *const identity[] = {"rank:", "reg:squarederror", "reg:linear", "reg:squaredlogerror", "binary:hinge",
-                                       "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror"};
-static const char *const logistic[] = {"binary:logistic", "binary:logitraw", "reg:logistic"};
+                                       "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror", "binary:logitraw"};
+static const char *const logistic[] = {"binary:logistic", "reg:logistic"};
 static const char *const logarithmic[] = {"count:poisson", "reg:gamma", "reg:tweedie", "survival:"};
 #define STARTS(list, name) starts(list, sizeof list / sizeof *list, name)
 
@@ -243,12 +243,37 @@ static forage_status read_header(const json_value *learner, header *h, base_erro
     return parameter(param, "base_score", .5, &h->base, error);
 }
 
+/* XGBoost writes NaN and Infinity, which JSON does not have, as thresholds of splits by categories. They become empty texts of the
+ * same length, which ubjson_numbers takes for NaN. */
+static slice without_nan(arena *memory, slice text) {
+    static const slice words[] = {{"NaN", 3}, {"-Infinity", 9}, {"Infinity", 8}};
+    char *copy = NULL;
+    bool quoted = false;
+    for (size_t i = 0; i < text.size; i++) {
+        char c = text.data[i];
+        if (c == '"') quoted = !quoted;
+        if (quoted && c == '\\') i++;
+        if (quoted || (c != 'N' && c != 'I' && c != '-')) continue;
+        for (int k = 0; k < 3; k++) {
+            size_t size = words[k].size;
+            if (text.size - i < size || memcmp(text.data + i, words[k].data, size) != 0) continue;
+            if (!copy) copy = memcpy(arena_alloc(memory, text.size), text.data, text.size);
+            memset(copy + i, ' ', size);
+            copy[i] = copy[i + 1] = '"';
+            i += size - 1;
+            break;
+        }
+    }
+    return copy ? (slice){copy, text.size} : text;
+}
+
 forage_status forest_read_xgboost(slice bytes, bool binary, forest **out, base_error *error) {
     arena memory;
     json_value *root = NULL;
     header h;
     float margin = 0;
     arena_init(&memory, 1 << 20);
+    if (!binary) bytes = without_nan(&memory, bytes);
     forage_status status = (binary ? ubjson_read : json_read)(&memory, bytes, &root, error);
     if (status && error) error_prefix(error, "XGBoost model");
     if (status) goto done;
