@@ -286,7 +286,7 @@ static const char *const wrong_requests[][2] = {
     {"{\"context\":\"en\"}", "\"context\": expected an object, got a string"},
     {"{\"policy\":\"thompson\"}", "\"policy\": there is no \"thompson\"; use regcb, squarecb, lin-ts, linucb, epsilon-greedy, "
      "rrf-equal, fixed or all"},
-    {"{\"ranker\":\"trees\"}", "\"ranker\": there is no \"trees\"; use linear or rrf"},
+    {"{\"ranker\":\"trees\"}", "\"ranker\": there is no \"trees\"; use auto, linear, rrf, model or model:NUMBER"},
     {"{\"explain\":1}", NULL},
 };
 

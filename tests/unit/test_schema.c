@@ -52,7 +52,7 @@ static void an_undeclared_schema_infers(void **state) {
     assert_int_equal(s->n_fields, 0);
     assert_string_equal(s->id, "id");
     assert_string_equal(s->policy, "regcb");
-    assert_string_equal(s->ranker, "linear");
+    assert_string_equal(s->ranker, "auto");
     float reward;
     assert_true(schema_reward(s, SLICE("purchase"), &reward));
     assert_float_equal(reward, 1, 0);
