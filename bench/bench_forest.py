@@ -15,6 +15,7 @@ import sys
 import harness
 
 FEATURES, ROWS = 60, 10000
+COMPILING = int(os.environ.get("FORAGE_LLEAVES_SECONDS", "900"))
 PACKAGES = os.path.join(harness.OUT, "peers", "python")
 BACKENDS = ("scalar", "interleaved", "sliced", "avx2")
 FILES = {"ubj": "XGBoost UBJ", "json": "XGBoost JSON", "txt": "LightGBM text"}
@@ -24,13 +25,14 @@ KINDS = {"leaves64": "64 leaves", "depth6": "depth 6"}
 def peers(*arguments):
     script = os.path.join(harness.ROOT, "bench", "peers", "forest_peers.py")
     environment = {**os.environ, "PYTHONPATH": PACKAGES, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-B", script, *map(str, arguments)], capture_output=True, text=True, env=environment)
+    try:
+        done = subprocess.run([sys.executable, "-B", script, *map(str, arguments)], capture_output=True, text=True,
+                              env=environment, timeout=COMPILING if arguments[0] == "lleaves" else None)
+    except subprocess.TimeoutExpired as expired:
+        raise harness.Missing(f"lleaves was not done compiling after {COMPILING} s") from expired
     if done.returncode:
         raise harness.Missing("XGBoost, LightGBM and lleaves do not run (see bench/peers/forest_peers.py): "
                               + (done.stderr.strip().splitlines() or ["?"])[-1])
-    for line in done.stderr.splitlines():
-        if line.startswith("lleaves"):
-            print(f"  SKIPPED {line}", flush=True)
     return done.stdout
 
 
@@ -82,6 +84,11 @@ def beside(bench, folder, trees, batch):
             version, time = driver("xgboost", os.path.join(folder, f"{kind}.json"), os.path.join(folder, "rows.f32"),
                                    FEATURES, batch)
             times[f"XGBoost {version}, C"] = float(time)
+        elif not bench.quick:
+            try:
+                times.update(json.loads(peers("lleaves", folder, kind, batch)))
+            except harness.Missing as missing:
+                print(f"  SKIPPED {missing}", flush=True)
         value = ours(folder, model, batch, "-")
         bench.add(name, value, "µs/row", bar=6, lower=True, command=f"forest_driver speed {model} … {batch} -")
         for peer, time in times.items():

@@ -6,6 +6,7 @@ forest_peers.py make FOLDER TREES    trains, once, on made rows: FOLDER/KIND.jso
                                      the library's own margins of the 10,000 rows of FOLDER/rows.f32 (60 features, float32)
 forest_peers.py speed FOLDER BATCH   prints {"model": {"library version": µs a row}}: one thread, requests of BATCH rows, processor
                                      time, the best of several runs over all rows after one to warm up
+forest_peers.py lleaves FOLDER KIND BATCH    the same of lleaves, which compiles first
 """
 
 import json
@@ -77,7 +78,6 @@ def compiled(path):
 def speed(folder, batch):
     result = {}
     x = numpy.fromfile(os.path.join(folder, "rows.f32"), numpy.float32).reshape(ROWS, FEATURES)
-    wide = x.astype(numpy.float64)
     for kind in KINDS:
         path = os.path.join(folder, kind)
         booster = xgboost.Booster({"nthread": 1}, model_file=path + ".ubj")
@@ -85,17 +85,21 @@ def speed(folder, batch):
         result[kind + ".ubj"] = {f"XGBoost {xgboost.__version__}": best_time(
             lambda part: booster.inplace_predict(part, predict_type="margin", validate_features=False), x, batch)}
         model = lightgbm.Booster(model_file=path + ".txt")
-        times = result[kind + ".txt"] = {f"LightGBM {lightgbm.__version__}": best_time(
+        result[kind + ".txt"] = {f"LightGBM {lightgbm.__version__}": best_time(
             lambda part: model.predict(part, raw_score=True, num_threads=1), x, batch)}
-        try:
-            name, machine_code = compiled(path + ".txt")
-            times[name] = best_time(lambda part: machine_code.predict(part, n_jobs=1), wide, batch)
-        except Exception as problem:  # it depends on the versions of LLVM and numpy
-            print(f"lleaves does not run: {problem!r}", file=sys.stderr)
     print(json.dumps(result))
+
+
+def speed_of_lleaves(folder, kind, batch):
+    """In a process of its own, since compiling can take many minutes: {"lleaves": µs a row}."""
+    x = numpy.fromfile(os.path.join(folder, "rows.f32"), numpy.float32).reshape(ROWS, FEATURES).astype(numpy.float64)
+    name, model = compiled(os.path.join(folder, kind + ".txt"))
+    print(json.dumps({name: best_time(lambda part: model.predict(part, n_jobs=1), x, batch)}))
 
 
 if sys.argv[1] == "make":
     make(sys.argv[2], int(sys.argv[3]))
+elif sys.argv[1] == "lleaves":
+    speed_of_lleaves(sys.argv[2], sys.argv[3], int(sys.argv[4]))
 else:
     speed(sys.argv[2], int(sys.argv[3]))
