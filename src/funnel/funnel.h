@@ -222,6 +222,10 @@ forage_status funnel_model_importance(const funnel_model *m, json_writer *w, bas
 forage_status funnel_model_score(funnel *f, uint64_t number, const char *const *names, uint32_t n_names, const float *x, size_t n,
                                  float *scores, base_error *error);
 
+/* How likely ranks 1 … n are looked at, in (0, 1], as the log tells: from now on the memory corrects by it what people did at a
+ * rank. Durable on return; n at most 64. */
+forage_status funnel_set_examination(funnel *f, const float *chances, size_t n, base_error *error);
+
 /* ---- Experiments ---- */
 
 struct experiment_config;

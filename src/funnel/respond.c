@@ -431,6 +431,8 @@ void funnel_answer_write(funnel_answer *a, json_writer *w) {
     json_text(w, a->scorer.name);
     json_key(w, "version");
     json_integer(w, (int64_t)a->scorer.version);
+    json_key(w, "candidates");
+    json_integer(w, (int64_t)a->n_candidates);
     json_key(w, "took_us");
     json_integer(w, a->rank_us);
     json_end_object(w);

@@ -240,6 +240,48 @@ forage_status funnel_settings_changed(funnel *f, base_error *error) {
     return store_write(collection_store(f->collection), &job, error);
 }
 
+/* ---- Examination ---- */
+
+#define EXAMINATION SLICE("examination") /* STORE_MODELS: f32 × ranks */
+
+typedef struct looking {
+    funnel *funnel;
+    float chances[MEMORY_CURVE];
+    size_t n;
+} looking;
+
+static forage_status keep_looking(store_txn *t, void *self, base_error *error) {
+    const looking *l = self;
+    return store_put(t, STORE_MODELS, EXAMINATION, (slice){(const char *)l->chances, l->n * sizeof *l->chances}, error);
+}
+
+static void look_so(void *self, forage_status status) {
+    const looking *l = self;
+    if (!status) query_memory_set_examination(l->funnel->memory, l->chances, l->n);
+}
+
+forage_status funnel_set_examination(funnel *f, const float *chances, size_t n, base_error *error) {
+    looking l = {.funnel = f, .n = n < MEMORY_CURVE ? n : MEMORY_CURVE};
+    for (size_t i = 0; i < l.n; i++) {
+        if (!(chances[i] > 0 && chances[i] <= 1))
+            return error_set(error, FORAGE_E_INVALID, "examination of rank %zu: expected above 0 to 1, got %g", i + 1, (double)chances[i]);
+        l.chances[i] = chances[i];
+    }
+    store_job job = {keep_looking, look_so, &l};
+    return store_write(collection_store(f->collection), &job, error);
+}
+
+static void load_examination(funnel *f, store_txn *t) {
+    float chances[MEMORY_CURVE];
+    slice bytes;
+    if (store_get(t, STORE_MODELS, EXAMINATION, &bytes) || bytes.size > sizeof chances || bytes.size % sizeof *chances) return;
+    size_t n = bytes.size / sizeof *chances;
+    memcpy(chances, bytes.data, bytes.size);
+    for (size_t i = 0; i < n; i++)
+        if (!(chances[i] > 0 && chances[i] <= 1)) return;
+    query_memory_set_examination(f->memory, chances, n);
+}
+
 forage_status funnel_load_state(funnel *f, base_error *error) {
     store_txn *t;
     forage_status status = store_read_begin(collection_store(f->collection), &t, error);
@@ -248,6 +290,7 @@ forage_status funnel_load_state(funnel *f, base_error *error) {
     f->next_sequence = 1;
     if (store_last_key(t, STORE_LOG, &last) == FORAGE_OK && last.size == 8) f->next_sequence = load_be64(last.data) + 1;
     load_line(f, t);
+    load_examination(f, t);
     bool saved = load_saved(f, t);
     status = behaviour_open(t, half_life_of(f), &f->behaviour, error);
     if (!status && !saved) behaviour_forget_shown(f->behaviour);

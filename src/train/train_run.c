@@ -69,6 +69,17 @@ static void weigh(run *r) {
         examination_weigh(&r->curve, t->label, t->position, t->n_rows, r->settings->weight_clip, r->weight, &r->weighing);
 }
 
+/* What is known of the curve is used by the memory from now on. */
+static forage_status use_curve(run *r, base_error *error) {
+    float chances[EXAMINATION_MAX_RANKS];
+    if (!r->curve.identified) return FORAGE_OK;
+    for (uint32_t k = 0; k < r->curve.n_ranks; k++) {
+        double p = examination_at(&r->curve, k + 1);
+        chances[k] = (float)(p < 1e-4 ? 1e-4 : p > 1 ? 1 : p);
+    }
+    return funnel_set_examination(r->funnel, chances, r->curve.n_ranks, error);
+}
+
 /* ---- Splitting and fitting ---- */
 
 static forage_status split(run *r, base_error *error) {
@@ -343,6 +354,7 @@ forage_status train_run(funnel *f, const train_settings *settings, train_watch w
         if (!status)
             train_judge_orders(&r.rows, r.held_out, r.rows.n_groups, r.weight, r.candidate, r.incumbent, settings->seed, &r.verdict);
         if (!status) status = finish(&r, &result, error);
+        if (!status) status = use_curve(&r, error);
     }
     if (!status) tell_phase(&r, TRAIN_DONE, 1);
     result.cancelled = !status && !result.model;

@@ -10,6 +10,7 @@ void train_settings_default(train_settings *s) {
     pick_settings_default(&s->fit);
     s->fit.trees.gain = s->fit.linear.gain = NDCG_LINEAR; /* labels are rewards */
     s->fit.trees.truncation = 10;
+    s->fit.linear.iterations = 150;
 }
 
 static forage_status read_kind(const json_value *json, pick_kind *out, base_error *error) {
