@@ -2,6 +2,9 @@
 
 #include "base/bytes.h"
 
+#include <math.h>
+#include <string.h>
+
 #define RECORD_FORMAT 3
 
 /* Impression, after the head; what is in [ ] is not in format 1, what is in { } not in formats 1 and 2:
@@ -11,11 +14,17 @@
  *     string name; u8 level; f32 probability × levels; u32 depth, candidates, took_us; u8 late;
  *     [u8 allowed; f32 cost × levels; varint alone × levels;] f32 x × policy features
  *   string ranker; u64 version; u32 feature set; u16 features; [u32 candidates, took_us;] u16 hits, and each:
- *     u32 document; f32 score; varint rank × strategies; f32 × features {; varint shadow; u8 team; f32 lean}
+ *     u32 document; f32 score; varint rank × strategies; f32 × features {instead: packed features, see below; varint shadow; u8 team;
+ *     f32 lean}
  *   {u16 unshown, and each as a hit; string experiment; u8 side; string shadow; u16 explored; f32 log propensity}
  * Event, after the head:
  *   string event_id, query_id, action, user, session, document_id; u32 document; u64 impression; u32 hit;
- *   f32 reward, credit; u64 engaged; [u8 ranks, varint × ranks] */
+ *   f32 reward, credit; u64 engaged; [u8 ranks, varint × ranks]
+ *
+ * Packed features of a hit: two bits for each, four to a byte, lowest first: 0 zero, 1 not a number, 2 the same as in the hit before
+ * (of the page, or of those not shown), 3 another one; then the f32 of all those. Most features of a search are one of the first
+ * three. */
+enum { PACKED_ZERO, PACKED_NAN, PACKED_SAME, PACKED_OTHER };
 _Static_assert(RECORD_MAX_LEVELS <= 8, "allowed levels fit in a byte");
 
 static void write_head(buffer *out, record_kind kind, int64_t time) {
@@ -40,11 +49,31 @@ static void write_strategy(const record_impression *r, const record_strategy *s,
     put_floats(out, s->x, r->n_policy_features);
 }
 
-static void write_hit(const record_impression *r, const record_hit *hit, buffer *out) {
+static uint8_t packed_code(const float *value, const float *before) {
+    uint32_t bits;
+    memcpy(&bits, value, sizeof bits);
+    if (!bits) return PACKED_ZERO;
+    if (*value != *value) return PACKED_NAN;
+    return before && memcmp(value, before, sizeof *value) == 0 ? PACKED_SAME : PACKED_OTHER;
+}
+
+static void put_packed(buffer *out, const float *values, const float *before, uint32_t n) {
+    for (uint32_t i = 0; i < n; i += 4) {
+        uint8_t codes = 0;
+        for (uint32_t j = i; j < n && j < i + 4; j++)
+            codes |= (uint8_t)(packed_code(values + j, before ? before + j : NULL) << (j - i) * 2);
+        put_u8(out, codes);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (packed_code(values + i, before ? before + i : NULL) == PACKED_OTHER) put_f32(out, values[i]);
+}
+
+/* before: the hit before it; NULL: it is the first. */
+static void write_hit(const record_impression *r, const record_hit *hit, const record_hit *before, buffer *out) {
     put_u32(out, hit->document);
     put_f32(out, hit->score);
     for (uint32_t s = 0; s < r->n_strategies; s++) put_varint(out, hit->ranks[s]);
-    put_floats(out, hit->features, r->n_features);
+    put_packed(out, hit->features, before ? before->features : NULL, r->n_features);
     put_varint(out, hit->shadow);
     put_u8(out, (uint8_t)hit->team);
     put_f32(out, hit->lean);
@@ -77,9 +106,9 @@ void record_write_impression(const record_impression *r, buffer *out) {
     put_u32(out, r->n_candidates);
     put_u32(out, r->took_us);
     put_u16(out, (uint16_t)r->n_hits);
-    for (uint32_t i = 0; i < r->n_hits; i++) write_hit(r, &r->hits[i], out);
+    for (uint32_t i = 0; i < r->n_hits; i++) write_hit(r, &r->hits[i], i ? &r->hits[i - 1] : NULL, out);
     put_u16(out, (uint16_t)r->n_unshown);
-    for (uint32_t i = 0; i < r->n_unshown; i++) write_hit(r, &r->unshown[i], out);
+    for (uint32_t i = 0; i < r->n_unshown; i++) write_hit(r, &r->unshown[i], i ? &r->unshown[i - 1] : NULL, out);
     put_string(out, r->experiment);
     put_u8(out, (uint8_t)r->side);
     put_string(out, r->shadow);
@@ -163,13 +192,26 @@ static void read_strategy(byte_reader *in, uint8_t format, const record_impressi
     if (!s->allowed) s->allowed = levels_with_a_chance(r, s);
 }
 
-static void read_hit(byte_reader *in, uint8_t format, const record_impression *r, arena *a, record_hit *out) {
+static const float *read_packed(byte_reader *in, const float *before, uint32_t n, arena *a) {
+    slice codes = read_bytes(in, (n + 3) / 4);
+    float *out = arena_zalloc(a, n + 1, sizeof *out);
+    for (uint32_t i = 0; i < n && !in->failed; i++) {
+        uint8_t code = (uint8_t)codes.data[i / 4] >> i % 4 * 2 & 3;
+        if (code == PACKED_NAN) out[i] = NAN;
+        if (code == PACKED_SAME && !before) in->failed = true;
+        if (code == PACKED_SAME && before) out[i] = before[i];
+        if (code == PACKED_OTHER) out[i] = read_f32(in);
+    }
+    return out;
+}
+
+static void read_hit(byte_reader *in, uint8_t format, const record_impression *r, const record_hit *before, arena *a, record_hit *out) {
     out->document = read_u32(in);
     out->score = read_f32(in);
     uint32_t *ranks = arena_zalloc(a, r->n_strategies + 1, sizeof *ranks);
     for (uint32_t s = 0; s < r->n_strategies; s++) ranks[s] = read_count(in);
     out->ranks = ranks;
-    out->features = read_floats(in, r->n_features, a);
+    out->features = format < 3 ? read_floats(in, r->n_features, a) : read_packed(in, before ? before->features : NULL, r->n_features, a);
     if (format < 3) return;
     out->shadow = read_count(in);
     out->team = read_u8(in);
@@ -177,15 +219,16 @@ static void read_hit(byte_reader *in, uint8_t format, const record_impression *r
     if (out->team > RECORD_SIDE_B) in->failed = true;
 }
 
-/* NULL when there cannot be that many: a hit takes 8 bytes, its ranks and its features at least. */
+/* NULL when there cannot be that many: a hit takes 8 bytes, its ranks and its features at least. What is read takes up to sixteen
+ * times the memory of its bytes. */
 static const record_hit *read_hits(byte_reader *in, uint8_t format, uint32_t n, const record_impression *r, arena *a) {
-    uint64_t least = 8 + r->n_strategies + 4 * (uint64_t)r->n_features;
+    uint64_t least = 8 + r->n_strategies + (format < 3 ? 4 * (uint64_t)r->n_features : (uint64_t)r->n_features / 4);
     if (in->failed || n * least > read_left(in)) {
         in->failed = true;
         return NULL;
     }
     record_hit *hits = arena_zalloc(a, n + 1, sizeof *hits);
-    for (uint32_t i = 0; i < n && !in->failed; i++) read_hit(in, format, r, a, &hits[i]);
+    for (uint32_t i = 0; i < n && !in->failed; i++) read_hit(in, format, r, i ? &hits[i - 1] : NULL, a, &hits[i]);
     return hits;
 }
 

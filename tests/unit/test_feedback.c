@@ -325,6 +325,28 @@ static void records_of_format_2_are_still_read(void **state) {
     buffer_release(&bytes);
 }
 
+/* Whatever a feature is, it comes back to the bit (any NaN as the one that means: no value); what repeats takes next to nothing. */
+static void features_are_packed_and_come_back(void **state) {
+    (void)state;
+    enum { N = 130, HITS = 14 };
+    float x[HITS][N];
+    const float odd[] = {0, -0.0f, NAN, 1, -1, 3e38f, 1e-45f, INFINITY, .1f};
+    const uint32_t ranks[1] = {0};
+    record_hit hits[HITS] = {0};
+    for (int h = 0; h < HITS; h++) {
+        for (int i = 0; i < N; i++) x[h][i] = odd[(i + (i % 3 ? 0 : h)) % 9];
+        hits[h] = (record_hit){.ranks = ranks, .features = x[h]};
+    }
+    record_impression r = {.n_features = N, .n_hits = HITS, .hits = hits, .n_unshown = 2, .unshown = hits + 3}, back;
+    buffer bytes = {0};
+    record_write_impression(&r, &bytes);
+    assert_in_range(bytes.size, 1, HITS * N * 4 * 6 / 10);
+    assert_ok(record_read_impression((slice){bytes.data, bytes.size}, &memory, &back));
+    for (int h = 0; h < HITS; h++) assert_memory_equal(back.hits[h].features, x[h], sizeof x[h]);
+    assert_memory_equal(back.unshown[1].features, x[4], sizeof x[4]);
+    buffer_release(&bytes);
+}
+
 static forage_status read_one_strategy(uint32_t allowed, uint32_t n_levels, uint32_t level, record_impression *out) {
     buffer bytes = {0};
     record_impression r = {.n_levels = n_levels, .n_strategies = 1};
@@ -713,6 +735,7 @@ int main(void) {
         cmocka_unit_test(events_come_back_as_they_were),
         cmocka_unit_test(records_of_format_1_are_still_read),
         cmocka_unit_test(records_of_format_2_are_still_read),
+        cmocka_unit_test(features_are_packed_and_come_back),
         cmocka_unit_test(levels_and_ranks_are_bounded),
         cmocka_unit_test(cut_records_are_corrupt),
         cmocka_unit_test(spoiled_records_never_crash),
