@@ -144,16 +144,38 @@ static void describe_memory(const description *d) {
     }
 }
 
-/* The place of each document's type among the collection's types, by number of documents; UINT32_MAX: none. */
-static void types_of(funnel_answer *a, const uint32_t *documents, size_t n, uint32_t *out) {
+/* What the index has of every candidate, looked up once. */
+typedef struct indexed {
+    uint32_t type;    /* its place among the collection's types, by number of documents; UINT32_MAX: none */
+    float popularity;
+    uint64_t version; /* 0: it is in the index no more */
+} indexed;
+
+static uint32_t type_at(const funnel_answer *a, const sparse_segment *segment, uint32_t place) {
     int32_t field = a->snapshot->config->type;
-    for (size_t i = 0; i < n; i++) {
-        slice *values;
-        out[i] = UINT32_MAX;
-        if (field < 0 || !sparse_keywords_of(a->snapshot, documents[i], (uint32_t)field, &a->memory, &values)) continue;
-        for (uint32_t t = 0; t < a->n_types && out[i] == UINT32_MAX; t++)
-            if (slice_equal(a->types[t].name, values[0])) out[i] = t;
+    sparse_keywords column;
+    if (field < 0 || !sparse_segment_keywords(segment, (uint32_t)field, &column)) return UINT32_MAX;
+    if (column.starts[place] == column.starts[place + 1]) return UINT32_MAX;
+    slice value = sparse_segment_keyword_value(segment, (uint32_t)field, column.ordinals[column.starts[place]]);
+    for (uint32_t t = 0; t < a->n_types; t++)
+        if (slice_equal(a->types[t].name, value)) return t;
+    return UINT32_MAX;
+}
+
+static const indexed *look_up(funnel_answer *a) {
+    if (a->indexed) return a->indexed;
+    indexed *list = arena_alloc(&a->memory, (a->n_candidates + 1) * sizeof *list);
+    for (size_t i = 0; i < a->n_candidates; i++) {
+        uint32_t part, place;
+        float most;
+        list[i] = (indexed){.type = UINT32_MAX};
+        if (!sparse_snapshot_find(a->snapshot, a->candidates[i].document, &part, &place)) continue;
+        const sparse_segment *segment = a->snapshot->parts[part].segment;
+        const float *prior = sparse_segment_prior(segment, &most);
+        list[i] = (indexed){type_at(a, segment, place), prior ? prior[place] : 0, sparse_segment_version(segment, place)};
     }
+    a->indexed = list;
+    return list;
 }
 
 static void put_group(const description *d, const trend *trends, uint64_t group, const uint32_t *types, uint32_t type, uint32_t column) {
@@ -175,11 +197,13 @@ static void describe_people(const description *d) {
     funnel_answer *a = d->a;
     const trend *trends = a->funnel->behaviour ? behaviour_trends(a->funnel->behaviour) : NULL;
     if (!trends) return;
+    const indexed *known = look_up(a);
     uint32_t *types = arena_alloc(&a->memory, (d->n + 1) * sizeof *types);
     bool there[MOST_TYPES] = {false};
-    types_of(a, d->documents, d->n, types);
-    for (size_t i = 0; i < d->n; i++)
+    for (size_t i = 0; i < d->n; i++) {
+        types[i] = known[d->candidates[i]].type;
         if (types[i] < MOST_TYPES) there[types[i]] = true;
+    }
     put_group(d, trends, TREND_EVERYONE, NULL, 0, C_PEOPLE_EVERYONE);
     for (uint32_t t = 0; t < MOST_TYPES && t < a->n_types; t++)
         if (there[t]) put_group(d, trends, trend_type_group(a->types[t].name), types, t, C_PEOPLE_TYPE);
@@ -362,27 +386,24 @@ static uint32_t bounded(uint32_t type) { return type < MOST_TYPES ? type : MOST_
 
 static void describe_documents(const description *d) {
     funnel_answer *a = d->a;
-    size_t n = a->n_candidates;
+    const indexed *known = look_up(a);
     standard *s = arena_zalloc(&a->memory, 1, sizeof *s);
-    uint32_t *documents = arena_alloc(&a->memory, (n + 1) * sizeof *documents), *types = arena_alloc(&a->memory, (n + 1) * sizeof *types);
-    uint64_t *versions = arena_alloc(&a->memory, (n + 1) * sizeof *versions);
-    for (size_t i = 0; i < n; i++) documents[i] = a->candidates[i].document;
-    types_of(a, documents, n, types);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t t = bounded(types[i]);
-        versions[i] = sparse_version_of(a->snapshot, documents[i]);
-        s->popularity[t] = fmaxf(s->popularity[t], sparse_prior_of(a->snapshot, documents[i]));
-        if (versions[i] > s->version[t]) s->version[t] = versions[i];
-        if (versions[i] > s->newest) s->newest = versions[i];
+    for (size_t i = 0; i < a->n_candidates; i++) {
+        uint32_t t = bounded(known[i].type);
+        s->popularity[t] = fmaxf(s->popularity[t], known[i].popularity);
+        if (known[i].version > s->version[t]) s->version[t] = known[i].version;
+        if (known[i].version > s->newest) s->newest = known[i].version;
     }
     for (size_t i = 0; i < d->n; i++) {
         float *x = row_of(d, i, COLUMNS_DOCUMENT);
-        uint32_t c = d->candidates[i], t = bounded(types[c]);
-        x[C_DOCUMENT_POPULARITY] = sparse_prior_of(a->snapshot, documents[c]);
-        x[C_DOCUMENT_IN_TYPE] = s->popularity[t] > 0 ? x[C_DOCUMENT_POPULARITY] / s->popularity[t] : 0;
-        x[C_DOCUMENT_BEHIND] = log1pf((float)(s->newest - versions[c]));
-        x[C_DOCUMENT_BEHIND_IN_TYPE] = log1pf((float)(s->version[t] - versions[c]));
-        if (types[c] != UINT32_MAX) x[C_DOCUMENT_TYPE] = (float)types[c];
+        const indexed *own = &known[d->candidates[i]];
+        uint32_t t = bounded(own->type);
+        x[C_DOCUMENT_POPULARITY] = own->popularity;
+        x[C_DOCUMENT_IN_TYPE] = s->popularity[t] > 0 ? own->popularity / s->popularity[t] : 0;
+        if (!own->version) continue;
+        x[C_DOCUMENT_BEHIND] = log1pf((float)(s->newest - own->version));
+        x[C_DOCUMENT_BEHIND_IN_TYPE] = log1pf((float)(s->version[t] - own->version));
+        if (own->type != UINT32_MAX) x[C_DOCUMENT_TYPE] = (float)own->type;
     }
 }
 

@@ -115,6 +115,7 @@ static void describe_one(funnel_answer *a, const funnel_candidate *c, const know
 void funnel_describe_core(funnel_answer *a) {
     size_t n = a->n_candidates, cells = n * a->columns->n;
     known k = gather_known(a);
+    a->indexed = NULL;
     a->described = arena_zalloc(&a->memory, n + 1, sizeof *a->described);
     a->features = arena_alloc(&a->memory, (cells + 1) * sizeof *a->features);
     for (size_t i = 0; i < cells; i++) a->features[i] = NAN;
