@@ -149,6 +149,8 @@ typedef struct indexed {
     uint32_t type;    /* its place among the collection's types, by number of documents; UINT32_MAX: none */
     float popularity;
     uint64_t version; /* 0: it is in the index no more */
+    const sparse_segment *segment;
+    uint32_t place;
 } indexed;
 
 static uint32_t type_at(const funnel_answer *a, const sparse_segment *segment, uint32_t place) {
@@ -172,7 +174,7 @@ static const indexed *look_up(funnel_answer *a) {
         if (!sparse_snapshot_find(a->snapshot, a->candidates[i].document, &part, &place)) continue;
         const sparse_segment *segment = a->snapshot->parts[part].segment;
         const float *prior = sparse_segment_prior(segment, &most);
-        list[i] = (indexed){type_at(a, segment, place), prior ? prior[place] : 0, sparse_segment_version(segment, place)};
+        list[i] = (indexed){type_at(a, segment, place), prior ? prior[place] : 0, sparse_segment_version(segment, place), segment, place};
     }
     a->indexed = list;
     return list;
@@ -222,81 +224,95 @@ static void describe_people(const description *d) {
 
 /* ---- The user ---- */
 
-#define SEEDS 48     /* documents of the profile that a walk starts from, as the strategy "personal" does */
-#define WALKED 2048  /* of the walk's ends */
-
-static void describe_near(const description *d, const profile *p) {
-    funnel_answer *a = d->a;
-    graph_edge seeds[SEEDS], *near = arena_alloc(&a->memory, WALKED * sizeof *near);
-    size_t n = 0;
-    gather ends;
-    for (; n < p->n_items && n < SEEDS; n++) seeds[n] = (graph_edge){p->items[n].document, p->items[n].weight};
-    n = graph_walk(a->txn, behaviour_trends(a->funnel->behaviour), seeds, n, a->now, behaviour_half_life(a->funnel->behaviour),
-                   WALKED, &a->memory, near);
-    gather_init(&ends, n, &a->memory);
-    for (size_t i = 0; i < n; i++) gather_add(&ends, near[i].document, (float)(i + 1));
-    for (size_t i = 0; i < d->n; i++) {
-        float *x = row_of(d, i, COLUMNS_USER);
-        uint32_t place = n ? (uint32_t)gather_score(&ends, d->documents[i]) : 0;
-        x[C_USER_NEAR] = place ? near[place - 1].weight / near[0].weight : 0;
-        if (place) x[C_USER_NEAR_PLACE] = (float)place;
-    }
-}
-
 /* ---- What is like the user's documents ---- */
 
 #define LIKE_SEEDS 48 /* documents of the profile that are compared with, those chosen after this query first */
 
+/* Similarity to the user's documents, for every candidate. */
 typedef struct likeness {
-    gather all, here, own;
+    gather places; /* of candidates: place + 1 */
+    float *all, *here, *own;
     size_t n_own;
 } likeness;
 
-static void add_neighbours(const description *d, likeness *l, const profile_item *item, float remembered, bool own) {
-    graph_edge near[GRAPH_DEGREE];
+/* item: by what it counts, its engagement. */
+static void add_neighbours(const description *d, likeness *l, const profile_item *item, float engagement, float remembered, bool own) {
+    graph_edge ties[GRAPH_DEGREE];
     funnel_answer *a = d->a;
-    size_t n = graph_neighbours(a->txn, behaviour_trends(a->funnel->behaviour), item->document, a->now,
-                                behaviour_half_life(a->funnel->behaviour), near);
-    float weight = log1pf(item->weight);
+    size_t n = graph_ties(a->txn, item->document, a->now, behaviour_half_life(a->funnel->behaviour), ties);
+    float damping = graph_damping(engagement), weight = log1pf(item->weight) * damping;
     for (size_t i = 0; i < n; i++) {
-        gather_add(&l->all, near[i].document, weight * near[i].weight);
-        if (remembered > 0) gather_add(&l->here, near[i].document, weight * remembered * near[i].weight);
-        if (own) gather_add(&l->own, near[i].document, near[i].weight);
+        uint32_t place = (uint32_t)gather_score(&l->places, ties[i].document);
+        if (!place) continue;
+        l->all[place - 1] += weight * ties[i].weight;
+        l->here[place - 1] += remembered * weight * ties[i].weight;
+        if (own) l->own[place - 1] += damping * ties[i].weight;
     }
 }
 
-static float best_of(const description *d, const gather *g) {
+static float best_of(const float *values, size_t n) {
     float best = 0;
-    for (size_t i = 0; i < d->a->n_candidates; i++) best = fmaxf(best, gather_score(g, d->a->candidates[i].document));
+    for (size_t i = 0; i < n; i++) best = fmaxf(best, values[i]);
     return best > 0 ? best : 1;
+}
+
+/* The seeds: those chosen after this query, then the others by weight. Returns how many. */
+static uint32_t choose_seeds(const funnel_answer *a, const profile *p, const profile_item **seeds, size_t *n_own) {
+    uint32_t query = profile_query(&a->memory_key), n = 0;
+    *n_own = 0;
+    for (int others = 0; others < 2; others++)
+        for (uint32_t i = 0; i < p->n_items; i++) {
+            bool own = a->n_terms && p->items[i].query == query;
+            *n_own += own && !others;
+            if (own != others && n < LIKE_SEEDS) seeds[n++] = &p->items[i];
+        }
+    return n;
+}
+
+static likeness likeness_of(const description *d, const profile *p, const gather *rows) {
+    funnel_answer *a = d->a;
+    size_t n = a->n_candidates;
+    likeness l = {.all = arena_zalloc(&a->memory, 3 * n + 1, sizeof *l.all)};
+    l.here = l.all + n;
+    l.own = l.all + 2 * n;
+    const profile_item *seeds[LIKE_SEEDS];
+    uint32_t n_seeds = choose_seeds(a, p, seeds, &l.n_own);
+    trend_document *engaged = arena_alloc(&a->memory, (n + LIKE_SEEDS) * sizeof *engaged);
+    gather_init(&l.places, n, &a->memory);
+    for (size_t i = 0; i < n; i++) {
+        gather_add(&l.places, a->candidates[i].document, (float)(i + 1));
+        engaged[i].document = a->candidates[i].document;
+    }
+    for (uint32_t i = 0; i < n_seeds; i++) engaged[n + i].document = seeds[i]->document;
+    trend_weights(behaviour_trends(a->funnel->behaviour), TREND_EVERYONE, a->now, engaged, n + n_seeds);
+    for (uint32_t i = 0; i < n_seeds; i++) {
+        float remembered = a->n_rows ? gather_score(rows, seeds[i]->document) : 0;
+        add_neighbours(d, &l, seeds[i], engaged[n + i].weight, remembered, i < l.n_own);
+    }
+    for (size_t i = 0; i < n; i++) {
+        float damping = graph_damping(engaged[i].weight);
+        l.all[i] *= damping;
+        l.here[i] *= damping;
+        l.own[i] *= damping;
+    }
+    return l;
 }
 
 static void describe_likeness(const description *d, const profile *p) {
     funnel_answer *a = d->a;
-    uint32_t query = profile_query(&a->memory_key), used = 0, shared = 0;
-    likeness l = {0};
+    uint32_t shared = 0;
     gather rows;
     gather_init(&rows, a->n_rows, &a->memory);
     for (size_t i = 0; i < a->n_rows; i++) gather_add(&rows, a->rows[i].document, a->rows[i].mean);
-    gather_init(&l.all, LIKE_SEEDS * GRAPH_DEGREE, &a->memory);
-    gather_init(&l.here, LIKE_SEEDS * GRAPH_DEGREE, &a->memory);
-    gather_init(&l.own, LIKE_SEEDS * GRAPH_DEGREE, &a->memory);
-    for (int pass = 0; pass < 2; pass++)
-        for (uint32_t i = 0; i < p->n_items; i++) {
-            bool own = a->n_terms && p->items[i].query == query;
-            float remembered = a->n_rows ? gather_score(&rows, p->items[i].document) : 0;
-            if (pass == 0) shared += remembered > 0;
-            if (pass == 0) l.n_own += own;
-            if (own != (pass == 0) || used == LIKE_SEEDS) continue;
-            used++;
-            add_neighbours(d, &l, &p->items[i], remembered, own);
-        }
-    float all = best_of(d, &l.all), here = best_of(d, &l.here), own = best_of(d, &l.own);
+    for (uint32_t i = 0; a->n_rows && i < p->n_items; i++) shared += gather_score(&rows, p->items[i].document) > 0;
+    likeness l = likeness_of(d, p, &rows);
+    float all = best_of(l.all, a->n_candidates), here = best_of(l.here, a->n_candidates), own = best_of(l.own, a->n_candidates);
     for (size_t i = 0; i < d->n; i++) {
         float *x = row_of(d, i, COLUMNS_USER);
-        x[C_USER_SIMILAR] = gather_score(&l.all, d->documents[i]) / all;
-        x[C_USER_SIMILAR_HERE] = gather_score(&l.here, d->documents[i]) / here;
-        x[C_USER_SIMILAR_OWN] = gather_score(&l.own, d->documents[i]) / own;
+        uint32_t c = d->candidates[i];
+        x[C_USER_SIMILAR] = l.all[c] / all;
+        x[C_USER_SIMILAR_HERE] = l.here[c] / here;
+        x[C_USER_SIMILAR_OWN] = l.own[c] / own;
         x[C_USER_OWN] = log1pf((float)l.n_own);
         x[C_USER_SHARED] = p->n_items ? (float)shared / (float)p->n_items : 0;
     }
@@ -316,7 +332,7 @@ static float taste_of(const tastes *t, uint64_t key) {
     return t->keys[at] ? t->weights[at] : 0;
 }
 
-static void gather_tastes(const funnel_answer *a, const profile *p, tastes *out) {
+static void gather_tastes(const profile *p, tastes *out) {
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < p->n_attributes; i++) {
         uint64_t key = taste_key(p->attributes[i].field, p->attributes[i].value);
@@ -325,7 +341,6 @@ static void gather_tastes(const funnel_answer *a, const profile *p, tastes *out)
         out->keys[at] = key;
         out->weights[at] = p->attributes[i].weight;
     }
-    (void)a;
 }
 _Static_assert(PROFILE_ATTRIBUTES < 512, "there is always a free place");
 
@@ -336,7 +351,7 @@ static void describe_tastes(const description *d, const profile *p) {
     profile_attribute *own = arena_alloc(&a->memory, MOST_ATTRIBUTES * sizeof *own);
     tastes *known = arena_alloc(&a->memory, sizeof *known);
     int32_t type = a->snapshot->config->type;
-    gather_tastes(a, p, known);
+    gather_tastes(p, known);
     for (size_t i = 0; i < d->n; i++) {
         float *x = row_of(d, i, COLUMNS_USER);
         size_t n = behaviour_attributes(a->snapshot, d->documents[i], &a->memory, MOST_ATTRIBUTES, own);
@@ -367,10 +382,7 @@ static void describe_user(const description *d) {
         x[C_USER_EVENTS] = log1pf((float)p->events);
         x[C_USER_ITEMS] = log1pf((float)p->n_items);
     }
-    if (p->n_items && a->funnel->behaviour) {
-        describe_near(d, p);
-        describe_likeness(d, p);
-    }
+    if (p->n_items && a->funnel->behaviour) describe_likeness(d, p);
     if (p->n_attributes) describe_tastes(d, p);
 }
 
@@ -461,11 +473,14 @@ static void describe_fields(const description *d) {
     schema_kind kinds[SPARSE_MAX_FIELDS];
     for (uint32_t f = 0; f < a->schema->n_fields; f++)
         if (a->schema->fields[f].sparse >= 0) kinds[a->schema->fields[f].sparse] = a->schema->fields[f].kind;
+    const indexed *known = look_up(a);
     for (size_t i = 0; i < d->n; i++) {
+        const indexed *own = &known[d->candidates[i]];
         float *x = row_of(d, i, COLUMNS_FIELD), *match = row_of(d, i, COLUMNS_QUERY) + C_QUERY_YEAR_MATCH;
         if (year) *match = 0;
         for (uint32_t f = 0; f < d->list->n_numbers; f++) {
-            double value = sparse_number_of(a->snapshot, d->documents[i], d->list->number[f]);
+            const double *numbers = own->version ? sparse_segment_numbers(own->segment, d->list->number[f]) : NULL;
+            double value = numbers ? numbers[own->place] : NAN;
             x[f] = (float)value;
             if (year && in_year(value, kinds[d->list->number[f]], year)) *match = 1;
         }

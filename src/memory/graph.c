@@ -110,6 +110,8 @@ static float damped(float weight, float one_end, float other_end) {
     return weight / powf((1 + one_end) * (1 + other_end), GRAPH_DAMPING);
 }
 
+float graph_damping(float engagement) { return powf(1 + engagement, -GRAPH_DAMPING); }
+
 static void damp(const trend *trends, uint32_t document, int64_t now, graph_edge *edges, size_t n) {
     trend_document whole[GRAPH_DEGREE + 1];
     for (size_t i = 0; i < n; i++) whole[i].document = edges[i].document;
@@ -118,8 +120,7 @@ static void damp(const trend *trends, uint32_t document, int64_t now, graph_edge
     for (size_t i = 0; i < n; i++) edges[i].weight = damped(edges[i].weight, whole[i].weight, whole[n].weight);
 }
 
-/* In no order, and not damped. */
-static size_t ties_of(store_txn *t, uint32_t document, int64_t now, int64_t half_life, graph_edge *out) {
+size_t graph_ties(store_txn *t, uint32_t document, int64_t now, int64_t half_life, graph_edge *out) {
     graph_row row;
     size_t n = 0;
     read_row(t, document, &row);
@@ -132,7 +133,7 @@ static size_t ties_of(store_txn *t, uint32_t document, int64_t now, int64_t half
 }
 
 size_t graph_neighbours(store_txn *t, const trend *trends, uint32_t document, int64_t now, int64_t half_life, graph_edge *out) {
-    size_t n = ties_of(t, document, now, half_life, out);
+    size_t n = graph_ties(t, document, now, half_life, out);
     if (trends && n) damp(trends, document, now, out, n);
     if (n) qsort(out, n, sizeof *out, best_first);
     return n;
@@ -228,7 +229,7 @@ size_t graph_walk(store_txn *t, const trend *trends, const graph_edge *seeds, si
     graph_edge edges[GRAPH_DEGREE];
     place *from;
     for (int i = 0; i < GRAPH_PUSHES && (from = largest(&w)) != NULL; i++)
-        push(&w, trends, now, from, edges, ties_of(t, from->document, now, half_life, edges));
+        push(&w, trends, now, from, edges, graph_ties(t, from->document, now, half_life, edges));
     graph_edge *found = arena_alloc(a, (w.n + 1) * sizeof *found);
     size_t n_found = 0;
     for (const place *p = w.places, *end = p + w.n; p < end; p++)

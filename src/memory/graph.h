@@ -34,6 +34,11 @@ forage_status graph_link(store_txn *t, uint32_t document, const graph_edge *othe
  * alone. out has room for GRAPH_DEGREE. */
 size_t graph_neighbours(store_txn *t, const trend *trends, uint32_t document, int64_t now, int64_t half_life, graph_edge *out);
 
+/* The same in no order and not damped: a tie's similarity is its weight times graph_damping of both ends' engagement (of everyone, as
+ * trend_weights has it). For many documents at once, when only some of their neighbours matter. */
+size_t graph_ties(store_txn *t, uint32_t document, int64_t now, int64_t half_life, graph_edge *out);
+float graph_damping(float engagement);
+
 /* A random walk with restart from the seeds (their weights are their shares), in the limit: the probability to be at each
  * document, by pushing what is largest first (Andersen, Chung & Lang 2006) until GRAPH_PUSHES rows are read. The seeds
  * themselves are left out unless they are reached from another. Best first, ties by number; at most `k` to out. Exact and the
