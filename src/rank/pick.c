@@ -34,28 +34,32 @@ forage_status rank_fit_score(const rank_fit *f, const rank_rows *rows, float *sc
     return score_by(f, f->kind, rows, scores, error);
 }
 
-/* Mean and standard error of the paired differences. Groups in which nothing can be told apart are the same for both: they would
+/* Mean and standard error of the paired differences, as a ratio of sums. Groups in which nothing can be told apart are the same for both: they would
  * only make the error look small. */
-static void compare_values(const double *trees, const double *linear, size_t n, rank_fit *f) {
-    double sum = 0, squares = 0;
+static void compare_values(const double *trees, const double *linear, const double *weight, size_t n, rank_fit *f) {
+    double sum = 0, squares = 0, weights = 0;
     size_t count = 0;
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(trees[i]) || !isfinite(linear[i])) continue;
-        sum += trees[i] - linear[i];
+        sum += weight[i] * (trees[i] - linear[i]);
+        weights += weight[i];
         count++;
     }
-    double mean = count ? sum / (double)count : 0;
+    double mean = weights > 0 ? sum / weights : 0;
     for (size_t i = 0; i < n; i++)
-        if (isfinite(trees[i]) && isfinite(linear[i])) squares += pow(trees[i] - linear[i] - mean, 2);
+        if (isfinite(trees[i]) && isfinite(linear[i])) squares += pow(weight[i] * (trees[i] - linear[i] - mean), 2);
     f->difference = mean;
-    f->standard_error = count > 1 ? sqrt(squares / (double)(count - 1) / (double)count) : (double)INFINITY;
+    f->standard_error = count > 1 && weights > 0 ? sqrt(squares * (double)count / (double)(count - 1)) / weights : (double)INFINITY;
     f->compared = count;
 }
 
 static forage_status compare(rank_fit *f, const rank_rows *valid, const pick_settings *s, base_error *error) {
     ndcg_options metric = {.gain = s->trees.gain, .empty = NDCG_EMPTY_OUT, .cutoff = s->trees.cutoff, .weighted = true};
     float *scores = mem_alloc((valid->n_rows + 1) * sizeof *scores);
-    double *trees = mem_alloc(2 * (valid->n_groups + 1) * sizeof *trees), *linear = trees + valid->n_groups;
+    double *trees = mem_alloc(3 * (valid->n_groups + 1) * sizeof *trees), *linear = trees + valid->n_groups;
+    double *weight = trees + 2 * valid->n_groups;
+    ndcg_ideals(valid, &metric, weight);
+    for (size_t g = 0; g < valid->n_groups; g++) weight[g] = ndcg_group_weight(valid, &metric, g, weight[g]);
     forage_status status = score_by(f, PICK_TREES, valid, scores, error);
     if (!status) {
         ndcg_mean(valid, scores, &metric, trees);
@@ -63,7 +67,7 @@ static forage_status compare(rank_fit *f, const rank_rows *valid, const pick_set
     }
     if (!status) {
         ndcg_mean(valid, scores, &metric, linear);
-        compare_values(trees, linear, valid->n_groups, f);
+        compare_values(trees, linear, weight, valid->n_groups, f);
         bool ahead = f->difference > 0 && f->difference > s->standard_errors * f->standard_error;
         f->kind = ahead ? PICK_TREES : PICK_LINEAR;
     }
