@@ -111,9 +111,15 @@ static double group_value(const rank_rows *rows, const ndcg_options *o, size_t g
     return dcg / ideal;
 }
 
-double ndcg_group_weight(const rank_rows *rows, const ndcg_options *o, size_t g, double ideal) {
-    double weight = rows->group_weight ? (double)rows->group_weight[g] : 1;
-    return o->weighted && rows->weight && ideal > 0 ? weight * ideal : weight;
+double ndcg_group_weight(const rank_rows *rows, const ndcg_options *o, size_t g) {
+    double own = rows->group_weight ? (double)rows->group_weight[g] : 1, gains = 0, weighed = 0;
+    if (!o->weighted || !rows->weight) return own;
+    for (size_t i = rows->first[g]; i < rows->first[g + 1]; i++) {
+        double gain = ndcg_gain_of(o->gain, rows->label[i]);
+        gains += gain;
+        weighed += gain * (double)rows->weight[i];
+    }
+    return gains > 0 ? own * weighed / gains : own;
 }
 
 double ndcg_mean_of(const rank_rows *rows, const float *scores, const ndcg_options *o, const double *ideal, double *values) {
@@ -122,7 +128,7 @@ double ndcg_mean_of(const rank_rows *rows, const float *scores, const ndcg_optio
     uint32_t *order = mem_alloc((most + 1) * sizeof *order);
     double sum = 0, weights = 0;
     for (size_t g = 0; g < rows->n_groups; g++) {
-        double value = o->empty == NDCG_EMPTY_ONE ? 1 : 0, weight = ndcg_group_weight(rows, o, g, ideal[g]);
+        double value = o->empty == NDCG_EMPTY_ONE ? 1 : 0, weight = ndcg_group_weight(rows, o, g);
         bool counts = ideal[g] > 0 || o->empty != NDCG_EMPTY_OUT;
         if (ideal[g] > 0) {
             ndcg_order(scores + rows->first[g], rows->first[g + 1] - rows->first[g], scratch, order);

@@ -18,8 +18,9 @@ typedef struct ndcg_options {
     ndcg_gain gain;
     ndcg_empty empty;
     uint32_t cutoff; /* 0: none */
-    bool weighted;   /* a row's gain is multiplied by its weight, of clicks the inverse propensity, and a group counts by its ideal:
-                      * one click at a rank that few look at stands for many people, which a share of the group's own ideal hides */
+    bool weighted;   /* a row's gain is multiplied by its weight, of clicks the inverse propensity, and a group counts by the
+                      * mean weight of what it gained: a click at a rank that few look at stands for many, which a share of the
+                      * group's own ideal would hide */
 } ndcg_options;
 
 double ndcg_gain_of(ndcg_gain gain, float label); /* 0 for labels that are negative or NaN */
@@ -32,8 +33,8 @@ void ndcg_order(const float *scores, size_t n, uint64_t *scratch, uint32_t *orde
 /* ideal[g]: the DCG of the best possible order of group g, 0 when no row of it has a gain. n_groups. */
 void ndcg_ideals(const rank_rows *rows, const ndcg_options *options, double *ideal);
 
-/* What a group counts, given its ideal. */
-double ndcg_group_weight(const rank_rows *rows, const ndcg_options *options, size_t group, double ideal);
+/* What a group counts. */
+double ndcg_group_weight(const rank_rows *rows, const ndcg_options *options, size_t group);
 
 /* Mean over groups, each counting by ndcg_group_weight; NaN when no group counts. scores: n_rows. ideal: of ndcg_ideals.
  * values: n_groups, NaN for those left out; NULL: not wanted. Any thread. */

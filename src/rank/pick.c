@@ -58,8 +58,7 @@ static forage_status compare(rank_fit *f, const rank_rows *valid, const pick_set
     float *scores = mem_alloc((valid->n_rows + 1) * sizeof *scores);
     double *trees = mem_alloc(3 * (valid->n_groups + 1) * sizeof *trees), *linear = trees + valid->n_groups;
     double *weight = trees + 2 * valid->n_groups;
-    ndcg_ideals(valid, &metric, weight);
-    for (size_t g = 0; g < valid->n_groups; g++) weight[g] = ndcg_group_weight(valid, &metric, g, weight[g]);
+    for (size_t g = 0; g < valid->n_groups; g++) weight[g] = ndcg_group_weight(valid, &metric, g);
     forage_status status = score_by(f, PICK_TREES, valid, scores, error);
     if (!status) {
         ndcg_mean(valid, scores, &metric, trees);
