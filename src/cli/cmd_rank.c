@@ -54,7 +54,7 @@ static int write_candidates(const char *path, arena *memory, json_writer *w) {
             json_value_write(w, value);
         }
     }
-    json_end_array(w);
+    if (!status) json_end_array(w);
     buffer_release(&file);
     return status;
 }
@@ -71,7 +71,7 @@ static int write_request(const cli_arguments *a, arena *memory, buffer *out) {
         json_bool(&w, true);
     }
     int status = write_candidates(arg_text(a, "candidates", NULL), memory, &w);
-    json_end_object(&w);
+    if (!status) json_end_object(&w);
     return status;
 }
 

@@ -120,7 +120,7 @@ static int write_request(const cli_arguments *a, page p, arena *memory, slice fi
         json_bool(&w, false);
     }
     int status = write_shape(&w, a);
-    json_end_object(&w);
+    if (!status) json_end_object(&w);
     return status;
 }
 

@@ -1,8 +1,11 @@
 #include "cli/passing.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+/* As JSON has it, so that whole numbers stay whole, or as people do: ".5". */
 bool pass_number(const char *typed, json_writer *w) {
     arena memory;
     json_value *value;
@@ -10,6 +13,11 @@ bool pass_number(const char *typed, json_writer *w) {
     bool fine = !json_read(&memory, slice_of(typed), &value, NULL) && value->type == JSON_NUMBER;
     if (fine) json_value_write(w, value);
     arena_release(&memory);
+    if (fine || !*typed || typed[strspn(typed, "+-.0123456789eE")]) return fine;
+    char *end;
+    double number = strtod(typed, &end);
+    fine = !*end && isfinite(number);
+    if (fine) json_number(w, number);
     return fine;
 }
 
@@ -27,16 +35,14 @@ void pass_options(const cli_arguments *a, const passed_option *options, json_wri
 
 bool pass_named_number(const char *typed, json_writer *w) {
     const char *sign = strrchr(typed, '=');
-    arena memory;
-    json_value *value;
-    if (!sign || sign == typed) return false;
-    arena_init(&memory, 256);
-    bool fine = !json_read(&memory, slice_of(sign + 1), &value, NULL) && value->type == JSON_NUMBER;
+    buffer scratch = {0};
+    json_writer trial = json_writer_of(&scratch);
+    bool fine = sign && sign != typed && pass_number(sign + 1, &trial);
     if (fine) {
         json_key_slice(w, (slice){typed, (size_t)(sign - typed)});
-        json_value_write(w, value);
+        json_raw(w, (slice){scratch.data, scratch.size});
     }
-    arena_release(&memory);
+    buffer_release(&scratch);
     return fine;
 }
 

@@ -63,7 +63,7 @@ static int write_request(const cli_arguments *a, buffer *out) {
         json_bool(&w, false);
     }
     int status = write_people(a, &w);
-    json_end_object(&w);
+    if (!status) json_end_object(&w);
     return status;
 }
 
