@@ -269,18 +269,23 @@ static void a_page_token_freezes_the_order(void **state) {
 
 static void given_candidates_are_ranked(void **state) {
     (void)state;
-    import("", stump("field.year", 1995, 2, -1, true));
-    answer a = CALL("POST", C "/rank",
-                    "{\"query\":\"fire\",\"ranker\":\"model:1\",\"candidates\":[\"b2\",{\"id\":\"theirs\",\"features\":{\"field.year\":1900}},\"b3\"]}");
+    import("", stump("field.price", 50, 0, 1, true));
+    answer a = CALL("POST", C "/rank", "{\"query\":\"fire\",\"ranker\":\"model:1\",\"candidates\":[\"b1\",\"b3\",{\"id\":\"theirs\","
+                                       "\"features\":{\"field.price\":60}},{\"id\":\"b2\",\"features\":{\"field.price\":5,\"nearness\":1}}]}");
     const json_value *hits = json_get(a.json, "hits");
-    assert_int_equal(hits->count, 3);
+    assert_int_equal(hits->count, 4);
     assert_string_equal(text_at(hits->first, "id"), "theirs");
     assert_int_equal(json_get(hits->first, "document")->type, JSON_NULL);
-    assert_string_equal(text_at(hits->first->next, "id"), "b2"); /* equals as they were given */
+    assert_string_equal(text_at(hits->first->next, "id"), "b1"); /* equals as they were given; what b2 brings overrules */
+    assert_string_equal(text_at(hits->first->next->next->next, "id"), "b2");
+    answer_release(&a);
+    a = CALL("POST", C "/rank", "{\"query\":\"fire\",\"ranker\":\"linear\",\"candidates\":[\"b1\",{\"id\":\"theirs\","
+                                "\"features\":{\"lexical_rrf\":1,\"lexical_score\":1}}]}");
+    assert_string_equal(text_at(json_get(a.json, "hits")->first, "id"), "theirs");
     answer_release(&a);
     static const char *const wrong[] = {
         "{}",  "{\"candidates\":[]}", "{\"candidates\":\"b1\"}", "{\"candidates\":[1]}", "{\"candidates\":[{\"features\":{}}]}",
-        "{\"candidates\":[{\"id\":\"x\",\"features\":{\"a\":\"b\"}}]}", "{\"candidates\":[{\"id\":\"x\",\"score\":1}]}",
+        "{\"candidates\":[{\"id\":\"x\",\"features\":{\"a\":\"b\"}}]}", "{\"candidates\":[{\"id\":\"x\",\"score\":1}]}", "{\"candidates\":[{\"id\":\"x\",\"features\":{\"field.nothing\":1}}]}",
         "{\"candidates\":[\"b1\"],\"page\":true}", "{\"candidates\":[\"\"]}", "[]", "{\"candidates\":[\"b1\"],\"limit\":-1}"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) FAILS("POST", C "/rank", wrong[i], 400, "invalid_request");
     FAILS("POST", C "/rank", "{\"candidates\":[{\"id\":\"x\",\"features\":{\"a\":NaN}}]}", 400, "invalid_json");
