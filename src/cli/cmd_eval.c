@@ -216,37 +216,6 @@ static int run_queries(eval_run *r, const char *path) {
     return status;
 }
 
-static void write_pairs(json_writer *w, const char *name, const eval_pairs *pairs, const char *value_name) {
-    json_key(w, name);
-    json_begin_array(w);
-    for (size_t i = 0; i < pairs->count; i++) {
-        json_begin_object(w);
-        json_key(w, "query");
-        json_string(w, pairs->items[i].query);
-        json_key(w, "document");
-        json_string(w, pairs->items[i].document);
-        json_key(w, value_name);
-        json_number(w, pairs->items[i].value);
-        json_end_object(w);
-    }
-    json_end_array(w);
-}
-
-static void write_queries(json_writer *w, const eval_input *in) {
-    json_key(w, "queries");
-    json_begin_array(w);
-    for (size_t i = 0; i < in->n_queries; i++) {
-        if (!in->queries[i].judged) continue;
-        json_begin_object(w);
-        json_key(w, "id");
-        json_string(w, in->queries[i].id);
-        json_key(w, "query");
-        json_string(w, in->queries[i].text);
-        json_end_object(w);
-    }
-    json_end_array(w);
-}
-
 static void write_metrics(json_writer *w, const char *list) {
     json_key(w, "metrics");
     json_begin_array(w);
@@ -261,9 +230,9 @@ static void write_metrics(json_writer *w, const char *list) {
 static void write_request(const eval_run *r, buffer *out) {
     json_writer w = json_writer_of(out);
     json_begin_object(&w);
-    if (r->input.run.count) write_pairs(&w, "run", &r->input.run, "score");
-    else write_queries(&w, &r->input);
-    write_pairs(&w, "judgments", &r->input.judgments, "grade");
+    if (r->input.run.count) eval_write_pairs(&w, "run", &r->input.run, "score");
+    else eval_write_queries(&w, &r->input);
+    eval_write_pairs(&w, "judgments", &r->input.judgments, "grade");
     write_metrics(&w, arg_text(r->arguments, "metrics", DEFAULT_METRICS));
     json_key(&w, "depth");
     json_integer(&w, r->depth);

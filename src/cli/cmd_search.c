@@ -1,4 +1,5 @@
 #include "cli/client.h"
+#include "cli/passing.h"
 #include "cli/search_filter.h"
 #include "cli/search_view.h"
 
@@ -15,21 +16,17 @@ static const cli_option options[] = {
     {"user", 0, "ID", "who searches: results become personal"},
     {"session", 0, "ID", "the visit it belongs to"},
     {"policy", 0, "NAME", "who chooses the strategies, instead of the collection's policy"},
-    {"ranker", 0, "NAME", "who orders the results, instead of the collection's ranker"},
+    {"ranker", 0, "NAME", "who orders the results: auto, linear, rrf, model, model:N (default: the collection's ranker)"},
+    {"pin", 0, "ID", "this document first; repeatable, in this order"},
+    {"hide", 0, "ID", "never this document; repeatable"},
+    {"diversity", 0, "X", "0 (none) to 1: hits that are unlike those above them"},
+    {"value", 0, "FIELD=X", "weigh expected reward by a number field, X being how much (0 to 10)"},
+    {"explore", 0, "X", "draw the order of the first hits, at this temperature (0: not)"},
+    {"feature", 0, "NAME=X", "a number that the request brings for models; repeatable"},
+    {"page", 0, "TOKEN", "\"first\" asks for a token of the next page; with the token: that page, as it was ordered"},
     {"explain", 'e', NULL, "say for every result why it is there"},
     {"no-log", 0, NULL, "do not keep the impression: nothing can be learned from this search"},
     {0}};
-
-static const char *joined_words(const cli_arguments *a, arena *memory) {
-    buffer text = {0};
-    for (size_t i = 0; i < a->n_words; i++) {
-        if (i) buffer_putc(&text, ' ');
-        buffer_puts(&text, a->words[i]);
-    }
-    const char *out = arena_strndup(memory, text.data, text.size);
-    buffer_release(&text);
-    return out;
-}
 
 static void write_facets(json_writer *w, const cli_arguments *a) {
     if (!arg_nth(a, "facet", 0)) return;
@@ -39,20 +36,70 @@ static void write_facets(json_writer *w, const cli_arguments *a) {
     json_end_array(w);
 }
 
+static void write_ids(json_writer *w, const cli_arguments *a, const char *option, const char *member) {
+    if (!arg_nth(a, option, 0)) return;
+    json_key(w, member);
+    json_begin_array(w);
+    for (size_t i = 0; arg_nth(a, option, i); i++) json_text(w, arg_nth(a, option, i));
+    json_end_array(w);
+}
+
+/* What shapes the order. */
+static int write_shape(json_writer *w, const cli_arguments *a) {
+    static const passed_option passed[] = {{"diversity", NULL, true}, {0}};
+    const char *value = arg_text(a, "value", NULL), *sign = value ? strrchr(value, '=') : NULL, *page = arg_text(a, "page", NULL);
+    const char *temperature = arg_text(a, "explore", NULL);
+    write_ids(w, a, "pin", "pinned");
+    write_ids(w, a, "hide", "hidden");
+    pass_options(a, passed, w);
+    if (temperature) {
+        static const passed_option explored[] = {{"explore", "temperature", true}, {0}};
+        json_key(w, "explore");
+        json_begin_object(w);
+        pass_options(a, explored, w);
+        json_end_object(w);
+    }
+    if (value && !sign) return cli_usage_error(a->command, "--value %s: expected a field and how much, such as margin=0.5", value);
+    if (value) {
+        json_key(w, "value");
+        json_begin_object(w);
+        json_key(w, "field");
+        json_string(w, (slice){value, (size_t)(sign - value)});
+        json_key(w, "strength");
+        if (!pass_number(sign + 1, w)) return cli_usage_error(a->command, "--value %s: expected a number after the =", value);
+        json_end_object(w);
+    }
+    if (page) {
+        json_key(w, "page");
+        if (strcmp(page, "first") == 0) json_bool(w, true);
+        else json_text(w, page);
+    }
+    if (!arg_nth(a, "feature", 0)) return CLI_OK;
+    json_key(w, "features");
+    json_begin_object(w);
+    for (size_t i = 0; arg_nth(a, "feature", i); i++)
+        if (!pass_named_number(arg_nth(a, "feature", i), w))
+            return cli_usage_error(a->command, "--feature %s: expected a name and a number, such as discount=0.2", arg_nth(a, "feature", i));
+    json_end_object(w);
+    return CLI_OK;
+}
+
 typedef struct page {
     int64_t limit, offset;
 } page;
 
 /* The body of POST …/search. `filter` is JSON, or empty. */
-static void write_request(const cli_arguments *a, page p, arena *memory, slice filter, buffer *out) {
+static int write_request(const cli_arguments *a, page p, arena *memory, slice filter, buffer *out) {
     json_writer w = json_writer_of(out);
     json_begin_object(&w);
     json_key(&w, "query");
-    json_text(&w, joined_words(a, memory));
+    json_text(&w, joined_words(a, 0, memory));
     json_key(&w, "limit");
     json_integer(&w, p.limit);
-    json_key(&w, "offset");
-    json_integer(&w, p.offset);
+    if (p.offset) {
+        json_key(&w, "offset");
+        json_integer(&w, p.offset);
+    }
     if (filter.size) {
         json_key(&w, "filter");
         json_raw(&w, filter);
@@ -72,7 +119,9 @@ static void write_request(const cli_arguments *a, page p, arena *memory, slice f
         json_key(&w, "log");
         json_bool(&w, false);
     }
-    json_end_object(&w);
+    int status = write_shape(&w, a);
+    if (!status) json_end_object(&w);
+    return status;
 }
 
 static void print_answer(const cli_arguments *a, page p, const json_value *answer, arena *memory) {
@@ -93,8 +142,8 @@ static int search(const cli_arguments *a, page p, client *c, arena *memory) {
     slice text;
     int status = client_collection(c, a, memory, NULL, &collection);
     if (!status) status = search_filter_write(a, c, memory, collection, &filter);
+    if (!status) status = write_request(a, p, memory, (slice){filter.data, filter.size}, &request);
     if (!status) {
-        write_request(a, p, memory, (slice){filter.data, filter.size}, &request);
         status = client_json(c, memory, "POST", collection_target(memory, collection, "/search"),
                              (slice){request.data, request.size}, &answer, &text);
     }
@@ -127,5 +176,7 @@ const cli_command command_search = {
     "forage search hunger games\n"
     "forage search --where type=film --where 'year>=2000' --facet genre love\n"
     "forage search --explain -n 3 the hobbit\n"
+    "forage search --pin book:1 --hide book:7 --diversity 0.3 love\n"
+    "forage search --page first hunger games\n"
     "forage search --json --filter '{\"any\": [{\"year\": {\"lt\": 1900}}, {\"genre\": \"Drama\"}]}' love",
     run};

@@ -1,7 +1,8 @@
-/* train: learns an order from files of judged rows. */
+/* train: learns an order from the log of a collection, or from files of judged rows. */
 #include "cli/arguments.h"
 #include "cli/progress.h"
 #include "cli/screen.h"
+#include "cli/train_log.h"
 #include "format/json.h"
 
 #include "forage.h"
@@ -11,13 +12,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Those of a log come first; those of files follow. Some are for both, with defaults of their own. */
 static const cli_option options[] = {
-    {"svmlight", 0, "FILE", "rows to learn from: \"label qid:7 1:0.5 2:3\", plain, gzip or zstd"},
+    {"name", 0, "NAME", "log: what the model is called"},
+    {"since", 0, "TIME", "log: only searches from then on, such as 2026-01-31"},
+    {"no-activate", 0, NULL, "log: keep the model and let nothing change, even if it wins"},
+    {"judgments", 0, "FILE", "log: it must win by these too; TREC qrels or BEIR's TSV"},
+    {"queries", 0, "FILE", "log: the judged queries, TSV (id, text) or JSON lines"},
+    {"validation-share", 0, "X", "log: of the searches, to stop and to choose by (default: 0.15)"},
+    {"held-out", 0, "X", "log: of the searches, the latest, to be judged by (default: 0.2)"},
+    {"user-cap", 0, "N", "log: searches that one user counts for (default: 100)"},
+    {"memory-mb", 0, "N", "log: for rows; beyond it the earliest are left out (default: the schema's, 512)"},
+    {"svmlight", 0, "FILE", "learn from this file, not from a log: \"label qid:7 1:0.5 2:3\", plain, gzip or zstd"},
     {"validation", 0, "FILE", "rows to stop and to choose by (default: one group in five of the first)"},
     {"test", 0, "FILE", "rows that are only measured"},
     {"output", 'o', "FILE", "the model: XGBoost's form, JSON if named .json, else UBJSON; linear: JSON"},
     {"scores", 0, "FILE", "the test rows' scores, one a line"},
-    {"model", 0, "NAME", "best (default), trees or linear; best: trees where they are clearly ahead"},
+    {"kind", 0, "NAME", "best (default), trees or linear; best: trees where they are clearly ahead"},
+    {"model", 0, "NAME", "files: the same as --kind"},
     {"trees", 0, "N", "at most so many (default: 500)"},
     {"patience", 0, "N", "stop after so many without a better validation NDCG; 0: never (default: 50)"},
     {"leaves", 0, "N", "of a tree, grown where they help most; 0: by depth alone (default: 16)"},
@@ -32,13 +44,13 @@ static const cli_option options[] = {
     {"colsample", 0, "X", "share of the features that a tree sees (default: 1)"},
     {"colsample-node", 0, "X", "share of the features that a split sees (default: 1)"},
     {"bags", 0, "N", "ensembles of other seeds, averaged (default: 1)"},
-    {"truncation", 0, "N", "pairs with one among the first so many count (default: 30)"},
+    {"truncation", 0, "N", "pairs with one among the first so many count (default: 30; log: 10)"},
     {"sigma", 0, "X", "steepness of the pairs' loss (default: 1)"},
     {"no-normalise", 0, NULL, "groups with many pairs weigh more"},
     {"gain", 0, "NAME", "exponential (default, for grades) or linear (for rewards)"},
     {"cutoff", 0, "N", "of the NDCG that is watched; 0: none (default: 10)"},
     {"empty", 0, "NAME", "what a group without relevant rows counts as: one (default), zero or out"},
-    {"debias", 0, NULL, "learn position biases (rows with \"# position=3\")"},
+    {"debias", 0, "NAME", "log: harvest (default), regression-em or none; files: pairs (rows with \"# position=3\") or none"},
     {"weight-clip", 0, "X", "largest weight of a row (\"# weight=2.5\"); 0: any (default: 10)"},
     {"linear-loss", 0, "NAME", "listwise (default) or pairwise"},
     {"holdout", 0, "N", "without --validation, one group in N is held out; 0: none (default: 5)"},
@@ -57,10 +69,14 @@ static int write_settings(const cli_arguments *a, buffer *out) {
         "subsample", "group-share", "colsample",    "colsample-node", "bags", "truncation", "sigma",  "cutoff", "weight-clip",
         "holdout",   "seconds",   "seed",           "threads", NULL};
     static const char *const names[] = {"model", "gain", "empty", "linear-loss", NULL};
+    const char *kind = arg_text(a, "kind", NULL), *debias = arg_text(a, "debias", "none");
     json_writer w = json_writer_of(out);
     arena memory;
     int status = CLI_OK;
     arena_init(&memory, 4096);
+    if (strcmp(debias, "none") != 0 && strcmp(debias, "pairs") != 0)
+        status = cli_usage_error(a->command, "--debias: of files expected pairs or none, got \"%s\"", debias);
+    if (kind && arg_text(a, "model", NULL)) status = cli_usage_error(a->command, "--kind and --model are the same: give one");
     json_begin_object(&w);
     for (size_t i = 0; numbers[i] && !status; i++) {
         const char *text = arg_text(a, numbers[i], NULL);
@@ -81,10 +97,14 @@ static int write_settings(const cli_arguments *a, buffer *out) {
         json_key(&w, i == 3 ? "linear_loss" : names[i]);
         json_text(&w, text);
     }
+    if (kind) {
+        json_key(&w, "model");
+        json_text(&w, kind);
+    }
     json_key(&w, "normalise");
     json_bool(&w, !arg_flag(a, "no-normalise"));
     json_key(&w, "debias");
-    json_bool(&w, arg_flag(a, "debias"));
+    json_bool(&w, strcmp(debias, "pairs") == 0);
     json_key(&w, "absent_is_missing");
     json_bool(&w, arg_flag(a, "absent-is-missing"));
     json_end_object(&w);
@@ -203,23 +223,49 @@ static int run_files(const cli_arguments *a) {
     return status;
 }
 
+static bool is_among(const char *name, const char *const *list) {
+    for (; *list; list++)
+        if (strcmp(name, *list) == 0) return true;
+    return false;
+}
+
 static int run(const cli_arguments *a) {
-    if (a->n_words) return cli_usage_error(a->command, "\"%s\": name a file with --svmlight", a->words[0]);
-    if (!arg_text(a, "svmlight", NULL)) return cli_usage_error(a->command, "name the rows to learn from with --svmlight");
-    return run_files(a);
+    static const char *const always[] = {"json", "quiet", "help", NULL}, *const only_log[] = {
+        "name", "since", "no-activate", "judgments", "queries", "validation-share", "held-out", "user-cap", "memory-mb", NULL};
+    const char *file = arg_text(a, "svmlight", NULL);
+    if (a->n_words) return cli_usage_error(a->command, "\"%s\": name a file with --svmlight, a collection with -c", a->words[0]);
+    for (size_t i = 0; i < a->n_given; i++) {
+        const char *name = a->given[i].option->name;
+        bool of_place = false;
+        for (const cli_option *o = place_options; o->name; o++) of_place |= strcmp(name, o->name) == 0;
+        for (const cli_option *o = collection_options; o->name; o++) of_place |= strcmp(name, o->name) == 0;
+        if (is_among(name, always)) continue;
+        if (file && (of_place || is_among(name, only_log)))
+            return cli_usage_error(a->command, "--%s is for a log, and --svmlight learns from a file", name);
+        if (!file && !of_place && !is_among(name, train_log_options))
+            return cli_usage_error(a->command, "--%s is for files: name the rows to learn from with --svmlight", name);
+    }
+    return file ? run_files(a) : train_from_log(a);
 }
 
 const cli_command command_train = {
     "train",
-    "learns an order from judged rows",
-    "train --svmlight FILE [--validation FILE] [--test FILE] [--output FILE] [options]",
-    "Trains LambdaMART (trees that raise NDCG) and a linear order on the same rows, takes the trees where they are ahead on\n"
-    "the validation rows by more than a standard error, and tells NDCG at 1, 3, 5 and 10. The same seed, settings and\n"
-    "number of threads give the same model. Interrupted once (Ctrl-C), it ends with the trees that it has.",
+    "learns an order from what people did, or from judged rows",
+    "train [-c COLLECTION] [options]\ntrain --svmlight FILE [--validation FILE] [--test FILE] [--output FILE] [options]",
+    "From the log: reads the searches that somebody engaged with, estimates how likely each rank is looked at, trains trees\n"
+    "(LambdaMART) and a linear order on the early searches, and judges the better one by late searches that it has not\n"
+    "seen. A model that wins serves from then on; one that does not is kept with its report. Searches go on meanwhile.\n"
+    "Interrupted once (Ctrl-C), nothing is kept.\n"
+    "From files: trains both on the same rows, takes the trees where they are ahead on the validation rows by more than a\n"
+    "standard error, and tells NDCG at 1, 3, 5 and 10. The same seed, settings and number of threads give the same model.\n"
+    "Interrupted once, it ends with the trees that it has.",
     options,
-    0,
+    CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
+    "forage train -c books\n"
+    "forage train -c books --since 2026-01-01 --name spring --no-activate\n"
+    "forage train -c books --kind linear --debias regression-em --queries queries.tsv --judgments judgments.tsv\n"
+    "# from files\n"
     "forage train --svmlight train.txt --validation vali.txt --test test.txt -o model.ubj\n"
-    "forage train --svmlight train.txt.gz --model trees --leaves 8 --learning-rate 0.03 --bags 5 --colsample 0.5\n"
-    "# clicks, with where they were shown\n"
-    "forage train --svmlight clicks.txt --debias --gain linear --json",
+    "forage train --svmlight train.txt.gz --kind trees --leaves 8 --learning-rate 0.03 --bags 5 --colsample 0.5\n"
+    "forage train --svmlight clicks.txt --debias pairs --gain linear --json",
     run};

@@ -3,6 +3,7 @@
 #define CLI_EVAL_INPUT_H
 
 #include "cli/cli.h"
+#include "format/json.h"
 
 typedef struct eval_query {
     slice id, text;
@@ -37,5 +38,9 @@ int eval_read_judgments(eval_input *in, const char *path);
 int eval_read_run(eval_input *in, const char *path);
 /* Marks the queries that have a judgment; returns how many. */
 size_t eval_mark_judged(eval_input *in);
+
+/* Members of a request: "queries" (the judged ones), and pairs with their number under this name. */
+void eval_write_queries(json_writer *w, const eval_input *in);
+void eval_write_pairs(json_writer *w, const char *name, const eval_pairs *pairs, const char *value_name);
 
 #endif

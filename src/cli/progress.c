@@ -39,10 +39,27 @@ static size_t terminal_width(void) {
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
-void progress_show(progress *p, uint64_t done, uint64_t count) {
+static bool is_due(progress *p) {
     int64_t now = now_us();
-    if (p->quiet || now - p->shown_us < (p->terminal ? REDRAW_US : LOG_US)) return;
+    if (p->quiet || now - p->shown_us < (p->terminal ? REDRAW_US : LOG_US)) return false;
     p->shown_us = now;
+    return true;
+}
+
+static void draw(const progress *p, slice line) {
+    if (p->terminal) {
+        buffer fitted = {0};
+        text_fit(&fitted, line, terminal_width() - 1);
+        fprintf(stderr, "\r\033[K%s", buffer_text(&fitted));
+        buffer_release(&fitted);
+    } else {
+        fprintf(stderr, "%.*s\n", SLICE_ARG(line));
+    }
+    fflush(stderr);
+}
+
+void progress_show(progress *p, uint64_t done, uint64_t count) {
+    if (!is_due(p)) return;
     double seconds = progress_seconds(p), part = p->total ? (double)done / (double)p->total : 0;
     if (part > 1) part = 1;
     arena memory;
@@ -54,17 +71,18 @@ void progress_show(progress *p, uint64_t done, uint64_t count) {
                   text_count(&memory, (uint64_t)((double)count / seconds)));
     if (part > 0.01 && part < 1)
         buffer_printf(&line, "  %s left", text_seconds(&memory, seconds * (1 - part) / part));
-    if (p->terminal) {
-        buffer fitted = {0};
-        text_fit(&fitted, (slice){line.data, line.size}, terminal_width() - 1);
-        fprintf(stderr, "\r\033[K%s", buffer_text(&fitted));
-        buffer_release(&fitted);
-    } else {
-        fprintf(stderr, "%s\n", buffer_text(&line));
-    }
-    fflush(stderr);
+    draw(p, (slice){line.data, line.size});
     buffer_release(&line);
     arena_release(&memory);
+}
+
+void progress_tell(progress *p, double part, const char *text) {
+    if (!is_due(p)) return;
+    buffer line = {0};
+    if (p->terminal) write_bar(&line, part < 0 ? 0 : part > 1 ? 1 : part);
+    buffer_puts(&line, text);
+    draw(p, (slice){line.data, line.size});
+    buffer_release(&line);
 }
 
 void progress_clear(progress *p) {

@@ -15,6 +15,8 @@ typedef struct progress {
 progress progress_start(const char *unit, uint64_t total, bool quiet);
 /* done: bytes read or steps taken, of `total`; count: units so far. Draws at most ten times a second. */
 void progress_show(progress *p, uint64_t done, uint64_t count);
+/* The same with words instead of a count; part: from 0 to 1. */
+void progress_tell(progress *p, double part, const char *text);
 void progress_clear(progress *p); /* removes the bar before something else is printed */
 double progress_seconds(const progress *p);
 

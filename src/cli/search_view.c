@@ -46,6 +46,8 @@ static slice title_of(const json_value *hit) {
     return member_text(hit, "id");
 }
 
+const char *search_view_title(arena *memory, const json_value *hit) { return clean(memory, title_of(hit)); }
+
 static void join_texts(buffer *out, const json_value *list, const char *between) {
     size_t start = out->size;
     for (const json_value *item = list ? list->first : NULL; item; item = item->next) {
@@ -218,7 +220,8 @@ static void print_footer(const json_value *answer, arena *memory, const char *pl
            exact ? "" : "at least ", text_count(memory, matching), member_number(answer, "took_ms"));
     print_decision(answer, memory);
     printf("%s\n", paint(STYLE_NONE));
-    slice query_id = member_text(answer, "query_id");
+    slice query_id = member_text(answer, "query_id"), next = member_text(answer, "next_page");
+    if (next.size) printf("%sThe next page of this very order:%s --page %s\n", paint(STYLE_DIM), paint(STYLE_NONE), clean(memory, next));
     if (!place || !query_id.size || !hits || !hits->first) return;
     printf("%sWas one of them good? Say so, and the next search knows:%s\n  forage event --query-id %s --document %s "
            "--action click%s\n", paint(STYLE_DIM), paint(STYLE_NONE), shell_word(memory, query_id),

@@ -68,7 +68,7 @@ forage_status schema_read_value(const schema *s, const json_value *json, slice *
                          json_type_name(json->type));
     forage_status status = json_only_members(json, members, error);
     if (!status) status = json_member_string(json, "field", name, error);
-    if (!status) status = json_member_number(json, "strength", 0, 10, strength, error);
+    if (!status) status = json_member_number(json, "strength", 0, 4, strength, error);
     if (status) return error_prefix(error, "\"value\"");
     const schema_field *field = name->size ? schema_find(s, *name) : NULL;
     if (*strength > 0 && (!field || field->kind != SCHEMA_NUMBER))

@@ -228,6 +228,12 @@ uint32_t columns_find(const columns_list *list, slice name) {
     return COLUMNS_NONE;
 }
 
+uint32_t columns_find_given(const columns_list *list, slice name) {
+    for (uint32_t f = 0; f < list->n_request; f++)
+        if (slice_is(name, list->request[f])) return list->first[COLUMNS_REQUEST] + f;
+    return columns_find(list, name);
+}
+
 #define FIXED_IDS 256 /* ids below were given by hand */
 
 uint32_t columns_hash(const char *const *names, uint32_t n) {

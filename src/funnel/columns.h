@@ -73,6 +73,8 @@ columns_list *columns_create(const schema *s, const columns_column *core, uint32
 void columns_destroy(columns_list *list); /* NULL is a no-op */
 #define COLUMNS_NONE UINT32_MAX
 uint32_t columns_find(const columns_list *list, slice name); /* its place, or COLUMNS_NONE */
+/* The same for a value that comes with a candidate: "NAME" also stands for "request.NAME". */
+uint32_t columns_find_given(const columns_list *list, slice name);
 uint32_t columns_hash(const char *const *names, uint32_t n); /* the id of a list of these names; never one of the few fixed ones */
 
 #endif

@@ -488,21 +488,9 @@ static void describe_fields(const description *d) {
 }
 
 /* A number holds for all candidates; an object has the number of each document by its id. */
-static void describe_given(const description *d) {
-    funnel_answer *a = d->a;
-    for (size_t i = 0; i < d->n; i++) {
-        const json_value *features = d->candidates[i] < a->n_given ? a->given[d->candidates[i]].features : NULL;
-        for (uint32_t f = 0; features && f < d->list->n_request; f++) {
-            const json_value *value = json_get(features, d->list->request[f]);
-            if (value && value->type == JSON_NUMBER) row_of(d, i, COLUMNS_REQUEST)[f] = (float)value->number;
-        }
-    }
-}
-
 static void describe_request(const description *d) {
     funnel_answer *a = d->a;
     const json_value *given = a->request->features;
-    if (a->n_given) describe_given(d);
     for (uint32_t f = 0; given && f < d->list->n_request; f++) {
         const json_value *value = json_get(given, d->list->request[f]);
         if (!value) continue;
@@ -552,6 +540,7 @@ void funnel_describe_rest(funnel_answer *a, const uint32_t *candidates, size_t n
         atomic_fetch_add_explicit(&a->funnel->column_us[s], (uint64_t)(now - before), memory_order_relaxed);
         before = now;
     }
+    for (size_t i = 0; i < d.n; i++) funnel_describe_given(a, rows[i], a->columns->first[COLUMNS_STRATEGY], a->columns->n);
     atomic_fetch_add_explicit(&a->funnel->described_requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&a->funnel->described_rows, d.n, memory_order_relaxed);
 }

@@ -11,6 +11,10 @@ extern const columns_column funnel_core[];
 
 /* Makes a->features, n_candidates × a->columns->n, and fills the core of every row; the rest is NaN. */
 void funnel_describe_core(struct funnel_answer *a);
+/* The values that somebody else's candidate brings overrule what is known here: columns from to end - 1 of its row. */
+void funnel_describe_given(struct funnel_answer *a, uint32_t candidate, uint32_t from, uint32_t end);
+/* FORAGE_E_INVALID names a value that no column is called by. */
+forage_status funnel_check_given(const struct funnel_answer *a, base_error *error);
 /* Fills the other columns of these candidates, once: a row that is full already is passed over. */
 void funnel_describe_rest(struct funnel_answer *a, const uint32_t *candidates, size_t n);
 /* What the columns of each source cost, measured so far: microseconds a request and a candidate. */

@@ -112,6 +112,24 @@ static void describe_one(funnel_answer *a, const funnel_candidate *c, const know
     x[F_SHORT_POPULARITY] = is_short ? popularity : 0;
 }
 
+void funnel_describe_given(funnel_answer *a, uint32_t candidate, uint32_t from, uint32_t end) {
+    const json_value *features = candidate < a->n_given ? a->given[candidate].features : NULL;
+    float *row = a->features + (size_t)candidate * a->columns->n;
+    for (const json_value *f = features ? features->first : NULL; f; f = f->next) {
+        uint32_t column = columns_find_given(a->columns, f->key);
+        if (column >= from && column < end && f->type == JSON_NUMBER) row[column] = (float)f->number;
+    }
+}
+
+forage_status funnel_check_given(const funnel_answer *a, base_error *error) {
+    for (size_t i = 0; i < a->n_given; i++)
+        for (const json_value *f = a->given[i].features ? a->given[i].features->first : NULL; f; f = f->next)
+            if (columns_find_given(a->columns, f->key) == COLUMNS_NONE)
+                return error_set(error, FORAGE_E_INVALID, "\"candidates\", number %zu: there is no feature \"%.*s\"; GET …/features lists them", i + 1,
+                                 SLICE_ARG(f->key));
+    return FORAGE_OK;
+}
+
 void funnel_describe_core(funnel_answer *a) {
     size_t n = a->n_candidates, cells = n * a->columns->n;
     known k = gather_known(a);
@@ -123,5 +141,6 @@ void funnel_describe_core(funnel_answer *a) {
         float *x = a->features + i * a->columns->n;
         memset(x, 0, F_COUNT * sizeof *x);
         describe_one(a, &a->candidates[i], &k, x);
+        funnel_describe_given(a, (uint32_t)i, 0, F_COUNT);
     }
 }

@@ -84,7 +84,7 @@ void funnel_answer_release(funnel_answer *a); /* NULL is a no-op */
 /* One of somebody else's candidates. */
 typedef struct funnel_given {
     slice id;                   /* of a document here, or not */
-    const json_value *features; /* an object: values of the columns "request.…"; NULL: none */
+    const json_value *features; /* an object: values of columns, by their names or for "request.NAME" by NAME; NULL: none */
 } funnel_given;
 /* Ranks them by the collection's ranker, after asking the strategies about the query; nothing is logged. An id that is no
  * document's is ranked by its features alone; equals stay as they were given. */

@@ -99,7 +99,8 @@ forage_status funnel_rank(funnel_answer *a, base_error *error) {
     int64_t started = clock_monotonic(&os_clock_system);
     slice name = a->request->ranker.size ? a->request->ranker : slice_of(a->schema->ranker);
     a->columns = funnel_columns(a->funnel, a->schema);
-    forage_status status = funnel_add_pinned(a, error);
+    forage_status status = funnel_check_given(a, error);
+    if (!status) status = funnel_add_pinned(a, error);
     if (status) return status;
     funnel_describe_core(a);
     status = funnel_compare(a, name, error); /* an experiment may choose the ranker, or draft from two */

@@ -269,7 +269,11 @@ static double *contributions(funnel_answer *a, uint32_t candidate, const char **
     const float *x = a->features + (size_t)candidate * n;
     double *out = arena_zalloc(&a->memory, n + 1, sizeof *out);
     *method = NULL;
-    if (a->scorer.kind == FUNNEL_SCORE_MODEL) return model_explain(a->scorer.model, x, &a->memory, out, method, NULL) ? NULL : out;
+    if (a->scorer.kind == FUNNEL_SCORE_MODEL) {
+        if (!model_explain(a->scorer.model, x, &a->memory, out, method, NULL)) return out;
+        *method = NULL; /* trees that do not say how many rows reached each leaf */
+        return NULL;
+    }
     if (a->scorer.kind != FUNNEL_SCORE_ONLINE) return NULL;
     for (uint32_t i = 0; i < F_COUNT; i++) out[i] = (double)(a->weights[i] * x[i]);
     *method = "linear";

@@ -1,5 +1,7 @@
 #include "train/train.h"
 
+#include "feedback/timestamp.h"
+
 #include <string.h>
 
 #define MEGABYTE ((size_t)1 << 20)
@@ -55,13 +57,26 @@ static forage_status read_trees(const json_value *json, lambdamart_settings *t, 
     return status;
 }
 
+/* A date or time, or seconds since 1970. */
+static forage_status read_since(const json_value *json, int64_t *out, base_error *error) {
+    const json_value *since = json_get(json, "since");
+    double seconds = 0;
+    if (!since || since->type == JSON_NULL) return FORAGE_OK;
+    if (since->type == JSON_STRING) {
+        if (timestamp_read(since->text, out)) return FORAGE_OK;
+        return error_set(error, FORAGE_E_INVALID, "\"since\": \"%.*s\" is no date or time such as 2026-01-31", SLICE_ARG(since->text));
+    }
+    forage_status status = json_member_number(json, "since", 0, 1e11, &seconds, error);
+    if (!status) *out = (int64_t)(seconds * 1e6);
+    return status;
+}
+
 forage_status train_settings_read(const json_value *json, train_settings *out, base_error *error) {
     static const char *const members[] = {"kind", "debias", "trees", "leaves", "patience", "bags", "truncation", "threads", "learning_rate",
                                           "max_seconds", "validation", "held_out", "weight_clip", "user_cap", "memory_mb", "since",
                                           "activate", "name", "seed", "wait", "judgments", "queries", NULL};
     train_settings s = *out;
     int64_t memory = (int64_t)(s.memory / MEGABYTE), seed = (int64_t)s.seed;
-    double since = -1;
     forage_status status = json_only_members(json, members, error);
     if (!status) status = read_kind(json, &s.fit.kind, error);
     if (!status) status = read_debias(json, &s.debias, error);
@@ -72,7 +87,7 @@ forage_status train_settings_read(const json_value *json, train_settings *out, b
     if (!status) status = json_member_number(json, "user_cap", 1, 1e9, &s.user_cap, error);
     if (!status) status = json_member_integer(json, "memory_mb", 16, 65536, &memory, error);
     if (!status) status = json_member_integer(json, "seed", 0, INT64_MAX, &seed, error);
-    if (!status) status = json_member_number(json, "since", 0, 1e11, &since, error);
+    if (!status) status = read_since(json, &s.since, error);
     if (!status) status = json_member_bool(json, "activate", &s.activate, error);
     if (!status) status = json_member_string(json, "name", &s.name, error);
     if (status) return status;
@@ -82,7 +97,6 @@ forage_status train_settings_read(const json_value *json, train_settings *out, b
         return error_set(error, FORAGE_E_INVALID, "\"validation\" and \"held_out\" leave less than a fifth of the searches to learn from");
     s.memory = (size_t)memory * MEGABYTE;
     s.seed = (uint64_t)seed;
-    s.since = since >= 0 ? (int64_t)(since * 1e6) : s.since;
     *out = s;
     return FORAGE_OK;
 }

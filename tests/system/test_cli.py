@@ -13,7 +13,8 @@ import time
 from forage_process import BOOKS, COMMAND, MEDIA, SOURCE, Folder, Server, environment, forage, ndjson, run_tests
 
 COMMANDS = ["import", "search", "event", "eval", "serve", "stats", "check", "export", "optimize", "collections",
-            "predict", "ope", "replay", "simulate", "users", "policy", "train"]
+            "predict", "ope", "replay", "simulate", "users", "policy", "train",
+            "models", "explain", "experiment", "rank"]
 
 
 class Place:

@@ -77,7 +77,7 @@ def test_clicks_teach_with_positions_and_weights():
                 clicked = source.random() < (0.9 if x > 0.5 else 0.05) / position
                 lines.append(f"{int(clicked)} qid:{qid} 1:{x:.4f} 2:{source.random():.3f} # position={position} weight={position}")
         clicks = folder.file("clicks.txt", "\n".join(lines) + "\n")
-        told = forage("train", "--svmlight", clicks, "--debias", "--gain", "linear", "--model", "trees", "--trees", "20",
+        told = forage("train", "--svmlight", clicks, "--debias", "pairs", "--gain", "linear", "--model", "trees", "--trees", "20",
                       "--weight-clip", "4", "--json", expect=0).json()
         biases = told["fit"]["trees"]["position_bias_engaged"]
         assert len(biases) == 8 and biases[0] == 1 and biases[7] < 0.9, biases
@@ -97,10 +97,11 @@ def test_what_is_wrong_is_said():
         for arguments, message in ((["--trees", "0"], "trees: expected 1"), (["--bins", "255"], "max_bin"),
                                    (["--model", "best", "--holdout", "0"], "validation rows"),
                                    (["--model", "forest"], "best, linear or trees"), (["--bags", "3"], "bags"),
-                                   (["--debias"], "positions"), (["--output", "/nowhere/at/all"], "/nowhere/at/all")):
+                                   (["--debias", "pairs"], "positions"), (["--output", "/nowhere/at/all"], "/nowhere/at/all")):
             failed = forage("train", "--svmlight", good, "--quiet", *arguments, expect=1)
             assert message in failed.err, (arguments, failed.err)
-        assert "--svmlight" in forage("train", expect=2).err
+        assert "--svmlight" in forage("train", "--bins", "5", expect=2).err
+        assert "pairs or none" in forage("train", "--svmlight", good, "--debias", "harvest", expect=2).err
         assert "--leaves" in forage("train", "--svmlight", good, "--leaves", "many", expect=2).err
         assert "nowhere" in forage("train", "--svmlight", "/nowhere", expect=1).err
 
