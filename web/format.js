@@ -6,6 +6,7 @@ const decimal = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const three = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 const four = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 4 });
 const days = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' });
+const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const languages = typeof Intl.DisplayNames === 'function'
     ? new Intl.DisplayNames(undefined, { type: 'language', fallback: 'none' }) : null;
 
@@ -53,6 +54,12 @@ export function date(value) {
     return Number.isNaN(time) ? String(value) : days.format(time);
 }
 
+/* value: as Date takes it; in the reader's own time zone */
+export function moment(value) {
+    const time = new Date(value);
+    return Number.isNaN(time.getTime()) ? '–' : moments.format(time);
+}
+
 export function language(code) {
     try {
         return languages?.of(code) ?? code;
@@ -61,12 +68,23 @@ export function language(code) {
     }
 }
 
-const ABBREVIATIONS = /\b(bm25|id|idf|isbn|rrf|url)\b/gi;
+const ABBREVIATIONS = /\b(bm25|id|idf|isbn|ndcg|rrf|url)\b/gi;
 
 /* "running_minutes" → "Running minutes", "lexical_rrf" → "Lexical RRF" */
 export function humanise(name) {
     const words = name.replace(/[_-]+/g, ' ').trim().replace(ABBREVIATIONS, word => word.toUpperCase());
     return capital(words);
+}
+
+/* "original_title.exact" → "Original title: exact" */
+export function featureName(name) {
+    const [first, ...rest] = name.split('.');
+    return rest.length ? `${humanise(first)}: ${rest.join(' ').replace(/[_-]+/g, ' ')}` : humanise(name);
+}
+
+/* "0.77 (0.75 to 0.79)" */
+export function interval({ value, low, high }, write = score) {
+    return `${write(value)} (${write(low)} to ${write(high)})`;
 }
 
 export function capital(text) {
