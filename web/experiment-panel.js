@@ -2,7 +2,7 @@
 // "experiment-wanted" {request}, "experiment-unwanted".
 
 import { h, icon, send } from './dom.js';
-import { integer, moment, percent, plural, score, signed } from './format.js';
+import { asSentence, integer, moment, percent, plural, score, signed } from './format.js';
 import { intervals } from './intervals.js';
 
 const KINDS = {
@@ -11,6 +11,7 @@ const KINDS = {
     ab: ['One of both for each person', 'A person always gets the same side; what a page earns is compared.'],
 };
 const POLICIES = ['regcb', 'squarecb', 'lin-ts', 'linucb', 'epsilon-greedy', 'fixed', 'rrf-equal', 'all'];
+const WINDOWS = [[1800, 'for half an hour'], [60, 'for a minute'], [600, 'for ten minutes'], [86400, 'for a day']];
 const NAME = 64; // bytes, at most
 
 class ExperimentPanel extends HTMLElement {
@@ -53,12 +54,13 @@ class ExperimentPanel extends HTMLElement {
             event.preventDefault();
             this.#start();
         } },
-        h('div', { class: 'fields-row' },
+        h('div', { class: 'fields-row three' },
             select('kind', 'How', Object.entries(KINDS).map(([value, [text]]) => h('option', { value }, text))),
             select('a', 'A'), select('b', 'B'),
             h('label', null, h('span', null, 'Searches that take part ', parts.share), h('input', {
                 type: 'range', name: 'share', min: 1, max: 100, value: 100, oninput: turned,
             })),
+            select('window', 'Waits for feedback', WINDOWS.map(([value, text]) => h('option', { value }, text))),
             h('label', null, h('span', null, 'Name'), h('input', { name: 'name', maxlength: NAME, autocomplete: 'off' })),
             h('button', { class: 'button strong', data: { does: 'begin' } }, icon('people'), 'Begin')),
         parts.kindNote);
@@ -99,9 +101,10 @@ class ExperimentPanel extends HTMLElement {
     }
 
     #start() {
-        const { kind, a, b, share, name } = this.#fields;
+        const { kind, a, b, share, window, name } = this.#fields;
         send(this, 'experiment-wanted', { request: {
             name: name.value.trim() || this.#suggested, kind: kind.value, a: a.value, b: b.value, share: share.value / 100,
+            window_seconds: Number(window.value),
         } });
     }
 }
@@ -118,7 +121,9 @@ function fill(select, groups, first) {
 function told({ running, started, result }, panel) {
     const { a, b, difference, kind } = result;
     const ab = kind === 'ab';
+    const earned = ab ? 'reward a page' : 'credit a page';
     const counted = ab ? `${integer(a.units)} + ${integer(b.units)} people, sessions or queries` : plural(result.pages, 'page', 'pages');
+    const some = counts(result);
     return [
         h('div', { class: 'model-head' }, h('h3', null, result.name),
             h('span', { class: `badge${running ? ' serves' : ''}` }, running ? 'Running' : 'Ended'),
@@ -127,18 +132,18 @@ function told({ running, started, result }, panel) {
                 type: 'button', class: 'button', data: { does: 'end' }, onclick: () => send(panel, 'experiment-unwanted'),
             }, 'End it') : null),
         h('p', { class: 'verdict', data: { decided: difference.decided } }, sentence(result)),
-        counts(result) ? intervals([{ label: `${a.name} less ${b.name}`, kind: 'own', value: difference.estimate, ...difference }],
+        some ? intervals([{ label: `${a.name} less ${b.name}`, kind: 'own', value: difference.estimate, ...difference }],
             { zero: true, write: signed, label: 'Difference' }) : null,
-        counts(result) ? h('p', { class: 'ends', 'aria-hidden': 'true' }, h('span', null, `← ${b.name} is better`),
+        some ? h('p', { class: 'ends', 'aria-hidden': 'true' }, h('span', null, `← ${b.name} is better`),
             h('span', null, `${a.name} is better →`)) : null,
         h('dl', { class: 'pairs' }, [
-            ['A', `${a.name}: ${score(a.earned)} ${ab ? 'reward a page' : 'credit a page'}`],
-            ['B', `${b.name}: ${score(b.earned)} ${ab ? 'reward a page' : 'credit a page'}`],
+            ['A', some ? `${a.name}: ${score(a.earned)} ${earned}` : a.name],
+            ['B', some ? `${b.name}: ${score(b.earned)} ${earned}` : b.name],
             ['Counted', `${counted}, ${percent(result.share)} of the searches take part`],
             ab ? ['Opened', `${integer(a.opened)} + ${integer(b.opened)}`] : null,
             ['How', KINDS[kind]?.[0] ?? kind],
         ].filter(Boolean).map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, value)))),
-    ];
+    ].filter(Boolean);
 }
 
 function counts({ kind, pages, a, b }) {
@@ -146,8 +151,8 @@ function counts({ kind, pages, a, b }) {
 }
 
 function sentence(result) {
-    return counts(result) ? result.verdict
-        : `${result.verdict} A search counts when its time for feedback is over; search and choose, or send simulated customers (above).`;
+    return counts(result) ? asSentence(result.verdict)
+        : `${asSentence(result.verdict)} A search counts when it has waited for feedback. Search and choose; simulated customers do not take part.`;
 }
 
 customElements.define('experiment-panel', ExperimentPanel);

@@ -87,6 +87,11 @@ export function interval({ value, low, high }, write = score) {
     return `${write(value)} (${write(low)} to ${write(high)})`;
 }
 
+/* What the server wrote in words, as the page writes: with a real minus and from a capital letter. */
+export function asSentence(text) {
+    return capital(text.replace(/(^|[\s(])-(?=\d)/g, '$1−')).replace(/[^.!?]$/, '$&.');
+}
+
 export function capital(text) {
     return text.charAt(0).toUpperCase() + text.slice(1);
 }

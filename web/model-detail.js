@@ -11,14 +11,16 @@ const FEATURES = 15;
 /* model: the server's answer for one of them; meanings: Map of a feature's name → a sentence */
 export function modelDetail(model, meanings) {
     const { report } = model;
+    const curves = model.kind === 'trees' && report?.fit?.trees?.validation_curve?.length > 1;
     return h('div', { class: 'model-parts' },
-        report?.held_out ? part('How it did', heldOut(report)) : null,
-        part('What it looks at', importance(model, meanings)),
-        report?.fit?.trees?.validation_curve?.length > 1 && model.kind === 'trees'
-            ? part('While it was trained', curve(report.fit.trees)) : null,
-        report?.data ? part('What it learned from', data(report.data)) : null,
-        report?.position_bias ? part('Attention', bias(report.position_bias)) : null,
-        part('Settings', settings(model)));
+        h('div', null,
+            report?.held_out ? part('How it did', heldOut(report)) : null,
+            report?.data ? part('What it learned from', data(report.data)) : null,
+            report?.position_bias ? part('Attention', bias(report.position_bias)) : null,
+            part('Settings', settings(model))),
+        h('div', null,
+            part('What it looks at', importance(model, meanings)),
+            curves ? part('While it was trained', curve(report.fit.trees)) : null));
 }
 
 function part(title, content) {
@@ -77,7 +79,7 @@ function curve(fit) {
     const all = [...fit.train_curve, ...fit.validation_curve];
     chart.show({
         title: 'NDCG by number of trees', unit: `${plural(fit.trees, 'tree', 'trees')} kept: the best on searches held back for that`,
-        kind: 'lines', of: 'trees', format: score, least: Math.min(...all), most: Math.max(...all),
+        kind: 'lines', of: 'trees', where: bin => `after ${plural(bin.to, 'tree', 'trees')}`, format: score, least: Math.min(...all), most: Math.max(...all),
         bins: fit.validation_curve.map((_, i) => ({ from: i, to: i + 1 })),
         series: [{ name: 'reward', label: 'Learned from', values: fit.train_curve },
             { name: 'trend', label: 'Held back', values: fit.validation_curve }],

@@ -3,7 +3,7 @@
 // "model-act" {number, act: 'activate' | 'shadow' | 'remove'}, "roll-back".
 
 import { h, icon, send } from './dom.js';
-import { capital, integer, moment, percent, plural, score, signed } from './format.js';
+import { asSentence, capital, integer, moment, percent, plural, score, signed } from './format.js';
 import { intervals, saying } from './intervals.js';
 import { modelDetail } from './model-detail.js';
 
@@ -124,7 +124,7 @@ class RankerPanel extends HTMLElement {
             failed: () => [`Not trained: ${train.error}.`, h('br'),
                 'Search and choose, or send simulated customers (above); then train again.'],
             cancelled: () => 'The training was cancelled. Nothing was kept.',
-            done: () => `Trained model ${integer(train.model)}. ${capital(train.report.verdict)}. `
+            done: () => `Trained model ${integer(train.model)}. ${asSentence(train.report.verdict)} `
                 + (train.activated ? 'It serves now.' : 'It is kept below and does not serve.'),
         };
         const line = lines[train.state]?.();
@@ -186,7 +186,7 @@ class RankerPanel extends HTMLElement {
             h('div', { class: 'model-head' }, h('h3', { tabindex: -1 }, titleOf(model)), badges(model, serves),
                 h('span', { class: 'when' }, moment(model.time))),
             h('p', { class: 'verdict', data: { wins: report?.wins ?? '' } },
-                report?.verdict ? `${capital(report.verdict)}.` : 'Imported: no verdict. Let it be the shadow to see how it would do.'),
+                report?.verdict ? asSentence(report.verdict) : 'Imported: no verdict. Let it be the shadow to see how it would do.'),
             held ? intervals([
                 { label: 'This model', kind: 'own', ...held.model },
                 { label: `Served then (${held.incumbent_ranker})`, ...held.incumbent },
@@ -270,7 +270,8 @@ function account(title, shadow) {
         head,
         h('p', { class: 'note' }, h('b', null, title), ` scores beside what serves. By the clicks on ${
             plural(shadow.searches, 'search', 'searches')}, its order of the results that were shown would have earned ${
-            signed(difference.value)} against the order that people saw: ${saying(difference, 'better', 'worse')}.`),
+            score(shadow.shadow.value)} of the possible, a difference of ${signed(difference.value)} to the order that people saw: ${
+            saying(difference, 'it is better', 'it is worse')}.`),
         intervals([{ label: 'Shadow', kind: 'own', ...shadow.shadow }, { label: 'As it was shown', ...shadow.served }],
             { label: 'Share of the possible' }),
         intervals([{ label: 'Difference', kind: 'own', ...difference }], { zero: true, write: signed, label: 'Difference' }),

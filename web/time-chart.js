@@ -32,7 +32,8 @@ class TimeChart extends HTMLElement {
     /* spec: {title, unit, bins: [{from, to}], kind: 'areas' | 'lines', series: [{name, label, place, values}],
      * format, tick, most}. values: one for each bin; areas are stacked in the given order, the first at the bottom, and
      * `place` gives each its shade; tick: how the scale's numbers are written; most: the scale's top, when it is known; least: its
-     * bottom, 0 unless told; of: what the bins count, searches unless told */
+     * bottom, 0 unless told; of: what the bins count, searches unless told; where: (bin, whether it is the newest) → where that is,
+     * in words */
     show(spec) {
         this.#spec = spec;
         if (this.#cursor >= spec.bins.length) this.#cursor = -1;
@@ -78,8 +79,8 @@ class TimeChart extends HTMLElement {
         this.#cursor = at;
         const index = at < 0 ? bins.length - 1 : at;
         const bin = bins[index];
-        where.textContent = at < 0 ? `latest ${integer(bin.to - bin.from)} ${of}`
-            : `${of} ${integer(bin.from + 1)} to ${integer(bin.to)}`;
+        where.textContent = this.#spec.where?.(bin, at < 0) ?? (at < 0 ? `latest ${integer(bin.to - bin.from)} ${of}`
+            : `${of} ${integer(bin.from + 1)} to ${integer(bin.to)}`);
         // The list reads as the drawing does, from the top down.
         const ordered = kind === 'areas' ? [...series].reverse() : series;
         values.replaceChildren(...ordered.map(one => h('li', { data: dataOf(one) },

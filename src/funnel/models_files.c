@@ -78,6 +78,11 @@ static forage_status importance_of_trees(const funnel_model *m, json_writer *w, 
     forage_status status = forest_load(m->bytes, &trees, error);
     if (status) return status;
     uint32_t n = forest_describe(trees).n_features, kept = 0;
+    arena a;
+    arena_init(&a, 0);
+    slice *names = arena_alloc(&a, (n + 1) * sizeof *names);
+    status = forest_feature_names(trees, m->map, &a, names, error);
+    if (status) goto done;
     double *gain = mem_alloc((3 * (size_t)n + 1) * sizeof *gain);
     important *list = mem_alloc((n + 1) * sizeof *list);
     forest_importance(trees, FOREST_GAIN, gain);
@@ -85,13 +90,15 @@ static forage_status importance_of_trees(const funnel_model *m, json_writer *w, 
     forest_importance(trees, FOREST_SPLITS, gain + 2 * (size_t)n);
     for (uint32_t i = 0; i < n; i++)
         if (gain[2 * (size_t)n + i] > 0)
-            list[kept++] = (important){forest_feature_name(trees, i), gain[i], gain[n + i], gain[2 * (size_t)n + i]};
+            list[kept++] = (important){names[i], gain[i], gain[n + i], gain[2 * (size_t)n + i]};
     if (kept) qsort(list, kept, sizeof *list, most_first);
     write_important(list, kept, true, w);
     free(list);
     free(gain);
+done:
+    arena_release(&a);
     forest_destroy(trees);
-    return FORAGE_OK;
+    return status;
 }
 
 static forage_status importance_of_linear(const funnel_model *m, json_writer *w, base_error *error) {
