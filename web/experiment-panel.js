@@ -48,7 +48,7 @@ class ExperimentPanel extends HTMLElement {
             result: h('div', { class: 'experiment-result' }),
             again: h('h3', { hidden: true }, 'Another one'),
             kindNote: h('p', { class: 'note' }),
-            share: h('output'),
+            share: h('b'), // not an <output>, which would take the label for itself
         };
         parts.form = h('form', { class: 'experiment-form', onsubmit: event => {
             event.preventDefault();
