@@ -53,7 +53,7 @@ class ExaminationCard extends HTMLElement {
             method: h('select', { 'aria-label': 'How it is estimated',
                 onchange: event => send(this, 'examination-wanted', { method: event.target.value }) },
             Object.entries(METHODS).map(([value, text]) => h('option', { value }, text))),
-            refusal: h('p', { class: 'refusal', role: 'alert', hidden: true }),
+            refusal: h('p', { class: 'trouble', role: 'alert', hidden: true }),
             sentence: h('p', { class: 'meaning' }),
             drawing: h('div', {
                 class: 'drawing', tabindex: 0, role: 'slider', 'aria-orientation': 'horizontal', 'aria-valuemin': 1,

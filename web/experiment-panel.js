@@ -44,7 +44,7 @@ class ExperimentPanel extends HTMLElement {
             h('select', { name, onchange: turned }, options));
         const parts = {
             title: h('h2', { tabindex: -1 }, 'Experiment'),
-            refusal: h('p', { class: 'refusal', role: 'alert', hidden: true }),
+            refusal: h('p', { class: 'trouble', role: 'alert', hidden: true }),
             result: h('div', { class: 'experiment-result' }),
             again: h('h3', { hidden: true }, 'Another one'),
             kindNote: h('p', { class: 'note' }),

@@ -14,8 +14,8 @@ export function explainView(shown, hit, meanings) {
         summary(shown, hit),
         section('How the query was read', interpretation(shown.response.interpretation, shown.request.query)),
         section('Who found it', strategies(explain.strategies ?? [], shown.response.decision)),
-        section('How deep each was asked', depths(shown.response.decision)),
         section('What put it here', contributions({ score: hit.score, ...explain }, shown.response.ranker, meanings)),
+        section('How deep each was asked', depths(shown.response.decision)),
         section('Words', words(explain.terms ?? [])),
         section('Memory', memory(explain.memory, shown.request.query)),
     ];

@@ -5,6 +5,7 @@ const short = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFra
 const decimal = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const three = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 const four = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 4 });
+const thousandths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 const days = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' });
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const languages = typeof Intl.DisplayNames === 'function'
@@ -28,6 +29,10 @@ export function score(value) {
 export function signed(value) {
     return value > 0 ? `+${score(value)}` : score(value);
 }
+
+/* Shares that stand below each other: always three decimals. */
+export const thousandth = value => thousandths.format(value).replace('-', '−');
+export const signedThousandth = value => (value > 0 ? `+${thousandth(value)}` : thousandth(value));
 
 export function microseconds(value) {
     if (value < 1000) return `${whole.format(value)} µs`;

@@ -2,7 +2,7 @@
 
 import { diverging } from './contributions.js';
 import { bar, h } from './dom.js';
-import { bytes, featureName, integer, moment, number, percent, plural, score, signed } from './format.js';
+import { bytes, featureName, integer, moment, number, percent, plural, score, signed, signedThousandth, thousandth } from './format.js';
 import { intervals } from './intervals.js';
 import './time-chart.js';
 
@@ -36,9 +36,9 @@ function heldOut({ held_out: held, judgments }) {
             { label: 'This model', kind: 'own', ...held.model },
             { label: `Served then (${held.incumbent_ranker})`, ...held.incumbent },
             { label: 'As it was shown', ...held.served },
-        ], { label: 'Share of the possible' }),
+        ], { write: thousandth, label: 'Share of the possible' }),
         intervals([{ label: 'Difference', kind: 'own', ...held.difference }],
-            { zero: true, write: signed, label: 'Difference to what served' }),
+            { zero: true, write: signedThousandth, label: 'Difference to what served' }),
         judgments ? h('p', { class: 'note' }, `By judgments (NDCG): ${score(judgments.model)}, what served ${score(judgments.incumbent)}.`)
             : null,
     ];

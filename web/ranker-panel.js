@@ -3,7 +3,7 @@
 // "model-act" {number, act: 'activate' | 'shadow' | 'remove'}, "roll-back".
 
 import { h, icon, send } from './dom.js';
-import { asSentence, capital, integer, moment, percent, plural, score, signed } from './format.js';
+import { asSentence, capital, integer, moment, percent, plural, score, signedThousandth, thousandth } from './format.js';
 import { intervals, saying } from './intervals.js';
 import { modelDetail } from './model-detail.js';
 
@@ -41,7 +41,7 @@ class RankerPanel extends HTMLElement {
             train: h('button', { type: 'button', class: 'button strong', data: { does: 'train' }, onclick: () => this.#train() },
                 icon('learning'), 'Train now'),
             training: h('div', { class: 'run-state training', role: 'group', 'aria-label': 'Training' }),
-            trouble: h('p', { class: 'refusal', role: 'alert', hidden: true }),
+            trouble: h('p', { class: 'trouble', role: 'alert', hidden: true }),
             models: h('ol', { class: 'models', 'aria-label': 'Rankers' }),
             older: h('ol', { class: 'models' }),
             shadow: h('div', { class: 'shadow-account', role: 'group', 'aria-label': 'Shadow' }),
@@ -190,7 +190,7 @@ class RankerPanel extends HTMLElement {
             held ? intervals([
                 { label: 'This model', kind: 'own', ...held.model },
                 { label: `Served then (${held.incumbent_ranker})`, ...held.incumbent },
-            ], { label: 'Share of the possible on searches it has not seen' }) : null,
+            ], { write: thousandth, label: 'Share of the possible on searches it has not seen' }) : null,
             h('div', { class: 'model-actions' },
                 serves ? null : this.#act(number, 'activate', 'Let it serve'),
                 serves ? null : model.shadow ? this.#act(0, 'shadow', 'End the shadow', 'end') : this.#act(number, 'shadow', 'Make it the shadow'),
@@ -270,11 +270,11 @@ function account(title, shadow) {
         head,
         h('p', { class: 'note' }, h('b', null, title), ` scores beside what serves. By the clicks on ${
             plural(shadow.searches, 'search', 'searches')}, its order of the results that were shown would have earned ${
-            score(shadow.shadow.value)} of the possible, a difference of ${signed(difference.value)} to the order that people saw: ${
+            thousandth(shadow.shadow.value)} of the possible, a difference of ${signedThousandth(difference.value)} to the order that people saw: ${
             saying(difference, 'it is better', 'it is worse')}.`),
         intervals([{ label: 'Shadow', kind: 'own', ...shadow.shadow }, { label: 'As it was shown', ...shadow.served }],
-            { label: 'Share of the possible' }),
-        intervals([{ label: 'Difference', kind: 'own', ...difference }], { zero: true, write: signed, label: 'Difference' }),
+            { write: thousandth, label: 'Share of the possible' }),
+        intervals([{ label: 'Difference', kind: 'own', ...difference }], { zero: true, write: signedThousandth, label: 'Difference' }),
     ];
 }
 

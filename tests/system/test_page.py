@@ -540,7 +540,7 @@ def test_training(page):
     rows = page.texts(card(1) + " .intervals tr")
     assert len(rows) == 2 and "This model" in rows[0] and " to " in rows[0] and "linear" in rows[1], rows
     model = page.server.send("GET", "collections/media/models/1")
-    assert f"{model['report']['held_out']['model']['value']:.3g}" in rows[0], rows
+    assert f"{model['report']['held_out']['model']['value']:.3f}" in rows[0], rows
 
 
 def test_serving(page):
@@ -643,8 +643,8 @@ def test_experiment(page):
     page.do("""(() => { const f = document.querySelector('.experiment-form').elements;
         f.a.value = f.b.value = 'rrf'; f.b.dispatchEvent(new Event('change')); })(); true""")
     page.browser.click("[data-does=begin]")
-    page.until("document.querySelector('experiment-panel .refusal:not([hidden])')", "the reason")
-    assert "both are" in page.text("experiment-panel .refusal"), page.text("experiment-panel .refusal")
+    page.until("document.querySelector('experiment-panel .trouble:not([hidden])')", "the reason")
+    assert "both are" in page.text("experiment-panel .trouble"), page.text("experiment-panel .trouble")
     del page.browser.complaints[quiet:]  # a browser logs failed requests; this one was meant to fail
     page.do("document.querySelector('.experiment-form').elements.a.value = 'linear'; true")
     page.browser.click("[data-does=begin]")
