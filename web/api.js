@@ -49,6 +49,13 @@ export class Api {
         return this.#call('POST', `collections/${encodeURIComponent(collection)}/simulate`, request);
     }
 
+    /* ---- Rankers: …/models, …/train, …/shadow, …/examination, …/features, …/experiment ---- */
+
+    /* rest: "models", "models/3/activate"; body: null for none, which POST sends as an empty object */
+    ranking(method, collection, rest, body = method === 'POST' ? {} : null) {
+        return this.#call(method, `collections/${encodeURIComponent(collection)}/${rest}`, body);
+    }
+
     async event(collection, event) {
         const answer = await this.#call('POST', `collections/${encodeURIComponent(collection)}/events`, event);
         const reason = answer.rejected?.[0];

@@ -8,6 +8,7 @@ import { Movement } from './movement.js';
 import { Navigator, NOWHERE } from './place.js';
 import { askKey, confirmed, Notices, showKeys } from './notices.js';
 import { countText } from './result-list.js';
+import { RankingDesk } from './ranking-desk.js';
 import { Searcher } from './searcher.js';
 import { Shape } from './schema.js';
 import { Sheet } from './side-panel.js';
@@ -19,7 +20,7 @@ import './learning-view.js';
 import './search-box.js';
 
 const LEARNING_MS = 5000; // between two readings of the statistics while they are looked at
-const RUNNING_MS = 500;   // the same while simulated customers search
+const RUNNING_MS = 500;   // the same while simulated customers search, or a ranker is trained
 const SEEDS = 1e6;         // simulated customers differ each time, and a short seed can be told to others
 const RETRY_S = { away: 4, busy: 2 };
 const LEARNED = 'Recorded. Search again: the engine has learned.';
@@ -42,12 +43,17 @@ class App {
     #loaded = '';       // the collection whose schema #shape is
     #rested = true;     // the address in the history is a finished search, not a half-typed one
     #displayed = '';    // key of the results on screen
+    #meanings = new Map(); // feature → what it says
     #tab = 'document';
     #acted = new Set(); // "action:id", for the pressed state of the buttons
     #panelTurn = 0;     // the newest request to fill the panel wins
     #learningTimer = 0;
     #runs = new Map();  // collection → what became of its simulated customers
     #asking = null;     // the question for the API key, while it is on the screen
+    #desk = new RankingDesk(this.#api, this.#learning, {
+        collection: () => this.#navigator.place.collection, meanings: () => this.#meanings,
+        failed: (error, retry) => this.#failed(error, retry), announce: text => this.#notices.announce(text), reread: () => this.#readStats(),
+    });
     #filterSheet = new Sheet(this.#facets, one('.facets'), matchMedia('(max-width: 899px)'),
         { label: 'Filters', kind: 'drawer', done: 'Show results' });
     #panelSheet = new Sheet(this.#panel, one('.beside'), matchMedia('(max-width: 1199px)'),
@@ -107,9 +113,10 @@ class App {
             'facet-opened': () => this.#searcher.ask(this.#request),
             'panel-close': () => this.#closePanel(),
             'panel-tab': ({ tab }) => this.#turn(tab),
-            'learning-refresh': () => this.#readStats(),
+            'learning-refresh': () => this.#readStats({ whole: true }),
             'customers-wanted': ({ customers }) => this.#offerCustomers(customers),
         });
+        on(document, this.#desk.handlers);
         document.addEventListener('keydown', event => this.#pressed(event));
         document.addEventListener('visibilitychange', () => {
             if (!document.hidden && !this.#learning.hidden) this.#readStats();
@@ -140,6 +147,7 @@ class App {
         this.#shape = new Shape(schema);
         this.#facets.groups = await this.#usefulFacets(name);
         this.#loaded = name;
+        this.#meanings = await this.#meaningsOf(name);
         this.#box.hint = documents ? `Search ${plural(documents, 'document', 'documents')}` : 'Search';
         one('.collection select').value = name;
     }
@@ -154,6 +162,15 @@ class App {
             return this.#shape.facets(new Set(useless));
         } catch {
             return groups; // asked again with the first search, whose failure the reader will hear of
+        }
+    }
+
+    async #meaningsOf(name) {
+        try {
+            const { columns } = await this.#api.ranking('GET', name, 'features');
+            return new Map(columns.map(one => [one.name, one.meaning]));
+        } catch {
+            return new Map(); // a nicety of explanations
         }
     }
 
@@ -198,24 +215,26 @@ class App {
         this.#learning.hidden = !learning;
         clearTimeout(this.#learningTimer);
         if (!learning) return;
-        this.#readStats().then(() => before === view || this.#learning.focusHeading());
+        this.#readStats({ whole: true }).then(() => before === view || this.#learning.focusHeading());
     }
 
     // Again and again as long as the view is looked at; one question at a time.
-    async #readStats() {
+    async #readStats(how = {}) {
         const { collection } = this.#navigator.place;
         clearTimeout(this.#learningTimer);
         try {
             const stats = await this.#api.stats(collection);
             if (collection !== this.#navigator.place.collection) return;
             this.#learning.show(stats, this.#runs.get(collection) ?? null);
+            await this.#desk.read(collection, stats, how);
             this.#notices.calm();
         } catch (error) {
-            this.#failed(error, () => this.#readStats());
+            this.#failed(error, () => this.#readStats(how));
         }
         clearTimeout(this.#learningTimer);
         if (this.#learning.hidden || document.hidden) return;
-        const pause = this.#runs.get(collection)?.state === 'running' ? RUNNING_MS : LEARNING_MS;
+        const busy = this.#runs.get(collection)?.state === 'running' || this.#desk.running(collection);
+        const pause = busy ? RUNNING_MS : LEARNING_MS;
         this.#learningTimer = setTimeout(() => this.#readStats(), pause);
     }
 
@@ -236,7 +255,7 @@ class App {
     async #sendCustomers(collection, customers, seed) {
         const told = run => {
             this.#runs.set(collection, run);
-            return this.#readStats();
+            return this.#readStats({ whole: run?.state === 'done' });
         };
         try {
             const { impressions } = await this.#api.stats(collection);
@@ -371,7 +390,7 @@ class App {
         const explained = hit?.explain ? hit : null;
         this.#panel.show({
             tab: explained ? this.#tab : 'document', document, type: document[this.#shape.typeField], hit, shown,
-            acted: this.#acted,
+            acted: this.#acted, meanings: this.#meanings,
         }, this.#context, this.#api);
         one('.beside').hidden = false;
         one('body').classList.add('reading');

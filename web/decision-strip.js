@@ -11,7 +11,7 @@ const CHANCES = 'Chances of each depth';
 
 class DecisionStrip extends HTMLElement {
     show(response) {
-        const { decision, ranker } = response;
+        const { decision, ranker, experiment } = response;
         this.hidden = !decision?.strategies?.length;
         if (this.hidden) return;
         const asked = decision.strategies.filter(one => one.depth > 0);
@@ -33,7 +33,10 @@ class DecisionStrip extends HTMLElement {
             h('p', { class: 'note' },
                 'The policy ', h('b', null, decision.policy), ` (version ${integer(decision.version)}) drew this decision `,
                 'with ', h('b', null, `propensity ${score(decision.propensity)}`), '; the ', h('b', null, ranker.name),
-                ` ranker (version ${integer(ranker.version)}) ordered the candidates.`),
+                ` ranker (version ${integer(ranker.version)}) ordered the candidates`,
+                ranker.took_us === undefined ? '.' : ` in ${microseconds(ranker.took_us)}.`,
+                experiment ? [' The page took part in the experiment ', h('b', null, experiment.name),
+                    experiment.side === 'both' ? ', both sides of it.' : `, side ${experiment.side.toUpperCase()}.`] : null),
             scroller('Strategies of this decision',
                 h('table', { class: 'numbers' },
                     h('thead', null, h('tr', null, columns.map(name => h('th', { scope: 'col' }, name)))),

@@ -1,22 +1,21 @@
 // The whole story of one hit: how the query was read, who found the document, and what put it where it is.
 
+import { contributions } from './contributions.js';
 import { bar, h, scroller } from './dom.js';
 import { distribution } from './distribution.js';
-import { humanise, integer, language, percent, plural, score, signed } from './format.js';
+import { featureName, humanise, integer, language, percent, plural, score } from './format.js';
 import { strategyChip } from './strategies.js';
 
-const SMALL = 0.02; // features below this share of the largest are told in one line
-
-/* shown: the settled results; hit: one of its hits, explained */
-export function explainView(shown, hit) {
+/* shown: the settled results; hit: one of its hits, explained; meanings: Map of a feature's name → a sentence */
+export function explainView(shown, hit, meanings) {
     const { explain } = hit;
     if (!explain) return [note('This server gave no explanation for this hit.')];
     return [
         summary(shown, hit),
         section('How the query was read', interpretation(shown.response.interpretation, shown.request.query)),
         section('Who found it', strategies(explain.strategies ?? [], shown.response.decision)),
+        section('What put it here', contributions({ score: hit.score, ...explain }, shown.response.ranker, meanings)),
         section('How deep each was asked', depths(shown.response.decision)),
-        section('What put it here', features(explain.features ?? [], explain.score ?? hit.score)),
         section('Words', words(explain.terms ?? [])),
         section('Memory', memory(explain.memory, shown.request.query)),
     ];
@@ -34,7 +33,7 @@ function summary(shown, hit) {
     return h('p', { class: 'lead' },
         'Ranked ', h('b', null, String(hit.rank)), ` of ${over}${integer(total.value)}. `,
         found.length ? `Found by ${listed(found.map(one => `${one.name} (at rank ${one.rank})`))}. ` : null,
-        first?.contribution > 0 ? ['What counts most is ', h('b', null, inText(first.name)), '.'] : null);
+        first?.contribution > 0 ? ['What counts most is ', h('b', null, featureInText(first.name)), '.'] : null);
 }
 
 function interpretation(read, query) {
@@ -94,56 +93,6 @@ function depths(decision) {
     ];
 }
 
-function features(list, total) {
-    // A ranker that is no weighted sum tells values only.
-    const weighed = list.filter(one => one.contribution).sort((a, b) => size(b) - size(a));
-    const most = Math.max(1e-9, ...weighed.map(size));
-    const large = weighed.filter(one => size(one) >= most * SMALL);
-    const small = weighed.filter(one => size(one) < most * SMALL);
-    const idle = list.filter(one => !one.contribution);
-    const signs = large.some(one => one.contribution < 0);
-    return [
-        h('table', { class: `numbers features${signs ? ' both-signs' : ''}` },
-            h('thead', null, h('tr', null,
-                h('th', { scope: 'col' }, 'Feature'),
-                h('th', { scope: 'col', class: 'chart' }, h('span', { class: 'hidden-text' }, 'Contribution as a bar')),
-                h('th', { scope: 'col', class: 'formula' }, 'Value × weight'), h('th', { scope: 'col' }, 'Adds'))),
-            h('tbody', null,
-                large.map(one => featureRow(humanise(one.name), formula(one), one.contribution, most)),
-                small.length ? featureRow(plural(small.length, 'small one', 'small ones'), '',
-                    small.reduce((sum, one) => sum + one.contribution, 0), most) : null),
-            h('tfoot', null, h('tr', null,
-                h('th', { scope: 'row', colspan: 2 }, 'Score'), h('td', { class: 'formula' }),
-                h('td', { class: 'adds' }, score(total))))),
-        small.length ? note(`Small: ${listed(small.map(one => `${inText(one.name)} ${signed(one.contribution)}`))}.`) : null,
-        idle.length ? note(`${weighed.length ? 'Without weight' : 'Values'}: ${
-            listed(idle.map(one => `${inText(one.name)} ${score(one.value)}`))}.`) : null,
-    ];
-}
-
-const size = one => Math.abs(one.contribution);
-
-function featureRow(name, how, contribution, most) {
-    return h('tr', null,
-        h('th', { scope: 'row' }, name, how ? h('small', { 'aria-hidden': 'true' }, how) : null),
-        h('td', { class: 'chart' }, diverging(contribution / most)),
-        h('td', { class: 'formula' }, how),
-        h('td', { class: 'adds' }, signed(contribution)));
-}
-
-// On a narrow screen it stands below the name instead of in a column.
-function formula(one) {
-    return `${score(one.value)} × ${score(one.weight)}`;
-}
-
-/* A bar that starts in the middle (or at the left, when nothing is negative) and points to its sign. */
-function diverging(share) {
-    return h('span', {
-        class: `diverging ${share < 0 ? 'negative' : 'positive'}`, 'aria-hidden': 'true',
-        vars: { '--share': Math.min(1, Math.abs(share)) },
-    });
-}
-
 function words(terms) {
     if (!terms.length) return note('None of the query’s words is in this document; other strategies found it.');
     return scroller('Words', h('table', { class: 'numbers words' },
@@ -189,6 +138,11 @@ function note(...text) {
 // A name inside a sentence: small letters, but abbreviations stay as they are.
 function inText(name) {
     const text = humanise(name);
+    return /^[A-Z]{2}/.test(text) ? text : text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+function featureInText(name) {
+    const text = featureName(name);
     return /^[A-Z]{2}/.test(text) ? text : text.charAt(0).toLowerCase() + text.slice(1);
 }
 

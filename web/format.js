@@ -5,7 +5,9 @@ const short = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFra
 const decimal = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const three = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 const four = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 4 });
+const thousandths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 const days = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' });
+const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const languages = typeof Intl.DisplayNames === 'function'
     ? new Intl.DisplayNames(undefined, { type: 'language', fallback: 'none' }) : null;
 
@@ -27,6 +29,10 @@ export function score(value) {
 export function signed(value) {
     return value > 0 ? `+${score(value)}` : score(value);
 }
+
+/* Shares that stand below each other: always three decimals. */
+export const thousandth = value => thousandths.format(value).replace('-', '−');
+export const signedThousandth = value => (value > 0 ? `+${thousandth(value)}` : thousandth(value));
 
 export function microseconds(value) {
     if (value < 1000) return `${whole.format(value)} µs`;
@@ -53,6 +59,12 @@ export function date(value) {
     return Number.isNaN(time) ? String(value) : days.format(time);
 }
 
+/* value: as Date takes it; in the reader's own time zone */
+export function moment(value) {
+    const time = new Date(value);
+    return Number.isNaN(time.getTime()) ? '–' : moments.format(time);
+}
+
 export function language(code) {
     try {
         return languages?.of(code) ?? code;
@@ -61,12 +73,28 @@ export function language(code) {
     }
 }
 
-const ABBREVIATIONS = /\b(bm25|id|idf|isbn|rrf|url)\b/gi;
+const ABBREVIATIONS = /\b(bm25|id|idf|isbn|ndcg|rrf|url)\b/gi;
 
 /* "running_minutes" → "Running minutes", "lexical_rrf" → "Lexical RRF" */
 export function humanise(name) {
     const words = name.replace(/[_-]+/g, ' ').trim().replace(ABBREVIATIONS, word => word.toUpperCase());
     return capital(words);
+}
+
+/* "original_title.exact" → "Original title: exact" */
+export function featureName(name) {
+    const [first, ...rest] = name.split('.');
+    return rest.length ? `${humanise(first)}: ${rest.join(' ').replace(/[_-]+/g, ' ')}` : humanise(name);
+}
+
+/* "0.77 (0.75 to 0.79)" */
+export function interval({ value, low, high }, write = score) {
+    return `${write(value)} (${write(low)} to ${write(high)})`;
+}
+
+/* What the server wrote in words, as the page writes: with a real minus and from a capital letter. */
+export function asSentence(text) {
+    return capital(text.replace(/(^|[\s(])-(?=\d)/g, '$1−')).replace(/[^.!?]$/, '$&.');
 }
 
 export function capital(text) {

@@ -3,11 +3,17 @@
 import { bar, h, iconButton, scroller, send } from './dom.js';
 import { bytes, compact, humanise, integer, microseconds, number, percent, plural, score, signed } from './format.js';
 import { strategyChip } from './strategies.js';
+import './examination-card.js';
+import './experiment-panel.js';
 import './learning-curves.js';
+import './ranker-panel.js';
 
 class LearningView extends HTMLElement {
     #head = null;
     #curves = h('learning-curves');
+    #ranker = h('ranker-panel');
+    #experiment = h('experiment-panel');
+    #examination = h('examination-card');
 
     /* run: what became of the simulated customers, see learning-curves.js; null when none were sent */
     show(stats, run) {
@@ -19,6 +25,17 @@ class LearningView extends HTMLElement {
         this.#place('weights', stats.ranker?.weights?.length ? weights(stats.ranker) : null);
     }
 
+    /* desk: see ranking-desk.js */
+    showRanking(desk) {
+        this.#head ??= this.#frame();
+        this.#ranker.show({
+            models: desk.models, train: desk.train, shadow: desk.shadow, details: desk.details, meanings: desk.meanings,
+            trouble: desk.trouble.ranker, searches: desk.stats.impressions,
+        });
+        this.#experiment.show({ experiment: desk.experiment, models: desk.models.models, trouble: desk.trouble.experiment });
+        this.#examination.show({ curve: desk.curve, trouble: desk.trouble.examination });
+    }
+
     #frame() {
         const slot = name => h('div', { data: { slot: name } });
         const head = h('header', { class: 'view-head' },
@@ -26,7 +43,8 @@ class LearningView extends HTMLElement {
                 h('p', { class: 'note' }, 'Collection ', h('span', { class: 'collection-name' }),
                     '. Every recorded event changes memory, policy and ranker at once.')),
             iconButton('refresh', 'Read the numbers again', { onclick: () => send(this, 'learning-refresh') }));
-        this.replaceChildren(head, slot('tiles'), this.#curves, slot('strategies'), slot('weights'));
+        this.replaceChildren(head, slot('tiles'), this.#curves, this.#ranker, this.#experiment, this.#examination,
+            slot('strategies'), slot('weights'));
         return head;
     }
 
@@ -93,8 +111,8 @@ function weights(ranker) {
     const most = Math.max(1e-9, ...ranker.weights.flatMap(one => [Math.abs(one.weight), Math.abs(one.prior)]));
     const ordered = [...ranker.weights].sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
     return h('section', { class: 'card' },
-        h('h2', null, 'What counts in ranking'),
-        h('p', { class: 'note' }, 'Ranker ', h('b', null, ranker.name), `, version ${integer(ranker.version)}. `
+        h('h2', null, 'What the linear ranker has learned'),
+        h('p', { class: 'note' }, `It learns online and had ${plural(ranker.version, 'lesson', 'lessons')}. `
             + 'The bar is the weight now, the mark is where it started (its prior).'),
         scroller('Weights', h('table', { class: 'numbers weights' },
             h('thead', null, h('tr', null,

@@ -14,13 +14,15 @@ class SidePanel extends HTMLElement {
     #filled = {}; // tab → what it shows already
     #view = null;
 
-    /* view: {tab, document, type, hit (null when it is not among the results), shown, acted}
+    /* view: {tab, document, type, hit (null when it is not among the results), shown, acted,
+     * meanings: Map of a feature's name → a sentence}
      * context: {shape, navigator}; api for neighbours */
     show(view, context, api) {
         const sameDocument = this.#view?.document === view.document;
         this.#view = view;
         if (!sameDocument) this.#frame(view, context);
-        if (!sameDocument || this.#filled.shown !== view.shown) this.#fill(view, context, api, sameDocument);
+        if (!sameDocument || this.#filled.shown !== view.shown
+            || this.#filled.meanings !== view.meanings) this.#fill(view, context, api, sameDocument);
         this.#select(view.hit ? view.tab : 'document');
     }
 
@@ -74,8 +76,8 @@ class SidePanel extends HTMLElement {
             loadNeighbours(body.querySelector('.neighbours'), document, context, api, this.#loading.signal);
         }
         this.querySelector('#tab-why').hidden = !hit;
-        if (hit) this.querySelector('#panel-why').replaceChildren(...explainView(shown, hit));
-        this.#filled = { shown };
+        if (hit) this.querySelector('#panel-why').replaceChildren(...explainView(shown, hit, view.meanings));
+        this.#filled = { shown, meanings: view.meanings };
     }
 
     #select(tab) {

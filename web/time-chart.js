@@ -31,8 +31,9 @@ class TimeChart extends HTMLElement {
 
     /* spec: {title, unit, bins: [{from, to}], kind: 'areas' | 'lines', series: [{name, label, place, values}],
      * format, tick, most}. values: one for each bin; areas are stacked in the given order, the first at the bottom, and
-     * `place` gives each its shade; tick: how the scale's numbers are written; most: the scale's top, when it is known; of: what
-     * the bins count, searches unless told */
+     * `place` gives each its shade; tick: how the scale's numbers are written; most: the scale's top, when it is known; least: its
+     * bottom, 0 unless told; of: what the bins count, searches unless told; where: (bin, whether it is the newest) → where that is,
+     * in words */
     show(spec) {
         this.#spec = spec;
         if (this.#cursor >= spec.bins.length) this.#cursor = -1;
@@ -78,8 +79,8 @@ class TimeChart extends HTMLElement {
         this.#cursor = at;
         const index = at < 0 ? bins.length - 1 : at;
         const bin = bins[index];
-        where.textContent = at < 0 ? `latest ${integer(bin.to - bin.from)} ${of}`
-            : `${of} ${integer(bin.from + 1)} to ${integer(bin.to)}`;
+        where.textContent = this.#spec.where?.(bin, at < 0) ?? (at < 0 ? `latest ${integer(bin.to - bin.from)} ${of}`
+            : `${of} ${integer(bin.from + 1)} to ${integer(bin.to)}`);
         // The list reads as the drawing does, from the top down.
         const ordered = kind === 'areas' ? [...series].reverse() : series;
         values.replaceChildren(...ordered.map(one => h('li', { data: dataOf(one) },
@@ -122,12 +123,12 @@ function dataOf({ name, place = 0 }) {
 }
 
 /* The scales: x from searches, y from values, in pixels; `at` turns pixels back into searches. */
-function planOf({ bins, series, kind, most }, width) {
+function planOf({ bins, series, kind, most, least = 0 }, width) {
     const end = bins.at(-1)?.to ?? 1;
     const inner = width - LEFT - RIGHT;
     const values = kind === 'areas' ? bins.map((_, i) => series.reduce((sum, one) => sum + one.values[i], 0))
         : series.flatMap(one => one.values);
-    const ticks = ticksOf(Math.min(0, ...values), most ?? Math.max(0, ...values));
+    const ticks = ticksOf(Math.min(least, ...values), most ?? Math.max(0, ...values));
     const [low, high] = [ticks[0], ticks.at(-1)];
     return {
         width, ticks, end,
@@ -137,8 +138,8 @@ function planOf({ bins, series, kind, most }, width) {
     };
 }
 
-/* Round values, 0 among them, from the last that is not above `low` to the first that is not below `high`. */
-function ticksOf(low, high, most = TICKS) {
+/* Round values from the last that is not above `low` to the first that is not below `high`. */
+export function ticksOf(low, high, most = TICKS) {
     if (!(high > low)) return [0, 1];
     const rough = (high - low) / most;
     const size = 10 ** Math.floor(Math.log10(rough));

@@ -208,8 +208,17 @@ forage_status api_post_experiment(api_call *c, base_error *error) {
 }
 
 forage_status api_get_experiment(api_call *c, base_error *error) {
+    (void)error;
     if (funnel_experiment_write(c->entry->funnel, &c->json)) return FORAGE_OK;
-    return error_set(error, FORAGE_E_NOT_FOUND, "there was no experiment yet; POST …/experiment begins one");
+    json_begin_object(&c->json); /* there was none yet, which is no error to whoever only looks */
+    json_key(&c->json, "running");
+    json_bool(&c->json, false);
+    json_key(&c->json, "started");
+    json_null(&c->json);
+    json_key(&c->json, "result");
+    json_null(&c->json);
+    json_end_object(&c->json);
+    return FORAGE_OK;
 }
 
 forage_status api_delete_experiment(api_call *c, base_error *error) {

@@ -73,34 +73,16 @@ static void write_important(const important *list, size_t n, bool trees, json_wr
     json_end_array(w);
 }
 
-/* What the model's own name for a feature is called here, by its map: a JSON object (`object`, else NULL), or lines. */
-static slice our_name(const json_value *object, slice map, slice theirs) {
-    for (const json_value *m = object ? object->first : NULL; m; m = m->next)
-        if (slice_equal(m->key, theirs)) return m->text;
-    if (object) return theirs;
-    while (map.size) {
-        const char *end = memchr(map.data, '\n', map.size);
-        slice line = {map.data, end ? (size_t)(end - map.data) : map.size};
-        size_t skip = end ? line.size + 1 : line.size;
-        map = (slice){map.data + skip, map.size - skip};
-        const char *tab = line.size ? memchr(line.data, '\t', line.size) : NULL;
-        if (!tab || !slice_equal((slice){line.data, (size_t)(tab - line.data)}, theirs)) continue;
-        slice ours = {tab + 1, line.size - (size_t)(tab + 1 - line.data)};
-        while (ours.size && ours.data[ours.size - 1] == '\r') ours.size--;
-        return ours;
-    }
-    return theirs;
-}
-
 static forage_status importance_of_trees(const funnel_model *m, json_writer *w, base_error *error) {
     forest *trees;
     forage_status status = forest_load(m->bytes, &trees, error);
     if (status) return status;
     uint32_t n = forest_describe(trees).n_features, kept = 0;
-    arena memory;
-    json_value *object = NULL;
-    arena_init(&memory, 0);
-    if (m->map.size && m->map.data[0] == '{' && json_read(&memory, m->map, &object, NULL)) object = NULL;
+    arena a;
+    arena_init(&a, 0);
+    slice *names = arena_alloc(&a, (n + 1) * sizeof *names);
+    status = forest_feature_names(trees, m->map, &a, names, error);
+    if (status) goto done;
     double *gain = mem_alloc((3 * (size_t)n + 1) * sizeof *gain);
     important *list = mem_alloc((n + 1) * sizeof *list);
     forest_importance(trees, FOREST_GAIN, gain);
@@ -108,14 +90,15 @@ static forage_status importance_of_trees(const funnel_model *m, json_writer *w, 
     forest_importance(trees, FOREST_SPLITS, gain + 2 * (size_t)n);
     for (uint32_t i = 0; i < n; i++)
         if (gain[2 * (size_t)n + i] > 0)
-            list[kept++] = (important){our_name(object, m->map, forest_feature_name(trees, i)), gain[i], gain[n + i], gain[2 * (size_t)n + i]};
+            list[kept++] = (important){names[i], gain[i], gain[n + i], gain[2 * (size_t)n + i]};
     if (kept) qsort(list, kept, sizeof *list, most_first);
     write_important(list, kept, true, w);
     free(list);
     free(gain);
-    arena_release(&memory);
+done:
+    arena_release(&a);
     forest_destroy(trees);
-    return FORAGE_OK;
+    return status;
 }
 
 static forage_status importance_of_linear(const funnel_model *m, json_writer *w, base_error *error) {

@@ -226,3 +226,16 @@ done:
     free(used);
     return status;
 }
+
+forage_status forest_feature_names(const forest *f, slice map, arena *memory, slice *out, base_error *error) {
+    renaming *renames = NULL;
+    size_t n_renames = 0;
+    forage_status status = read_map(memory, map, &renames, &n_renames, error);
+    if (status) return status;
+    for (uint32_t i = 0; i < f->n_features; i++) {
+        slice name = slice_of(f->names[i]);
+        const renaming *renamed = find_name(renames, n_renames, name);
+        out[i] = renamed ? renamed->ours : name;
+    }
+    return FORAGE_OK;
+}

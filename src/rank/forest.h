@@ -64,6 +64,10 @@ slice forest_feature_name(const forest *f, uint32_t feature); /* "f0", "f1" … 
 forage_status forest_map_features(forest *f, const slice *names, uint32_t n, slice map, bool allow_missing,
                                   base_error *error);
 
+/* out[i], i below n_features: what feature i is called after renaming by `map`, which is as above. The slices live as long as the
+ * forest, `map` and `memory` do. FORAGE_E_INVALID: the map cannot be read. */
+forage_status forest_feature_names(const forest *f, slice map, arena *memory, slice *out, base_error *error);
+
 /* scores[i] of row i, which begins at x + i × stride and has n_columns floats. stride ≥ n_columns, in floats. Memory comes from
  * `scratch`, forest_scratch_bytes at most for any n; nothing of it is needed afterwards. Any thread, each with its own arena. */
 void forest_score(const forest *f, const float *x, size_t n, size_t stride, arena *scratch, float *scores);

@@ -207,8 +207,13 @@ static void write_data(const run *r, json_writer *w) {
     integer(w, "rows", t->n_rows);
     integer(w, "without_features", t->without_features);
     integer(w, "left_out", t->left_out);
-    integer(w, "from", (uint64_t)(t->time[0] / 1000000));
-    integer(w, "to", (uint64_t)(t->time[t->n_groups - 1] / 1000000));
+    int64_t from = t->time[0], to = t->time[0]; /* the log is in the order of arrival; searches may tell an earlier time */
+    for (size_t g = 1; g < t->n_groups; g++) {
+        from = t->time[g] < from ? t->time[g] : from;
+        to = t->time[g] > to ? t->time[g] : to;
+    }
+    integer(w, "from", (uint64_t)(from / 1000000));
+    integer(w, "to", (uint64_t)(to / 1000000));
     integer(w, "first_sequence", t->sequence[0]);
     integer(w, "last_sequence", t->sequence[t->n_groups - 1]);
     integer(w, "features", t->n_features);
