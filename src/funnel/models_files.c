@@ -18,11 +18,13 @@ static forage_status map_onto(forest *trees, const columns_list *list, slice map
 
 forage_status funnel_model_import(funnel *f, slice file, slice map, bool allow_missing, buffer *bytes, base_error *error) {
     forest *trees = NULL;
+    size_t before = bytes->size;
     forage_status status = forest_read(file, &trees, error);
     if (!status) { /* saved before it is mapped: another schema maps it anew */
         forest_save(trees, bytes);
         status = map_onto(trees, funnel_columns(f, collection_schema(f->collection)), map, allow_missing, error);
     }
+    if (status) bytes->size = before;
     forest_destroy(trees);
     return status;
 }
@@ -73,25 +75,32 @@ static void write_important(const important *list, size_t n, bool trees, json_wr
     json_end_array(w);
 }
 
+/* By our names: the model's own say little where they were f0, f1 … */
 static forage_status importance_of_trees(const funnel_model *m, json_writer *w, base_error *error) {
     forest *trees;
     forage_status status = forest_load(m->bytes, &trees, error);
     if (status) return status;
     uint32_t n = forest_describe(trees).n_features, kept = 0;
     double *gain = mem_alloc((3 * (size_t)n + 1) * sizeof *gain);
+    slice *names = mem_alloc((2 * (size_t)n + 1) * sizeof *names), *ours = names + n;
     important *list = mem_alloc((n + 1) * sizeof *list);
+    arena a;
+    arena_init(&a, 0);
+    for (uint32_t i = 0; i < n; i++) names[i] = forest_feature_name(trees, i);
+    status = forest_rename(m->map, names, n, &a, ours, error);
     forest_importance(trees, FOREST_GAIN, gain);
     forest_importance(trees, FOREST_COVER, gain + n);
     forest_importance(trees, FOREST_SPLITS, gain + 2 * (size_t)n);
-    for (uint32_t i = 0; i < n; i++)
-        if (gain[2 * (size_t)n + i] > 0)
-            list[kept++] = (important){forest_feature_name(trees, i), gain[i], gain[n + i], gain[2 * (size_t)n + i]};
+    for (uint32_t i = 0; !status && i < n; i++)
+        if (gain[2 * (size_t)n + i] > 0) list[kept++] = (important){ours[i], gain[i], gain[n + i], gain[2 * (size_t)n + i]};
     if (kept) qsort(list, kept, sizeof *list, most_first);
-    write_important(list, kept, true, w);
+    if (!status) write_important(list, kept, true, w);
+    arena_release(&a);
     free(list);
+    free(names);
     free(gain);
     forest_destroy(trees);
-    return FORAGE_OK;
+    return status;
 }
 
 static forage_status importance_of_linear(const funnel_model *m, json_writer *w, base_error *error) {

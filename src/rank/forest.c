@@ -188,6 +188,17 @@ static const renaming *find_name(const renaming *sorted, size_t n, slice name) {
     return n ? bsearch(&key, sorted, n, sizeof key, by_name) : NULL;
 }
 
+forage_status forest_rename(slice map, const slice *theirs, uint32_t n, arena *a, slice *ours, base_error *error) {
+    renaming *renames = NULL;
+    size_t n_renames = 0;
+    forage_status status = read_map(a, map, &renames, &n_renames, error);
+    for (uint32_t i = 0; !status && i < n; i++) {
+        const renaming *renamed = find_name(renames, n_renames, theirs[i]);
+        ours[i] = renamed ? renamed->ours : theirs[i];
+    }
+    return status;
+}
+
 static uint32_t find_column(const slice *names, uint32_t n, slice name) {
     for (uint32_t c = 0; c < n; c++)
         if (slice_equal(names[c], name)) return c;

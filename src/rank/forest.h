@@ -64,6 +64,9 @@ slice forest_feature_name(const forest *f, uint32_t feature); /* "f0", "f1" … 
 forage_status forest_map_features(forest *f, const slice *names, uint32_t n, slice map, bool allow_missing,
                                   base_error *error);
 
+/* The names after renaming by such a map, in the arena or as they were. FORAGE_E_INVALID, FORAGE_E_JSON: the map is none. */
+forage_status forest_rename(slice map, const slice *theirs, uint32_t n, arena *a, slice *ours, base_error *error);
+
 /* scores[i] of row i, which begins at x + i × stride and has n_columns floats. stride ≥ n_columns, in floats. Memory comes from
  * `scratch`, forest_scratch_bytes at most for any n; nothing of it is needed afterwards. Any thread, each with its own arena. */
 void forest_score(const forest *f, const float *x, size_t n, size_t stride, arena *scratch, float *scores);

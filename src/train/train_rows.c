@@ -5,6 +5,7 @@
 #include "feedback/record.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,7 @@ typedef struct reading {
     arena scratch;
     size_t rows_capacity, map_capacity, groups_capacity, most_rows;
     uint64_t from;              /* impressions before it are left out */
+    char shadow[32];            /* today's: what another one said is not kept */
     /* the map of a feature set's columns to those of today: place + 1, or 0 */
     uint32_t set, set_n;
     bool set_known;
@@ -142,7 +144,7 @@ static void put_row(reading *r, const record_impression *i, const record_hit *hi
     t->label[t->n_rows] = label;
     t->position[t->n_rows] = position;
     t->score[t->n_rows] = hit->score;
-    t->shadow[t->n_rows] = (float)hit->shadow;
+    t->shadow[t->n_rows] = slice_is(i->shadow, r->shadow) ? (float)hit->shadow : 0;
     t->n_rows++;
 }
 
@@ -299,6 +301,7 @@ forage_status train_rows_read(funnel *f, const train_settings *settings, bool (*
     arena_init(&out->memory, 0);
     arena_init(&r.scratch, 0);
     copy_names(&r);
+    snprintf(r.shadow, sizeof r.shadow, "model:%llu", (unsigned long long)funnel_shadow_model(f));
     r.most_rows = settings->memory / ((out->n_features + 6) * sizeof(float) * 2) + 1; /* growth doubles; the trainer keeps bins */
     examination_config_default(&config);
     config.n_ranks = TRAIN_RANKS;

@@ -16,7 +16,7 @@ typedef struct train_rows {
     int64_t *time;
     uint64_t *user;              /* hash of user or session; 0: nobody known */
     uint64_t *sequence;          /* of the impression in the log */
-    float *shadow;               /* per row: the shadow's rank; 0: none */
+    float *shadow;               /* per row: the rank that today's shadow gave it; 0: none */
     arena memory;
     /* what was seen on the way */
     uint64_t searches, events, without_features, left_out;
