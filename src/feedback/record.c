@@ -216,7 +216,7 @@ static void read_hit(byte_reader *in, uint8_t format, const record_impression *r
     out->shadow = read_count(in);
     out->team = read_u8(in);
     out->lean = read_f32(in);
-    if (out->team > RECORD_SIDE_B) in->failed = true;
+    if (out->team > RECORD_SIDE_B || !(out->lean >= -1 && out->lean <= 1)) in->failed = true;
 }
 
 /* NULL when there cannot be that many: a hit takes 8 bytes, its ranks and its features at least. What is read takes up to sixteen

@@ -200,7 +200,7 @@ struct funnel_answer {
     /* unite, rank */
     uint32_t alone[RETRIEVE_STRATEGIES][FUNNEL_LEVELS];
     funnel_candidate *candidates;
-    size_t n_candidates, room; /* room: for named documents beside what was found */
+    size_t n_candidates, n_united, room; /* united: that were found; room: for named documents beside them */
     const funnel_given *given; /* somebody else's candidates, instead of a union */
     size_t n_given;
     const columns_list *columns;
@@ -212,6 +212,7 @@ struct funnel_answer {
     uint32_t *order;        /* candidates, best first, without the hidden */
     size_t n_order;
     uint32_t offset;        /* of the first hit: the request's, or its page token's */
+    uint32_t end;           /* places of the order up to the last hit, those of documents that are gone among them */
     uint32_t *frozen;       /* the order of a page token */
     size_t n_frozen;
     arrange_pin *pins;

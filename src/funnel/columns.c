@@ -1,8 +1,10 @@
 #include "funnel/columns.h"
 
 #include "base/hash.h"
+#include "funnel/funnel.h"
 #include "retrieve/strategy.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +19,7 @@ typedef struct named {
 } named;
 
 static const named strategy_start[] = {{"fusion", "reciprocal-rank fusion with the prior weights"},
-                                       {"online", "score of the linear ranker that learns online"}};
+                                       {FUNNEL_ONLINE_COLUMN, "score of the linear ranker that learns online"}};
 static const named words_start[] = {
     {"words.coverage", "share of the query's information whose words are anywhere in it"},
     {"words.bm25", "sum over the text fields of weight × BM25"}};
@@ -104,13 +106,26 @@ typedef struct owner {
     arena memory;
 } owner;
 
+/* More than there can be: a list is never cut, because what describes candidates counts on all of it. */
+#define COUNT(list) (sizeof list / sizeof list[0])
+#define MOST_CORE 32
+#define MOST_COLUMNS (MOST_CORE + COUNT(strategy_start) + 2 * RETRIEVE_STRATEGIES + COUNT(words_start) + COLUMNS_MAX_TEXT * COLUMNS_PER_TEXT + \
+                      COUNT(memory) + COUNT(people) + COUNT(user) + COUNT(document) + COUNT(query) + COUNT(context) + \
+                      COLUMNS_MAX_NUMBERS + SCHEMA_MAX_FEATURES)
+_Static_assert(MOST_COLUMNS <= RANKER_MAX_FEATURES, "a ranker sees every column");
+
+static bool is_taken(const builder *b, const char *name) {
+    for (uint32_t i = 0; i < b->list->n; i++)
+        if (strcmp(b->names[i], name) == 0) return true;
+    return false;
+}
+
+/* A field may be called as a source is: then the later of two equal names gets a number. */
 static void add(builder *b, columns_source source, const char *prefix, const char *name, const char *meaning) {
     columns_list *list = b->list;
-    if (list->n == RANKER_MAX_FEATURES) return;
-    size_t size = strlen(prefix) + strlen(name);
-    char *full = arena_alloc(b->memory, size + 1);
-    memcpy(full, prefix, strlen(prefix));
-    memcpy(full + strlen(prefix), name, strlen(name) + 1);
+    assert(list->n < RANKER_MAX_FEATURES);
+    const char *full = arena_printf(b->memory, "%s%s", prefix, name);
+    for (int again = 2; is_taken(b, full); again++) full = arena_printf(b->memory, "%s%s.%d", prefix, name, again);
     b->names[list->n] = full;
     b->columns[list->n++] = (columns_column){full, meaning, source};
 }
@@ -121,7 +136,7 @@ static void add_all(builder *b, columns_source source, const named *list, size_t
     begin(b, source);
     for (size_t i = 0; i < n; i++) add(b, source, "", list[i].name, list[i].meaning);
 }
-#define ADD_ALL(b, source, list) add_all(b, source, list, sizeof list / sizeof list[0])
+#define ADD_ALL(b, source, list) add_all(b, source, list, COUNT(list))
 
 static const char *dotted(builder *b, const char *name) {
     size_t size = strlen(name);
@@ -192,6 +207,7 @@ static void add_declared(builder *b, const schema *s) {
 }
 
 columns_list *columns_create(const schema *s, const columns_column *core, uint32_t n_core) {
+    assert(n_core <= MOST_CORE);
     owner *o = mem_zalloc(1, sizeof *o);
     arena_init(&o->memory, 16 * 1024);
     builder b = {.list = &o->list, .memory = &o->memory,

@@ -37,10 +37,7 @@ static slice key_of(uint32_t id, char key[KEY_SIZE]) {
 forage_status funnel_keep_names(funnel *f, store_txn *t, const columns_list *list, base_error *error) {
     char key[KEY_SIZE];
     slice there;
-    if (f->named_set == list->id || store_get(t, STORE_MODELS, key_of(list->id, key), &there) == FORAGE_OK) {
-        f->named_set = list->id;
-        return FORAGE_OK;
-    }
+    if (f->named_set == list->id || store_get(t, STORE_MODELS, key_of(list->id, key), &there) == FORAGE_OK) return FORAGE_OK;
     buffer names = {0};
     for (uint32_t i = 0; i < list->n; i++) put_string(&names, slice_of(list->names[i]));
     forage_status status = store_put(t, STORE_MODELS, key_of(list->id, key), (slice){names.data, names.size}, error);

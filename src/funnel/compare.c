@@ -34,10 +34,11 @@ void funnel_assign(funnel_answer *a) {
     const funnel_request *r = a->request;
     a->experiment = a->rival_name = a->side_ranker = a->side_policy = (slice){0};
     a->side = RECORD_SIDE_NONE;
-    if (!a->query_id_slice.size || a->n_given || r->page.size || r->offset || r->ranker.size || r->policy.size) return;
+    bool later = r->page.size || r->offset; /* a page that two rankers share is the first one */
+    if (!a->query_id_slice.size || a->n_given || r->ranker.size || r->policy.size) return;
     pthread_mutex_lock(&f->experiment_mutex);
     const experiment_config *c = f->experiment && f->experiment_running ? experiment_config_of(f->experiment) : NULL;
-    if (c) {
+    if (c && !(later && c->kind != EXPERIMENT_AB)) {
         bool interleaved = c->kind != EXPERIMENT_AB;
         slice id = interleaved ? a->query_id_slice : r->user.size ? r->user : r->session.size ? r->session : a->query_id_slice;
         experiment_unit unit = interleaved      ? EXPERIMENT_QUERY
@@ -172,9 +173,12 @@ void funnel_experiment_load(funnel *f, store_txn *t, bool fresh) {
 
 /* ---- Starting and ending ---- */
 
+#define ALREADY_RUNNING "an experiment is running; end it first"
+
 typedef struct starting {
     funnel *funnel;
     experiment *made; /* NULL: the one there is ends */
+    bool late;        /* somebody else has started one meanwhile */
 } starting;
 
 static forage_status start_apply(store_txn *t, void *self, base_error *error) {
@@ -188,7 +192,9 @@ static void start_committed(void *self, forage_status status) {
     funnel *f = s->funnel;
     if (status) return;
     pthread_mutex_lock(&f->experiment_mutex);
-    if (s->made) {
+    if (s->made && f->experiment && f->experiment_running) {
+        s->late = true;
+    } else if (s->made) {
         experiment_destroy(f->experiment);
         f->experiment = s->made;
         f->experiment_started = clock_wall(collection_clock(f->collection));
@@ -207,10 +213,11 @@ static forage_status keep_apply(store_txn *t, void *self, base_error *error) {
 }
 
 static forage_status put_in_place(funnel *f, experiment *made, base_error *error) {
-    starting s = {f, made};
+    starting s = {.funnel = f, .made = made};
     store *db = collection_store(f->collection);
     store_job first = {start_apply, start_committed, &s}, second = {keep_apply, NULL, &s};
     forage_status status = store_write(db, &first, error);
+    if (!status && s.late) status = error_set(error, FORAGE_E_EXISTS, ALREADY_RUNNING);
     if (!status) status = store_write(db, &second, error);
     experiment_destroy(s.made);
     return status;
@@ -239,7 +246,7 @@ forage_status funnel_experiment_start(funnel *f, const experiment_config *config
     pthread_mutex_lock(&f->experiment_mutex);
     bool running = f->experiment && f->experiment_running;
     pthread_mutex_unlock(&f->experiment_mutex);
-    if (running) return error_set(error, FORAGE_E_EXISTS, "an experiment is running; end it first");
+    if (running) return error_set(error, FORAGE_E_EXISTS, ALREADY_RUNNING);
     forage_status status = experiment_create(config, &made, error);
     return status ? status : put_in_place(f, made, error);
 }
@@ -252,20 +259,34 @@ forage_status funnel_experiment_end(funnel *f, base_error *error) {
     return put_in_place(f, NULL, error);
 }
 
+/* A copy as of now: looking must close no unit, or the log read again would give another state. Its caller holds the mutex. */
+static experiment *as_of_now(const funnel *f) {
+    experiment *copy = NULL;
+    buffer state = {0};
+    experiment_save(f->experiment, &state);
+    if (!experiment_create(experiment_config_of(f->experiment), &copy, NULL) &&
+        !experiment_load(copy, (slice){state.data, state.size}, NULL))
+        experiment_advance(copy, clock_wall(collection_clock(f->collection)));
+    buffer_release(&state);
+    return copy;
+}
+
 bool funnel_experiment_write(funnel *f, json_writer *w) {
+    experiment *copy = NULL;
     pthread_mutex_lock(&f->experiment_mutex);
-    bool there = f->experiment != NULL;
-    if (there) {
-        json_begin_object(w);
-        json_key(w, "running");
-        json_bool(w, f->experiment_running);
-        json_key(w, "started");
-        json_integer(w, f->experiment_started / 1000000);
-        json_key(w, "result");
-        if (f->experiment_running) experiment_advance(f->experiment, clock_wall(collection_clock(f->collection)));
-        experiment_describe(f->experiment, w);
-        json_end_object(w);
-    }
+    bool running = f->experiment_running;
+    int64_t started = f->experiment_started;
+    if (f->experiment) copy = as_of_now(f);
     pthread_mutex_unlock(&f->experiment_mutex);
-    return there;
+    if (!copy) return false;
+    json_begin_object(w);
+    json_key(w, "running");
+    json_bool(w, running);
+    json_key(w, "started");
+    json_integer(w, started / 1000000);
+    json_key(w, "result");
+    experiment_describe(copy, w);
+    json_end_object(w);
+    experiment_destroy(copy);
+    return true;
 }

@@ -60,13 +60,30 @@ forage_status funnel_search(funnel *f, const funnel_request *request, funnel_ans
 
 #define GIVEN_DEPTH 200 /* that the strategies are asked for, so that candidates have their ranks */
 
+static int by_id(const void *x, const void *y) { return slice_compare(*(const slice *)x, *(const slice *)y); }
+
+/* A candidate that is there twice would stand twice in the order. */
+static forage_status check_given(const funnel_given *given, size_t n, base_error *error) {
+    if (n > FUNNEL_MOST_GIVEN) return error_set(error, FORAGE_E_INVALID, "%zu candidates are more than %d", n, FUNNEL_MOST_GIVEN);
+    slice *ids = mem_alloc((n + 1) * sizeof *ids);
+    forage_status status = FORAGE_OK;
+    for (size_t i = 0; i < n; i++) ids[i] = given[i].id;
+    if (n) qsort(ids, n, sizeof *ids, by_id);
+    for (size_t i = 1; i < n && !status; i++)
+        if (slice_equal(ids[i - 1], ids[i])) status = error_set(error, FORAGE_E_INVALID, "candidate \"%.*s\" is there twice", SLICE_ARG(ids[i]));
+    free(ids);
+    return status;
+}
+
 forage_status funnel_rank_given(funnel *f, const funnel_request *request, const funnel_given *given, size_t n, funnel_answer **out,
                                 base_error *error) {
     uint32_t depth[RETRIEVE_STRATEGIES];
     funnel_answer *a;
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) depth[s] = GIVEN_DEPTH;
-    forage_status status = funnel_ask(f, request, depth, &a, error);
+    forage_status status = check_given(given, n, error);
+    if (!status) status = funnel_ask(f, request, depth, &a, error);
     if (status) return status;
+    memset(&a->decision, 0, sizeof a->decision);
     a->given = given;
     a->n_given = n;
     funnel_unite(a);

@@ -87,7 +87,7 @@ typedef struct funnel_given {
     const json_value *features; /* an object: values of columns, by their names or for "request.NAME" by NAME; NULL: none */
 } funnel_given;
 /* Ranks them by the collection's ranker, after asking the strategies about the query; nothing is logged. An id that is no
- * document's is ranked by its features alone; equals stay as they were given. */
+ * document's is ranked by its features alone; equals stay as they were given. FORAGE_E_INVALID: an id is there twice. */
 forage_status funnel_rank_given(funnel *f, const funnel_request *request, const funnel_given *given, size_t n, funnel_answer **out,
                                 base_error *error);
 
@@ -235,6 +235,8 @@ forage_status funnel_experiment_end(funnel *f, base_error *error); /* FORAGE_E_N
 bool funnel_experiment_write(funnel *f, json_writer *w); /* false: there never was one, and nothing was written */
 
 /* ---- The ranker's columns ---- */
+
+#define FUNNEL_ONLINE_COLUMN "online" /* the score of the linear ranker that learns online, as it was then */
 
 /* {"id", "columns": [{"name", "source", "meaning"}], "cost": {source: µs a search}}. */
 void funnel_write_columns(funnel *f, json_writer *w);

@@ -74,6 +74,7 @@ static void impression_committed(void *self, forage_status status) {
     record_impression r;
     arena_reset(&l->memory);
     if (!status) query_memory_publish(l->funnel->memory, &l->changes);
+    if (!status && l->columns) l->funnel->named_set = l->columns->id;
     if (!status && l->saves) {
         l->funnel->saved_sequence = l->saves;
         behaviour_saved(l->funnel->behaviour);
@@ -148,7 +149,7 @@ static record_hit *shown_hits(funnel_answer *a) {
 
 /* Drawn evenly among the candidates that come after the page, so that the ranker learns what it should keep away from it. */
 static record_hit *draw_unshown(funnel_answer *a, uint32_t wanted, uint32_t *n) {
-    size_t end = (size_t)a->offset + a->request->limit, left = a->n_order > end ? a->n_order - end : 0;
+    size_t end = a->end, left = a->n_order > end ? a->n_order - end : 0;
     record_hit *out = arena_alloc(&a->memory, (wanted + 1) * sizeof *out);
     *n = 0;
     for (size_t i = 0; i < left && *n < wanted; i++)
@@ -194,7 +195,7 @@ void funnel_log(funnel_answer *a) {
         .language = slice_of(text_language_code(a->understood.language)), .user = a->request->user,
         .session = a->request->session, .context = short_json(a, a->request->context, (slice){0}),
         .filter = short_json(a, a->request->filter, SLICE("(too long)")), /* no JSON: it cannot be asked again */
-        .prefix = a->request->prefix, .offset = a->offset, .n_candidates = (uint32_t)a->n_candidates,
+        .prefix = a->request->prefix, .offset = a->offset, .n_candidates = (uint32_t)a->n_united,
         .took_us = (uint32_t)(clock_monotonic(collection_clock(f->collection)) - a->started),
         .policy = slice_of(a->policy_name), .policy_version = a->decision.version,
         .propensity = a->decision.propensity, .n_levels = FUNNEL_LEVELS, .n_policy_features = X_COUNT,

@@ -180,6 +180,20 @@ forage_status models_acquire(model_registry *m, store *s, uint64_t number, const
     return FORAGE_OK;
 }
 
+void models_forget(model_registry *m, uint64_t number) {
+    loaded_model *gone[LOADED];
+    int n = 0, kept = 0;
+    pthread_mutex_lock(&m->mutex);
+    for (int i = 0; i < LOADED; i++) {
+        loaded_model *one = m->loaded[i];
+        if (one && one->number == number) gone[n++] = one;
+        else m->loaded[kept++] = one;
+    }
+    while (kept < LOADED) m->loaded[kept++] = NULL;
+    pthread_mutex_unlock(&m->mutex);
+    while (n) models_release(gone[--n]);
+}
+
 /* ---- Scoring ---- */
 
 static float linear_score(const loaded_model *one, const float *x) {

@@ -76,9 +76,11 @@ static forage_status write_row(store_txn *t, const funnel_model *m, base_error *
     return status;
 }
 
+#define LEAST_ROW (1 + 8 + 1 + 4 + 8) /* all strings empty */
+
 /* Slices point into the value. */
 static forage_status parse_row(uint64_t number, slice value, funnel_model *out, base_error *error) {
-    if (value.size < 26 || load_le64(value.data + value.size - 8) != hash64(value.data, value.size - 8, 0))
+    if (value.size < LEAST_ROW || load_le64(value.data + value.size - 8) != hash64(value.data, value.size - 8, 0))
         return error_set(error, FORAGE_E_CORRUPT, "model %llu is damaged", (unsigned long long)number);
     byte_reader in = byte_reader_of(value.data, value.size - 8);
     uint8_t format = read_u8(&in);
@@ -255,6 +257,7 @@ static forage_status roll_back(change *c, store_txn *t, base_error *error) {
         uint64_t number = c->state.before[--c->state.n_before];
         if (number && !is_there(t, number)) continue;
         c->state.active = c->number = number;
+        if (c->state.shadow == number) c->state.shadow = 0;
         return FORAGE_OK;
     }
     return error_set(error, FORAGE_E_NOT_FOUND, "no other ranker served before");
@@ -293,7 +296,9 @@ static forage_status remove_model(change *c, store_txn *t, base_error *error) {
 
 forage_status funnel_model_remove(funnel *f, uint64_t number, base_error *error) {
     change c = {.funnel = f, .what = remove_model, .number = number};
-    return apply_change(&c, error);
+    forage_status status = apply_change(&c, error);
+    if (!status) models_forget(f->models, number);
+    return status;
 }
 
 uint64_t funnel_active_model(funnel *f) { return models_active(f->models); }

@@ -20,6 +20,7 @@ forage_status models_read_row(store_txn *t, uint64_t number, arena *a, funnel_mo
 
 models_state models_get_state(model_registry *m);
 void models_set_state(model_registry *m, const models_state *state);
+void models_forget(model_registry *m, uint64_t number); /* a version that is loaded; searches that hold it go on */
 forage_status model_load(const funnel_model *stored, const columns_list *list, loaded_model **out, base_error *error);
 
 #endif

@@ -101,7 +101,7 @@ static float *in_order(funnel_answer *a, const float *scores, const uint32_t *or
 /* How many of the order belong to the first page's list. */
 static size_t first_tier(const funnel_answer *a, const uint32_t *order) {
     size_t n = 0;
-    while (n < a->n_candidates && a->candidates[order[n]].tier == 0) n++;
+    while (n < a->n_order && a->candidates[order[n]].tier == 0) n++;
     return n;
 }
 
@@ -116,11 +116,53 @@ static void diversify(funnel_answer *a, const float *scores, uint32_t *order) {
     permute(a, order, places, n);
 }
 
+/* ---- Pinned and hidden in an order ---- */
+
+static bool is_pinned(const funnel_answer *a, uint32_t candidate) {
+    for (size_t i = 0; i < a->n_pins; i++)
+        if (a->pins[i].candidate == candidate) return true;
+    return false;
+}
+
+/* Without them: what is decided about an order is decided about the others, so that nobody earns by a place that was given. */
+static size_t without_named(const funnel_answer *a, const bool *hidden, uint32_t *order, size_t n) {
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!(hidden && hidden[order[i]]) && !is_pinned(a, order[i])) order[kept++] = order[i];
+    return kept;
+}
+
+/* The pinned in their places among the n_order others; returns how many there are. Hidden wins over pinned: those pins are gone. */
+static size_t with_pins(funnel_answer *a, uint32_t *order) {
+    size_t n = a->n_order;
+    for (size_t i = 0; i < a->n_pins; i++) {
+        bool again = false;
+        for (size_t j = 0; j < i; j++) again = again || a->pins[j].candidate == a->pins[i].candidate;
+        if (!again) order[n++] = a->pins[i].candidate;
+    }
+    return a->n_pins ? arrange_pins(order, n, NULL, a->pins, a->n_pins, &a->memory) : n;
+}
+
+static void drop_hidden_pins(funnel_answer *a, const bool *hidden) {
+    size_t kept = 0;
+    for (size_t i = 0; i < a->n_pins; i++)
+        if (!hidden || !hidden[a->pins[i].candidate]) a->pins[kept++] = a->pins[i];
+    a->n_pins = kept;
+}
+
 /* ---- Exploration ---- */
 
+/* How many places of the page are drawn: the others are pinned, whatever is drawn. */
+static uint32_t places_drawn(funnel_answer *a, const uint32_t *order) {
+    uint32_t drawn = 0, *copy = arena_alloc(&a->memory, (a->n_order + a->n_pins + 1) * sizeof *copy);
+    memcpy(copy, order, a->n_order * sizeof *copy);
+    size_t n = with_pins(a, copy);
+    for (size_t i = 0; i < n && i < a->request->limit; i++) drawn += !is_pinned(a, copy[i]);
+    return drawn;
+}
+
 static void explore(funnel_answer *a, const float *scores, uint32_t *order) {
-    plackett_luce_config c = {.temperature = a->schema->ranking.temperature, .top = a->schema->ranking.explore_top,
-                              .shown = a->request->limit};
+    plackett_luce_config c = {.temperature = a->schema->ranking.temperature, .top = a->schema->ranking.explore_top};
     if (a->request->temperature >= 0) {
         c.temperature = a->request->temperature;
         c.top = a->request->explore_top;
@@ -128,6 +170,7 @@ static void explore(funnel_answer *a, const float *scores, uint32_t *order) {
     size_t n = first_tier(a, order);
     if (!(c.temperature > 0) || a->request->offset || a->n_given || n < 2 || !a->query_id_slice.size) return;
     if (c.top > n) c.top = (uint32_t)n;
+    c.shown = places_drawn(a, order);
     uint32_t *places = arena_alloc(&a->memory, (n + 1) * sizeof *places);
     plackett_luce_draw draw = plackett_luce_sample(&c, in_order(a, scores, order, n), n, &a->random, places, NULL, NULL);
     permute(a, order, places, n);
@@ -138,12 +181,13 @@ static void explore(funnel_answer *a, const float *scores, uint32_t *order) {
 /* ---- Two rankers in one page ---- */
 
 /* The rival's whole order, made as the first one's was. */
-static forage_status interleave(funnel_answer *a, uint32_t *order, base_error *error) {
+static forage_status interleave(funnel_answer *a, const bool *hidden, uint32_t *order, base_error *error) {
     size_t n = first_tier(a, order);
     float *scores = funnel_score(a, &a->rival);
     forage_status status = with_value(a, &a->rival, &scores, error);
     if (status) return status;
     uint32_t *other = funnel_sorted(a, scores);
+    (void)without_named(a, hidden, other, a->n_candidates);
     diversify(a, scores, other);
     uint32_t length = a->request->limit < INTERLEAVE_MAX ? a->request->limit : INTERLEAVE_MAX;
     interleave_page *page = arena_alloc(&a->memory, sizeof *page);
@@ -152,7 +196,7 @@ static forage_status interleave(funnel_answer *a, uint32_t *order, base_error *e
     bool *shown = arena_zalloc(&a->memory, a->n_candidates + 1, sizeof *shown);
     size_t kept = 0;
     for (uint32_t i = 0; i < page->n; i++) shown[page->id[i]] = true;
-    for (size_t i = 0; i < a->n_candidates; i++)
+    for (size_t i = 0; i < a->n_order; i++)
         if (!shown[order[i]]) rest[kept++] = order[i];
     memcpy(order, page->id, page->n * sizeof *order);
     memcpy(order + page->n, rest, kept * sizeof *order);
@@ -244,7 +288,7 @@ static bool *hidden_ones(funnel_answer *a) {
 
 /* For the next page, when there is one. */
 slice funnel_next_page(funnel_answer *a) {
-    uint32_t end = a->offset + a->request->limit;
+    uint32_t end = a->end;
     size_t n = a->n_order < PAGE_TOKEN_DOCUMENTS ? a->n_order : PAGE_TOKEN_DOCUMENTS;
     if (!a->request->limit || end >= n) return (slice){0};
     uint32_t *documents = arena_alloc(&a->memory, (n + 1) * sizeof *documents);
@@ -272,13 +316,13 @@ forage_status funnel_order(funnel_answer *a, base_error *error) {
     float *scores = a->scores;
     forage_status status = with_value(a, &a->scorer, &scores, error);
     if (status) return status;
-    a->order = funnel_sorted(a, scores);
-    a->n_order = a->n_candidates;
-    diversify(a, scores, a->order);
-    if (a->rival.name) status = interleave(a, a->order, error);
-    else explore(a, scores, a->order);
     bool *hidden = hidden_ones(a);
-    if (!status && (hidden || a->n_pins))
-        a->n_order = arrange_pins(a->order, a->n_order, hidden, a->pins, a->n_pins, &a->memory);
+    drop_hidden_pins(a, hidden);
+    a->order = funnel_sorted(a, scores);
+    a->n_order = without_named(a, hidden, a->order, a->n_candidates);
+    diversify(a, scores, a->order);
+    if (a->rival.name) status = interleave(a, hidden, a->order, error);
+    else explore(a, scores, a->order);
+    a->n_order = with_pins(a, a->order);
     return status;
 }

@@ -86,7 +86,7 @@ float *funnel_score(funnel_answer *a, const funnel_scorer *s) {
 static void ask_shadow(funnel_answer *a) {
     uint64_t number = models_shadow(a->funnel->models);
     funnel_scorer shadow = {0};
-    if (!number || !a->request->log || a->request->offset || a->n_given || take_model(a, number, &shadow, NULL)) return;
+    if (!number || !a->query_id_slice.size || a->offset || take_model(a, number, &shadow, NULL)) return;
     float *scores = funnel_score(a, &shadow);
     uint32_t *order = funnel_sorted(a, scores);
     a->shadow_rank = arena_alloc(&a->memory, (a->n_candidates + 1) * sizeof *a->shadow_rank);

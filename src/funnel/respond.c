@@ -44,16 +44,13 @@ static void respond_given(funnel_answer *a, uint32_t place) {
 
 /* Candidates that were removed since the snapshot was taken are passed over. */
 void funnel_respond(funnel_answer *a) {
-    uint32_t skip = a->offset;
     a->hits = arena_alloc(&a->memory, (a->request->limit + 1) * sizeof *a->hits);
     a->n_hits = 0;
-    for (size_t i = 0; i < a->n_order && a->n_hits < a->request->limit; i++) {
+    a->end = a->offset;
+    for (size_t i = a->offset; i < a->n_order && a->n_hits < a->request->limit; i++) {
         uint32_t place = a->order[i];
         collection_document d;
-        if (skip) {
-            skip--;
-            continue;
-        }
+        a->end = (uint32_t)i + 1;
         if (collection_document_by_number(a->txn, a->candidates[place].document, &d)) {
             if (a->n_given) respond_given(a, place);
             continue;
@@ -284,7 +281,7 @@ static double *contributions(funnel_answer *a, uint32_t candidate, const char **
 static void write_features(funnel_answer *a, uint32_t candidate, json_writer *w) {
     const char *method;
     if (a->scorer.kind == FUNNEL_SCORE_MODEL) funnel_describe_rest(a, &candidate, 1);
-    double *parts = contributions(a, candidate, &method);
+    double *parts = contributions(a, candidate, &method); /* none: a model whose file does not tell enough */
     uint32_t n = a->scorer.kind == FUNNEL_SCORE_MODEL ? a->columns->n : F_COUNT;
     json_key(w, "features");
     json_begin_array(w);
@@ -309,7 +306,7 @@ static void write_features(funnel_answer *a, uint32_t candidate, json_writer *w)
         json_end_object(w);
     }
     json_end_array(w);
-    if (!method) return;
+    if (!parts) return;
     json_key(w, "method");
     json_text(w, method);
     json_key(w, "bias");
@@ -427,8 +424,10 @@ void funnel_answer_write(funnel_answer *a, json_writer *w) {
     }
     json_key(w, "interpretation");
     write_interpretation(a, w);
-    json_key(w, "decision");
-    write_decision(a, w);
+    if (!a->n_given) { /* else nothing was decided */
+        json_key(w, "decision");
+        write_decision(a, w);
+    }
     json_key(w, "ranker");
     json_begin_object(w);
     json_key(w, "name");

@@ -103,6 +103,7 @@ void funnel_unite(funnel_answer *a) {
     a->n_candidates = 0;
     if (a->n_given) {
         unite_given(&t);
+        a->n_united = a->n_candidates;
         return;
     }
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
@@ -112,5 +113,6 @@ void funnel_unite(funnel_answer *a) {
     }
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
         if (a->slots[s].state == SLOT_DONE) add_later(&t, s);
+    a->n_united = a->n_candidates;
     count_alone(a);
 }

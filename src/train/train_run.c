@@ -40,7 +40,7 @@ typedef struct run {
 } run;
 
 static bool tell(run *r, const train_progress *p) {
-    if (r->watch && !r->watch(r->self, p)) r->stopped = true;
+    if (!r->stopped && r->watch && !r->watch(r->self, p)) r->stopped = true;
     return !r->stopped;
 }
 
@@ -111,6 +111,15 @@ static forage_status fit(run *r, base_error *error) {
 
 /* ---- Judging ---- */
 
+/* The linear ranker has learned from the held-out searches since: what it is judged by is the score that it gave when they were asked. */
+static void as_it_was_online(run *r, size_t base) {
+    const train_rows *t = &r->rows;
+    uint32_t column = 0;
+    while (column < t->n_features && strcmp(t->names[column], FUNNEL_ONLINE_COLUMN) != 0) column++;
+    for (size_t i = base; column < t->n_features && i < t->n_rows; i++)
+        if (isfinite(t->x[i * t->n_features + column])) r->incumbent[i] = t->x[i * t->n_features + column];
+}
+
 static forage_status score_held_out(run *r, base_error *error) {
     train_rows *t = &r->rows;
     size_t *first = mem_alloc((t->n_groups + 2) * sizeof *first);
@@ -123,6 +132,7 @@ static forage_status score_held_out(run *r, base_error *error) {
     if (!status)
         status = funnel_model_score(r->funnel, r->active, t->names, t->n_features, late.x, late.n_rows, r->incumbent + base, error);
     free(first);
+    if (!status && !r->active) as_it_was_online(r, base);
     return status;
 }
 
@@ -326,7 +336,8 @@ static forage_status finish(run *r, train_result *out, base_error *error) {
         if (!status) status = keep(r, out, error);
         if (!status) status = funnel_model_remove(r->funnel, first, error);
     }
-    if (!status && r->wins && r->settings->activate) {
+    bool same = funnel_active_model(r->funnel) == r->active; /* else it has not been compared with what serves */
+    if (!status && r->wins && r->settings->activate && same) {
         status = funnel_model_activate(r->funnel, out->model, error);
         out->activated = !status;
     }
@@ -361,8 +372,8 @@ forage_status train_run(funnel *f, const train_settings *settings, train_watch w
         if (!status) status = finish(&r, &result, error);
         if (!status) status = use_curve(&r, error);
     }
-    if (!status) tell_phase(&r, TRAIN_DONE, 1);
     result.cancelled = !status && !result.model;
+    if (!status && result.model) tell_phase(&r, TRAIN_DONE, 1);
     release(&r);
     if (status) buffer_release(&result.report);
     else *out = result;
