@@ -61,7 +61,6 @@ typedef struct reading {
     arena scratch;
     size_t rows_capacity, map_capacity, groups_capacity, most_rows;
     uint64_t from;              /* impressions before it are left out */
-    char shadow[32];            /* today's: what another one said is not kept */
     /* the map of a feature set's columns to those of today: place + 1, or 0 */
     uint32_t set, set_n;
     bool set_known;
