@@ -52,7 +52,8 @@ class App {
     #asking = null;     // the question for the API key, while it is on the screen
     #desk = new RankingDesk(this.#api, this.#learning, {
         collection: () => this.#navigator.place.collection, meanings: () => this.#meanings,
-        failed: (error, retry) => this.#failed(error, retry), announce: text => this.#notices.announce(text), reread: () => this.#readStats(),
+        failed: (error, retry) => this.#failed(error, retry), announce: text => this.#notices.announce(text),
+        reread: () => this.#readStats(),
     });
     #filterSheet = new Sheet(this.#facets, one('.facets'), matchMedia('(max-width: 899px)'),
         { label: 'Filters', kind: 'drawer', done: 'Show results' });

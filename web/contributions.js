@@ -5,10 +5,12 @@ import { featureName, plural, score, signed } from './format.js';
 
 const LARGE = 12;   // rows that are shown without asking
 const SMALL = 0.02; // of the largest; below it a row is folded however few there are
+const LITTLE = 0.4; // of the room to the right; losses below it leave the middle line further left
 const CLOSE = 0.01; // of the score: sums of 32-bit numbers that differ less are the same
 
 const METHODS = {
-    tree_shap: ['TreeSHAP, exact', 'how the trees’ score changes when a feature becomes known, averaged over every order in which features could'],
+    tree_shap: ['TreeSHAP, exact', 'how the score changes when a feature becomes known, averaged over '
+        + 'every order in which features could'],
     linear: ['a weighted sum', ''],
 };
 
@@ -20,11 +22,10 @@ export function contributions({ features = [], method, bias = 0, score: total },
     const large = weighed.filter((one, i) => i < LARGE && size(one) >= most * SMALL);
     const small = weighed.slice(large.length);
     const idle = features.filter(one => !one.contribution);
-    const signs = bias < 0 || weighed.some(one => one.contribution < 0);
     const products = weighed.every(one => one.weight !== undefined);
     const row = one => featureRow(one, most, meanings);
     const sum = bias + weighed.reduce((all, one) => all + one.contribution, 0);
-    const table = rows => h('table', { class: `numbers features${signs ? ' both-signs' : ''}` }, rows);
+    const table = rows => h('table', { class: `numbers features ${signsOf([bias, ...weighed.map(one => one.contribution)])}` }, rows);
     return [
         named(ranker, method),
         table([
@@ -38,11 +39,15 @@ export function contributions({ features = [], method, bias = 0, score: total },
                 bias ? plainRow('Where it starts (bias)', bias, most, 'bias') : null),
             h('tfoot', null, totals(sum, total)),
         ]),
-        small.length ? h('details', { class: 'as-table folded' }, h('summary', null, `The ${plural(small.length, 'smaller one', 'smaller ones')}`),
+        small.length ? folded('folded', `The ${plural(small.length, 'smaller one', 'smaller ones')}`,
             table(h('tbody', null, small.map(row)))) : null,
-        idle.length ? h('details', { class: 'as-table idle' }, h('summary', null, `${plural(idle.length, 'value', 'values')} that added nothing`),
+        idle.length ? folded('idle', `${plural(idle.length, 'value', 'values')} that added nothing`,
             h('p', { class: 'note' }, `${idle.map(one => `${featureName(one.name)} ${value(one)}`).join(', ')}.`)) : null,
     ];
+}
+
+function folded(kind, summary, content) {
+    return h('details', { class: `as-table ${kind}` }, h('summary', null, summary), content);
 }
 
 // A ranker that no sum explains (a fusion of ranks) tells values only.
@@ -88,7 +93,14 @@ function plainRow(name, contribution, most, kind = 'rest') {
         h('td', { class: 'formula' }), h('td', { class: 'adds' }, signed(contribution)));
 }
 
-/* A bar that starts in the middle (or at the left, when nothing is negative) and points to its sign. */
+/* The class of a table of diverging bars: where its middle line stands. Small losses need less room than large ones. */
+export function signsOf(values) {
+    const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
+    if (low === 0) return '';
+    return -low > LITTLE * high ? 'both-signs even' : 'both-signs';
+}
+
+/* A bar that starts at the middle line (at the left, when nothing is negative) and points to its sign. */
 export function diverging(share) {
     return h('span', {
         class: `diverging ${share < 0 ? 'negative' : 'positive'}`, 'aria-hidden': 'true',

@@ -6,7 +6,8 @@ import { asSentence, integer, moment, percent, plural, score, signed } from './f
 import { intervals } from './intervals.js';
 
 const KINDS = {
-    team_draft: ['Both on one page, by turns', 'Each page is drafted by both sides; every click is a vote for the side that brought the result.'],
+    team_draft: ['Both on one page, by turns',
+        'Each page is drafted by both sides; every click is a vote for the side that brought the result.'],
     optimised: ['Both on one page, optimised', 'Pages are mixed so that the clicks tell as much as they can about the difference.'],
     ab: ['One of both for each person', 'A person always gets the same side; what a page earns is compared.'],
 };
@@ -84,7 +85,8 @@ class ExperimentPanel extends HTMLElement {
         const offered = JSON.stringify([trained, kind.value === 'ab']);
         if (offered !== this.#offered) {
             this.#offered = offered;
-            const rankers = [['auto', 'What serves now'], ['linear', 'Linear, learning online'], ['rrf', 'Rank fusion, not learned'], ...trained];
+            const rankers = [['auto', 'What serves now'], ['linear', 'Linear, learning online'],
+                ['rrf', 'Rank fusion, not learned'], ...trained];
             const groups = [['Rankers', rankers]];
             if (kind.value === 'ab') groups.push(['Policies', POLICIES.map(one => [one, one])]);
             fill(a, groups, 'auto');
@@ -152,7 +154,8 @@ function counts({ kind, pages, a, b }) {
 
 function sentence(result) {
     return counts(result) ? asSentence(result.verdict)
-        : `${asSentence(result.verdict)} A search counts when it has waited for feedback. Search and choose; simulated customers do not take part.`;
+        : `${asSentence(result.verdict)} A search counts when it has waited for feedback. Search and choose; simulated `
+            + 'customers do not take part.';
 }
 
 customElements.define('experiment-panel', ExperimentPanel);

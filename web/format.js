@@ -84,7 +84,8 @@ export function humanise(name) {
 /* "original_title.exact" → "Original title: exact" */
 export function featureName(name) {
     const [first, ...rest] = name.split('.');
-    return rest.length ? `${humanise(first)}: ${rest.join(' ').replace(/[_-]+/g, ' ')}` : humanise(name);
+    const small = text => text.replace(/[_-]+/g, ' ').replace(ABBREVIATIONS, word => word.toUpperCase());
+    return rest.length ? `${humanise(first)}: ${small(rest.join(' '))}` : humanise(name);
 }
 
 /* "0.77 (0.75 to 0.79)" */

@@ -1,6 +1,6 @@
 // What a trained ranker is made of: how it did, which features it uses, what it learned from.
 
-import { diverging } from './contributions.js';
+import { diverging, signsOf } from './contributions.js';
 import { bar, h } from './dom.js';
 import { bytes, featureName, integer, moment, number, percent, plural, score, signed, signedThousandth, thousandth } from './format.js';
 import { intervals } from './intervals.js';
@@ -52,12 +52,11 @@ function importance({ importance: list = [], kind }, meanings) {
     const most = Math.max(1e-9, ...list.map(size));
     const shown = list.slice(0, FEATURES);
     const left = list.slice(FEATURES);
-    const signs = shown.some(one => !trees && one.weight < 0);
     return [
         h('p', { class: 'note' }, trees
             ? 'How much of what the trees gain comes from splits by this feature.'
             : 'Its weights. A feature with large values needs only a small one, so that they do not compare importance.'),
-        h('table', { class: `numbers importance${signs ? ' both-signs' : ''}` },
+        h('table', { class: `numbers importance ${trees ? '' : signsOf(shown.map(one => one.weight))}` },
             h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Feature'),
                 h('th', { scope: 'col', class: 'chart' }, h('span', { class: 'hidden-text' }, 'As a bar')),
                 h('th', { scope: 'col' }, trees ? 'Share' : 'Weight'))),
@@ -79,7 +78,8 @@ function curve(fit) {
     const all = [...fit.train_curve, ...fit.validation_curve];
     chart.show({
         title: 'NDCG by number of trees', unit: `${plural(fit.trees, 'tree', 'trees')} kept: the best on searches held back for that`,
-        kind: 'lines', of: 'trees', where: bin => `after ${plural(bin.to, 'tree', 'trees')}`, format: score, least: Math.min(...all), most: Math.max(...all),
+        kind: 'lines', of: 'trees', where: bin => `after ${plural(bin.to, 'tree', 'trees')}`, format: score,
+        least: Math.min(...all), most: Math.max(...all),
         bins: fit.validation_curve.map((_, i) => ({ from: i, to: i + 1 })),
         series: [{ name: 'reward', label: 'Learned from', values: fit.train_curve },
             { name: 'trend', label: 'Held back', values: fit.validation_curve }],

@@ -193,7 +193,8 @@ class RankerPanel extends HTMLElement {
             ], { write: thousandth, label: 'Share of the possible on searches it has not seen' }) : null,
             h('div', { class: 'model-actions' },
                 serves ? null : this.#act(number, 'activate', 'Let it serve'),
-                serves ? null : model.shadow ? this.#act(0, 'shadow', 'End the shadow', 'end') : this.#act(number, 'shadow', 'Make it the shadow'),
+                serves ? null : model.shadow ? this.#act(0, 'shadow', 'End the shadow', 'end')
+                    : this.#act(number, 'shadow', 'Make it the shadow'),
                 serves || model.shadow ? null : this.#act(number, 'remove', 'Remove')),
             this.#detail(number, detail));
     }
@@ -206,7 +207,8 @@ class RankerPanel extends HTMLElement {
 
     #detail(number, detail) {
         const body = h('div', { class: 'model-body' });
-        const fill = () => body.replaceChildren(detail ? modelDetail(detail, this.#state.meanings) : h('p', { class: 'note' }, 'Reading …'));
+        const fill = () => body.replaceChildren(detail ? modelDetail(detail, this.#state.meanings)
+            : h('p', { class: 'note' }, 'Reading …'));
         const turned = () => {
             if (element.open === this.#open.has(number)) return;
             if (!element.open) {
@@ -270,7 +272,8 @@ function account(title, shadow) {
         head,
         h('p', { class: 'note' }, h('b', null, title), ` scores beside what serves. By the clicks on ${
             plural(shadow.searches, 'search', 'searches')}, its order of the results that were shown would have earned ${
-            thousandth(shadow.shadow.value)} of the possible, a difference of ${signedThousandth(difference.value)} to the order that people saw: ${
+            thousandth(shadow.shadow.value)} of the possible, a difference of ${
+            signedThousandth(difference.value)} to the order that people saw: ${
             saying(difference, 'it is better', 'it is worse')}.`),
         intervals([{ label: 'Shadow', kind: 'own', ...shadow.shadow }, { label: 'As it was shown', ...shadow.served }],
             { write: thousandth, label: 'Share of the possible' }),

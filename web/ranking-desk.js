@@ -98,7 +98,8 @@ export class RankingDesk {
     async #actOn(number, act) {
         if (act === 'remove' && !await confirmed({
             title: `Remove model ${integer(number)}?`,
-            text: ['The model and its report go. What it learned from stays in the log, so that another one can be trained.'], action: 'Remove',
+            text: ['The model and its report go. What it learned from stays in the log, so that another one can be trained.'],
+            action: 'Remove',
         })) return;
         await this.#act('ranker', async desk => {
             if (act === 'remove') await this.#call('DELETE', desk, `models/${number}`);
@@ -115,7 +116,8 @@ export class RankingDesk {
 
     async #endExperiment() {
         const wanted = await confirmed({
-            title: 'End the experiment?', text: ['Everybody gets what serves again. Its result stays; another one counts anew.'], action: 'End it',
+            title: 'End the experiment?', action: 'End it',
+            text: ['Everybody gets what serves again. Its result stays; another one counts anew.'],
         });
         if (wanted) await this.#act('experiment', desk => this.#call('DELETE', desk, 'experiment'));
     }

@@ -553,6 +553,13 @@ def test_serving(page):
     page.until(f"document.querySelector({json.dumps(card(number) + ' .badge.shadow')})", "the shadow")
     page.until("document.querySelector('.shadow-account').textContent.includes('No search with feedback was scored')", "its account")
     assert page.do("document.activeElement.closest('.model')?.dataset.model") == str(number), "the focus was lost"
+    post(page, "simulate", customers=60, seed=9)
+    page.browser.click("[aria-label='Read the numbers again']")
+    page.until("document.querySelector('.shadow-account').textContent.includes('By the clicks on')", "its account", 60)
+    assert len(page.texts(".shadow-account .intervals tr")) == 3, page.text(".shadow-account")
+    post(page, "models/1/shadow")
+    assert page.server.send("GET", "collections/media/shadow")["searches"] == 0, "another shadow's searches are in its account"
+    post(page, f"models/{number}/shadow")
     page.browser.click(card(number) + " [data-does=activate]")
     page.until(f"document.querySelector({json.dumps(card(number) + ' .badge.serves')})", "the model to serve")
     assert "Trees" in page.text(".serving") and not page.text(".shadow-account")
@@ -601,8 +608,8 @@ def test_contributions(page):
         adds = [float(text.replace("\u2212", "-")) for text in page.texts(".features:first-of-type tbody [data-feature] .adds")]
         large = adds[:len(page.do("[...document.querySelector('.features').querySelectorAll('[data-feature]')].map(e => 1)"))]
         assert len(large) >= 2 and [abs(x) for x in large] == sorted((abs(x) for x in large), reverse=True), large
-        everything = [float(text.replace("\u2212", "-"))
-                      for text in page.do("[...document.querySelector('.features').querySelectorAll('tbody .adds')].map(e => e.textContent)")]
+        cells = page.do("[...document.querySelector('.features').querySelectorAll('tbody .adds')].map(e => e.textContent)")
+        everything = [float(text.replace("\u2212", "-")) for text in cells]
         total = float(page.text(".features tfoot .adds").replace("\u2212", "-"))
         assert abs(sum(everything) - total) < 0.01 * max(1, abs(total)), (everything, total)
         assert page.do("[...document.querySelectorAll('.features [data-feature]')].every(e => (e.querySelector('.adds').textContent[0]"

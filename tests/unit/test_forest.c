@@ -272,6 +272,25 @@ static void features_find_their_columns(void **state) {
     forest_destroy(f);
 }
 
+static void features_are_called_what_they_are_renamed_to(void **state) {
+    (void)state;
+    const char *file = "tree\nnum_class=1\nmax_feature_idx=1\nfeature_names=price clicks\n\nTree=0\nnum_leaves=2\nsplit_feature=0\n"
+                       "threshold=1\ndecision_type=8\nleft_child=-1\nright_child=-2\nleaf_value=1 2\nleaf_count=1 1\n"
+                       "internal_count=2\nsplit_gain=5\n\nend of trees\n";
+    forest *f = read_forest(slice_of(file));
+    const char *const maps[] = {"", "clicks\tclicks_24h\nother\tprice\n", "{\"clicks\": \"clicks_24h\"}"};
+    slice names[2];
+    arena memory;
+    arena_init(&memory, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(forest_feature_names(f, slice_of(maps[i]), &memory, names, NULL));
+        assert_true(slice_is(names[0], "price") && slice_is(names[1], i ? "clicks_24h" : "clicks"));
+    }
+    assert_int_equal(forest_feature_names(f, SLICE("clicks"), &memory, names, NULL), FORAGE_E_INVALID);
+    arena_release(&memory);
+    forest_destroy(f);
+}
+
 static void importance_adds_up(void **state) {
     (void)state;
     const char *file = "tree\nnum_class=1\nmax_feature_idx=1\nfeature_names=p q\n\nTree=0\nnum_leaves=3\n"
@@ -350,6 +369,7 @@ int main(void) {
         cmocka_unit_test(refusals_say_why),
         cmocka_unit_test(too_deep_is_refused),
         cmocka_unit_test(features_find_their_columns),
+        cmocka_unit_test(features_are_called_what_they_are_renamed_to),
         cmocka_unit_test(importance_adds_up),
         cmocka_unit_test(threads_share_a_forest),
         cmocka_unit_test(the_environment_chooses),
