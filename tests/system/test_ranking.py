@@ -169,6 +169,14 @@ def test_judgments_have_a_say():
         assert "ids differ" in forage("train", *place, "--queries", queries, "--judgments", other, expect=1).err
 
 
+def test_bags_differ_and_are_averaged():
+    with Folder() as folder:
+        place = prepared(folder)
+        told = trained(place, "--bags", "2", "--no-activate")["report"]["fit"]["trees"]
+        assert told["bags"] == 2 and told["trees"] <= 40, told
+        assert trained(place, "--bags", "2", "--colsample", "0.5", "--no-activate")["model"] == 2
+
+
 def test_too_little_is_said():
     with Folder() as folder:
         place = prepared(folder, customers=0)
