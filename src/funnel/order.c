@@ -230,6 +230,7 @@ forage_status funnel_add_pinned(funnel_answer *a, base_error *error) {
     return FORAGE_OK;
 }
 
+/* They are put in a tier of their own behind all others: nothing is unlike them, and no draw falls on them. */
 static bool *hidden_ones(funnel_answer *a) {
     if (!a->request->hidden) return NULL;
     bool *hidden = arena_zalloc(&a->memory, a->n_candidates + 1, sizeof *hidden);
@@ -237,7 +238,9 @@ static bool *hidden_ones(funnel_answer *a) {
         uint32_t number, place;
         if (!collection_number_of(a->txn, named->text, &number)) continue;
         place = candidate_of(a, number);
-        if (place != UINT32_MAX) hidden[place] = true;
+        if (place == UINT32_MAX) continue;
+        hidden[place] = true;
+        a->candidates[place].tier = UINT32_MAX;
     }
     return hidden;
 }
@@ -269,6 +272,7 @@ forage_status funnel_order(funnel_answer *a, base_error *error) {
         a->n_order = a->n_frozen;
         return FORAGE_OK;
     }
+    bool *hidden = hidden_ones(a);
     float *scores = a->scores;
     forage_status status = with_value(a, &a->scorer, &scores, error);
     if (status) return status;
@@ -277,7 +281,6 @@ forage_status funnel_order(funnel_answer *a, base_error *error) {
     diversify(a, scores, a->order);
     if (a->rival.name) status = interleave(a, a->order, error);
     else explore(a, scores, a->order);
-    bool *hidden = hidden_ones(a);
     if (!status && (hidden || a->n_pins))
         a->n_order = arrange_pins(a->order, a->n_order, hidden, a->pins, a->n_pins, &a->memory);
     return status;
