@@ -98,10 +98,15 @@ forage_status api_get_model(api_call *c, base_error *error) {
 forage_status api_post_models(api_call *c, base_error *error) {
     buffer bytes = {0};
     uint64_t number = 0;
-    int64_t missing = 0;
+    int64_t missing = 0, in_front = 0;
     slice map = api_parameter_of(c, "map"), body = {c->request->body, c->request->body_size};
     forage_status status = needs_writing(c, error);
     if (!status) status = api_parameter_integer(c, "allow_missing", 0, 1, &missing, error);
+    if (!status) status = api_parameter_integer(c, "map_bytes", 0, (int64_t)body.size, &in_front, error);
+    if (!status && in_front) { /* a map that is too long for an address */
+        map = (slice){body.data, (size_t)in_front};
+        body = (slice){body.data + in_front, body.size - (size_t)in_front};
+    }
     if (!status && !body.size) status = error_set(error, FORAGE_E_INVALID, "the body is empty; send a model file of XGBoost or LightGBM");
     if (!status) status = funnel_model_import(c->entry->funnel, body, map, missing, &bytes, error);
     funnel_model draft = {.kind = FUNNEL_MODEL_TREES, .name = api_parameter_of(c, "name"), .map = map, .report = SLICE("{\"imported\":true}"),

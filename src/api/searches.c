@@ -22,11 +22,16 @@ forage_status api_post_search(api_call *c, base_error *error) {
     return status ? status : search(c, json, error);
 }
 
+/* Digits, and a point among them: as JSON has numbers. */
 static bool is_number(slice text) {
+    size_t points = 0;
     if (!text.size || text.size > 15) return false;
-    for (size_t i = 0; i < text.size; i++)
-        if (text.data[i] < '0' || text.data[i] > '9') return false;
-    return text.size == 1 || text.data[0] != '0';
+    for (size_t i = 0; i < text.size; i++) {
+        bool point = text.data[i] == '.' && i > 0 && i + 1 < text.size;
+        points += point;
+        if (!point && (text.data[i] < '0' || text.data[i] > '9')) return false;
+    }
+    return points < 2 && (text.size == 1 || text.data[0] != '0' || text.data[1] == '.');
 }
 
 /* The query string as the JSON body it stands for: numbers, true, false and objects as they are, the rest as strings. */

@@ -200,7 +200,8 @@ static int remove_model(models_command *m, const char *model) {
 
 /* ---- In and out ------------------------------------------------------------------------------------------------ */
 
-static const char *import_target(models_command *m, slice map) {
+/* The map goes in front of the model: it may be too long for an address. */
+static const char *import_target(models_command *m, size_t map_bytes) {
     const char *name = arg_text(m->arguments, "name", NULL);
     buffer target = {0};
     buffer_puts(&target, "/models?allow_missing=");
@@ -209,10 +210,7 @@ static const char *import_target(models_command *m, slice map) {
         buffer_puts(&target, "&name=");
         percent_encode(&target, slice_of(name));
     }
-    if (map.size) {
-        buffer_puts(&target, "&map=");
-        percent_encode(&target, map);
-    }
+    if (map_bytes) buffer_printf(&target, "&map_bytes=%zu", map_bytes);
     const char *out = arena_strndup(&m->memory, target.data, target.size);
     buffer_release(&target);
     return out;
@@ -220,18 +218,17 @@ static const char *import_target(models_command *m, slice map) {
 
 static int import(models_command *m, const char *path) {
     const char *map_path = arg_text(m->arguments, "map", NULL);
-    buffer file = {0}, map = {0};
+    buffer body = {0};
     json_value *answer = NULL;
     bool told = false;
-    int status = input_text(path, &file);
-    if (!status && map_path) status = input_text(map_path, &map);
-    if (!status)
-        status = ask(m, "POST", import_target(m, (slice){map.data, map.size}), (slice){file.data, file.size}, &answer, &told);
+    int status = map_path ? input_text(map_path, &body) : CLI_OK;
+    size_t map_bytes = body.size;
+    if (!status) status = input_text(path, &body);
+    if (!status) status = ask(m, "POST", import_target(m, map_bytes), (slice){body.data, body.size}, &answer, &told);
     if (!status && !told && !arg_flag(m->arguments, "quiet"))
         printf("model %.0f is imported and does not serve yet; forage models activate %.0f, or shadow %.0f to see how it does\n",
                number(answer, "model"), number(answer, "model"), number(answer, "model"));
-    buffer_release(&file);
-    buffer_release(&map);
+    buffer_release(&body);
     return status;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define MEGABYTE ((size_t)1 << 20)
+#define BAGGED_SHARE .8 /* of the groups, where bags would else all be the same */
 
 void train_settings_default(train_settings *s) {
     *s = (train_settings){.validation = .15, .held_out = .2, .debias = TRAIN_DEBIAS_HARVEST, .weight_clip = 10, .user_cap = 100,
@@ -48,6 +49,12 @@ static forage_status read_trees(const json_value *json, lambdamart_settings *t, 
     if (!status) status = json_member_integer(json, "threads", 1, 64, &threads, error);
     if (!status) status = json_member_number(json, "learning_rate", 1e-4, 1, &t->trees.eta, error);
     if (!status) status = json_member_number(json, "max_seconds", 0, 1e6, &t->seconds, error);
+    if (!status) status = json_member_number(json, "subsample", .01, 1, &t->trees.subsample, error);
+    if (!status) status = json_member_number(json, "group_share", .01, 1, &t->group_share, error);
+    if (!status) status = json_member_number(json, "colsample", .01, 1, &t->trees.colsample, error);
+    if (!status) status = json_member_number(json, "colsample_node", .01, 1, &t->trees.colsample_node, error);
+    bool draws = t->group_share < 1 || t->trees.subsample < 1 || t->trees.colsample < 1 || t->trees.colsample_node < 1;
+    if (bags > 1 && !draws) t->group_share = BAGGED_SHARE;
     t->rounds = (uint32_t)rounds;
     t->trees.max_leaves = (uint32_t)leaves;
     t->patience = (uint32_t)patience;
@@ -73,7 +80,7 @@ static forage_status read_since(const json_value *json, int64_t *out, base_error
 
 forage_status train_settings_read(const json_value *json, train_settings *out, base_error *error) {
     static const char *const members[] = {"kind", "debias", "trees", "leaves", "patience", "bags", "truncation", "threads", "learning_rate",
-                                          "max_seconds", "validation", "held_out", "weight_clip", "user_cap", "memory_mb", "since",
+                                          "subsample", "group_share", "colsample", "colsample_node", "max_seconds", "validation", "held_out", "weight_clip", "user_cap", "memory_mb", "since",
                                           "activate", "name", "seed", "wait", "judgments", "queries", NULL};
     train_settings s = *out;
     int64_t memory = (int64_t)(s.memory / MEGABYTE), seed = (int64_t)s.seed;

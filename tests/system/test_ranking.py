@@ -169,6 +169,14 @@ def test_judgments_have_a_say():
         assert "ids differ" in forage("train", *place, "--queries", queries, "--judgments", other, expect=1).err
 
 
+def test_bags_differ_and_are_averaged():
+    with Folder() as folder:
+        place = prepared(folder)
+        told = trained(place, "--bags", "2", "--no-activate")["report"]["fit"]["trees"]
+        assert told["bags"] == 2 and told["trees"] <= 40, told
+        assert trained(place, "--bags", "2", "--colsample", "0.5", "--no-activate")["model"] == 2
+
+
 def test_too_little_is_said():
     with Folder() as folder:
         place = prepared(folder, customers=0)
@@ -300,6 +308,20 @@ def test_models_of_others():
         forage("models", "import", *place, golden, "--allow-missing", expect=0)
         forage("models", "import", *place, "/nowhere", expect=1)
         assert len(forage("models", *place, "--json", expect=0).json()["models"]) == 4
+
+
+def test_models_of_others_by_a_server():
+    with Folder() as folder:
+        prepared(folder, customers=0)
+        with Server(folder.data) as server:
+            columns = [c["name"] for c in of_server(server, "GET", "/features")["columns"]]
+            long = "".join(f"theirs, with a name that is long enough to be found anywhere {i}\t{c}\n" for i, c in enumerate(columns))
+            names = folder.file("map.tsv", long + "".join(f"{t}\t{c}\n" for t, c in zip("abcde", columns)))
+            for name in ("xgboost3.ubj", "dart.ubj"):
+                done = forage("models", "import", "--url", server.url, os.path.join(SEEDS, name), "--map", names, "--allow-missing", expect=0)
+                assert "does not serve yet" in done.out, done
+            shown = forage("models", "show", "--url", server.url, "1", expect=0).out
+            assert "imported" in shown and columns[0] in shown, shown
 
 
 def test_training_data_is_taken_out_and_learned_from():

@@ -111,6 +111,11 @@ static void maps_rename_and_importance_is_told_in_our_names(void **state) {
         assert_string_equal(text_at(json_get(a.json, "importance")->first, "feature"), "field.year");
         answer_release(&a);
     }
+    char body[1200];
+    snprintf(body, sizeof body, "theirs\tfield.price\n%s", stump("theirs", 1995, 2, -1, true));
+    import("?map_bytes=19", body);
+    FAILS("POST", C "/models?map_bytes=9999", body, 400, "invalid_request");
+    FAILS("POST", C "/models?map_bytes=12", body, 400, "invalid_request");
     FAILS("POST", C "/models", stump("theirs", 1995, 2, -1, true), 400, "invalid_request");
     FAILS("POST", C "/models?map=theirs%09nothing", stump("theirs", 1995, 2, -1, true), 400, "invalid_request");
     FAILS("POST", C "/models?allow_missing=2", stump("theirs", 1995, 2, -1, true), 400, "invalid_request");
@@ -265,6 +270,24 @@ static void a_page_token_freezes_the_order(void **state) {
     FAILS("POST", C "/search", strcpy(body, "{\"query\":\"water\",\"page\":\"AQAA\"}"), 400, "invalid_request");
 }
 
+static void an_address_may_shape_an_order(void **state) {
+    (void)state;
+    import("", stump("field.year", 1998, -1, 2, true));
+    static const char target[] = C "/search?q=fire&policy=all&timeout_ms=60000&log=false&seed=3&ranker=model:1&diversity=0.7"
+                                   "&hidden=[\"b2\"]&page=true&limit=2&value={\"field\":\"price\",\"strength\":0}";
+    answer a = CALL("GET", target, NULL);
+    if (a.status != 200) fail_msg("%s", a.response.body);
+    const json_value *hits = json_get(a.json, "hits");
+    assert_string_equal(text_at(hits->first, "id"), "b3");
+    assert_int_equal(text_at(hits->first->next, "id")[0], 'f');
+    char next[400];
+    snprintf(next, sizeof next, C "/search?q=fire&page=%s", text_at(a.json, "next_page"));
+    answer_release(&a);
+    OK("GET", next, NULL);
+    FAILS("GET", C "/search?q=fire&diversity=0.7.1", NULL, 400, "invalid_request");
+    FAILS("GET", C "/search?q=fire&diversity=.7", NULL, 400, "invalid_request");
+}
+
 /* ---- Somebody else's candidates ---- */
 
 static void given_candidates_are_ranked(void **state) {
@@ -344,6 +367,7 @@ int main(void) {
         ISOLATED(features_of_the_request_reach_the_model),
         ISOLATED(what_shapes_is_checked),
         ISOLATED(a_page_token_freezes_the_order),
+        ISOLATED(an_address_may_shape_an_order),
         ISOLATED(given_candidates_are_ranked),
         ISOLATED(a_candidate_that_is_given_twice),
         ISOLATED(experiments_are_checked_and_end_once),
