@@ -9,7 +9,7 @@ import { modelDetail } from './model-detail.js';
 
 const FIRST = 4; // models that are shown without asking
 const PHASES = {
-    reading: 'Reading the log', weighing: 'Estimating who looks where', fitting: 'Learning',
+    reading: 'Reading the log', weighing: 'Estimating who looks where', linear: 'Learning a linear order', fitting: 'Growing trees',
     judging: 'Judging on searches it has not seen', done: 'Done',
 };
 
@@ -255,7 +255,7 @@ function badges({ kind, shadow, report }, serves) {
 
 function phaseText({ phase, share, trees, validation_ndcg: valid, ndcg }) {
     const words = [PHASES[phase] ?? capital(phase)];
-    if (phase === 'fitting' && !trees) words.push('the linear order first');
+    if (phase === 'linear') words.push(percent(share));
     if (phase === 'fitting' && trees) words.push(`${plural(trees, 'tree', 'trees')} (${percent(share)} of the most)`);
     if (Number.isFinite(valid)) words.push(`validation NDCG ${score(valid)} (learned from: ${score(ndcg)})`);
     return words.join(' · ');

@@ -56,6 +56,8 @@ typedef struct fit {
     double *gain, *weight; /* by row; weight clipped */
     double *score, *push;  /* by row */
     double l2;
+    double done;  /* share of the grid */
+    bool stopped; /* by whoever watches */
 } fit;
 
 static int by_value(const void *a, const void *b) {
@@ -230,6 +232,13 @@ static void choose_direction(const history *h, const double *gradient, double *d
     }
 }
 
+/* Whoever watches may have had enough. */
+static bool goes_on(fit *f) {
+    const linear_settings *s = f->settings;
+    if (!f->stopped && s->watch && !s->watch(s->self, f->done)) f->stopped = true;
+    return !f->stopped;
+}
+
 /* Minimises from w on. Backtracks to a sufficient decrease (Armijo); ends at a gradient that is nothing beside the first, or
  * where no step helps. Returns the iterations. */
 static uint32_t minimise(fit *f, double *w, double *bare) {
@@ -243,7 +252,7 @@ static uint32_t minimise(fit *f, double *w, double *bare) {
         h.y[k] = h.s[k] + F;
     }
     double value = objective(f, w, gradient, bare), start = sqrt(dot(gradient, gradient, F));
-    while (iterations < f->settings->iterations && sqrt(dot(gradient, gradient, F)) > 1e-6 * (start + 1e-9)) {
+    while (iterations < f->settings->iterations && sqrt(dot(gradient, gradient, F)) > 1e-6 * (start + 1e-9) && goes_on(f)) {
         choose_direction(&h, gradient, direction, F);
         double slope = dot(direction, gradient, F), length = h.n ? 1 : 1 / fmax(1, start), next_value = value;
         bool better = false;
@@ -335,9 +344,10 @@ static void search(fit *f, const rank_rows *valid, linear_model *best, linear_re
             grid[j] = grid[j - 1];
             grid[j - 1] = swap;
         }
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n && !f->stopped; i++) {
         linear_model m = model_make(f->F);
         f->l2 = grid[i];
+        f->done = (double)i / (double)n;
         report->iterations += minimise(f, w, &bare);
         to_model(f, w, &m);
         double value = evaluate(&m, valid, f->settings);

@@ -24,6 +24,9 @@ typedef struct linear_settings {
     double l2[LINEAR_MOST_GRID]; /* per group: the loss is a mean over groups */
     uint32_t iterations;         /* of L-BFGS, at most */
     double weight_clip;          /* as LambdaMART's */
+    /* Called with every step and the share of the grid that is done; false: stop with what there is. NULL: nobody watches. */
+    bool (*watch)(void *self, double share);
+    void *self;
 } linear_settings;
 
 void linear_settings_default(linear_settings *s);

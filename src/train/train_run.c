@@ -12,7 +12,7 @@
 #define LEAST_SEARCHES 30 /* with feedback: fewer tell nothing that chance does not */
 
 const char *train_phase_name(train_phase phase) {
-    static const char *const names[] = {"reading", "weighing", "fitting", "judging", "done"};
+    static const char *const names[] = {"reading", "weighing", "linear", "fitting", "judging", "done"};
     return names[phase];
 }
 
@@ -55,6 +55,10 @@ static bool fitting_goes_on(void *self, const lambdamart_progress *p) {
     double bags = r->settings->fit.trees.bags > 0 ? (double)r->settings->fit.trees.bags : 1;
     double share = ((double)p->bag + (double)p->round / (double)(p->rounds ? p->rounds : 1)) / bags;
     return tell(r, &(train_progress){TRAIN_FITTING, share, p->round, p->train, p->valid});
+}
+
+static bool linear_goes_on(void *self, double share) {
+    return tell(self, &(train_progress){.phase = TRAIN_LINEAR, .share = share, .train = NAN, .valid = NAN});
 }
 
 /* ---- Weights ---- */
@@ -101,6 +105,8 @@ static forage_status fit(run *r, base_error *error) {
     rank_rows train, valid;
     pick_settings settings = r->settings->fit;
     settings.trees.seed = settings.trees.trees.seed = r->settings->seed;
+    settings.linear.watch = linear_goes_on;
+    settings.linear.self = r;
     train_rows_view(&r->rows, 0, r->validation, r->weight, first, &train);
     train_rows_view(&r->rows, r->validation, r->held_out, r->weight, first + r->rows.n_groups + 2, &valid);
     forage_status status = rank_train(&train, &valid, &settings, fitting_goes_on, r, &r->fit, error);
