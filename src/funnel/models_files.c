@@ -108,7 +108,8 @@ static forage_status importance_of_trees(const funnel_model *m, json_writer *w, 
     forest_importance(trees, FOREST_SPLITS, gain + 2 * (size_t)n);
     for (uint32_t i = 0; i < n; i++)
         if (gain[2 * (size_t)n + i] > 0)
-            list[kept++] = (important){our_name(object, m->map, forest_feature_name(trees, i)), gain[i], gain[n + i], gain[2 * (size_t)n + i]};
+            list[kept++] = (important){our_name(object, m->map, forest_feature_name(trees, i)), gain[i], gain[n + i],
+                                       gain[2 * (size_t)n + i]};
     if (kept) qsort(list, kept, sizeof *list, most_first);
     write_important(list, kept, true, w);
     free(list);
