@@ -58,7 +58,8 @@ static void print(experiment_command *e, const json_value *answer) {
                                            {"earned", true, false, STYLE_NONE}, {"units", true, false, STYLE_NONE},
                                            {"searches", true, false, STYLE_NONE}};
     const json_value *result = json_get(answer, "result"), *running = json_get(answer, "running"), *d = json_get(result, "difference");
-    printf("%s%.*s%s (%.*s) %s, started %s", paint(STYLE_BOLD), SLICE_ARG(text(result, "name")), paint(STYLE_NONE), SLICE_ARG(text(result, "kind")),
+    printf("%s%.*s%s (%.*s) %s, started %s", paint(STYLE_BOLD), SLICE_ARG(text(result, "name")), paint(STYLE_NONE),
+           SLICE_ARG(text(result, "kind")),
            running && running->boolean ? "is running" : "has ended", day(&e->memory, number(answer, "started")));
     if (json_get(result, "pages")) printf(", %s pages", text_count(&e->memory, (uint64_t)number(result, "pages")));
     printf("\n");
@@ -84,7 +85,8 @@ static int tell(experiment_command *e, const char *method, slice body) {
 }
 
 static int start(experiment_command *e, const char *name) {
-    static const passed_option passed[] = {{"a", NULL, false},    {"b", NULL, false},    {"kind", NULL, false},          {"share", NULL, true},
+    static const passed_option passed[] = {{"a", NULL, false},    {"b", NULL, false},    {"kind", NULL, false},
+                                           {"share", NULL, true},
                                            {"split", NULL, true}, {"alpha", NULL, true}, {"window-seconds", NULL, true}, {0}};
     buffer body = {0};
     json_writer w = json_writer_of(&body);
@@ -102,7 +104,8 @@ static int check(const cli_arguments *a, const char *verb) {
     bool starts = strcmp(verb, "start") == 0;
     if (!starts && strcmp(verb, "show") != 0 && strcmp(verb, "end") != 0)
         return cli_usage_error(a->command, "\"%s\": expected start, show or end", verb);
-    if (starts && a->n_words != 2) return cli_usage_error(a->command, "what is it called? forage experiment start NAME --a RANKER --b RANKER");
+    if (starts && a->n_words != 2) return cli_usage_error(a->command,
+                                                          "what is it called? forage experiment start NAME --a RANKER --b RANKER");
     if (starts && (!arg_text(a, "a", NULL) || !arg_text(a, "b", NULL)))
         return cli_usage_error(a->command, "which two? Give --a NAME and --b NAME");
     if (!starts && a->n_words > 1) return cli_usage_error(a->command, "\"%s\": %s takes no more words", a->words[1], verb);

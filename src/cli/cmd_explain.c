@@ -46,7 +46,8 @@ static slice text(const json_value *object, const char *key) {
 
 /* candidate NULL: a search, else ranking this one. */
 static int ask(explain_command *e, int64_t limit, const char *candidate, json_value **answer, slice *raw) {
-    static const passed_option passed[] = {{"user", NULL, false}, {"session", NULL, false}, {"policy", NULL, false}, {"ranker", NULL, false}, {0}};
+    static const passed_option passed[] = {{"user", NULL, false}, {"session", NULL, false}, {"policy", NULL, false},
+                                           {"ranker", NULL, false}, {0}};
     int64_t seed = 1;
     buffer body = {0};
     json_writer w = json_writer_of(&body);
@@ -148,7 +149,8 @@ static void print_hit(explain_command *e, const json_value *hit, size_t rank) {
         return;
     }
     print_features(e, explain);
-    if (slice_is(method, "linear")) printf("     %sweight × value of each; bias %+.4f%s\n", paint(STYLE_DIM), number(explain, "bias"), paint(STYLE_NONE));
+    if (slice_is(method, "linear")) printf("     %sweight × value of each; bias %+.4f%s\n", paint(STYLE_DIM), number(explain, "bias"),
+                                           paint(STYLE_NONE));
     else printf("     %sexact Shapley values (%.*s): with the bias %+.4f they sum to the score%s\n", paint(STYLE_DIM), SLICE_ARG(method),
                 number(explain, "bias"), paint(STYLE_NONE));
 }
@@ -237,5 +239,6 @@ const cli_command command_explain = {
     "weight times value; with the bias they sum to the score. Nothing is logged and nothing is learned. The features are\n"
     "described by `forage models features`.",
     options, CLI_TAKES_PLACE | CLI_TAKES_COLLECTION,
-    "forage explain hunger games\nforage explain --document book:6224 hunger games\nforage explain --ranker model:3 -n 1 --features 0 hunger games",
+    "forage explain hunger games\nforage explain --document book:6224 hunger games\n"
+    "forage explain --ranker model:3 -n 1 --features 0 hunger games",
     run};

@@ -82,7 +82,8 @@ static void add_model(table *t, const json_value *model, arena *memory) {
 static int list(models_command *m) {
     static const table_column columns[] = {{"model", true, false, STYLE_BOLD},  {"name", false, true, STYLE_NONE},
                                            {"kind", false, false, STYLE_NONE},  {"made", false, false, STYLE_DIM},
-                                           {"state", false, false, STYLE_GREEN}, {"against what served, held out", false, true, STYLE_NONE}};
+                                           {"state", false, false, STYLE_GREEN},
+                                           {"against what served, held out", false, true, STYLE_NONE}};
     json_value *answer;
     bool told;
     int status = ask(m, "GET", "/models", (slice){0}, &answer, &told);
@@ -108,7 +109,8 @@ static int list(models_command *m) {
 static double size_of(double x) { return x < 0 ? -x : x; }
 
 static void print_importance(models_command *m, const json_value *importance) {
-    static const table_column columns[] = {{"feature", false, true, STYLE_BOLD}, {"", false, false, STYLE_CYAN}, {"", true, false, STYLE_NONE},
+    static const table_column columns[] = {{"feature", false, true, STYLE_BOLD}, {"", false, false, STYLE_CYAN},
+                                           {"", true, false, STYLE_NONE},
                                            {"splits", true, false, STYLE_DIM}};
     double most = 0, all = 0;
     size_t shown = 0;
@@ -301,15 +303,17 @@ static const verb verbs[] = {{"list", NULL, false, true},        {"show", "N", f
 static int check(const cli_arguments *a, const verb **out) {
     static const struct {
         const char *option, *verb;
-    } belongs[] = {{"name", "import"}, {"map", "import"}, {"allow-missing", "import"}, {"method", "examination"}, {"output", "export-data"}};
+    } belongs[] = {{"name", "import"}, {"map", "import"}, {"allow-missing", "import"}, {"method", "examination"},
+                   {"output", "export-data"}};
     const char *name = a->n_words ? a->words[0] : "list";
     const verb *v = verbs;
     while (v->name && strcmp(v->name, name) != 0) v++;
     if (!v->name)
-        return cli_usage_error(a->command, "\"%s\": expected list, show, activate, rollback, shadow, remove, import, export-data, features or "
-                               "examination", name);
+        return cli_usage_error(a->command, "\"%s\": expected list, show, activate, rollback, shadow, remove, import, export-data, "
+                               "features or examination", name);
     if (v->word && !v->optional && a->n_words < 2) return cli_usage_error(a->command, "which? forage models %s %s", name, v->word);
-    if (a->n_words > (v->word ? 2u : 1u)) return cli_usage_error(a->command, "\"%s\": %s takes no more words", a->words[a->n_words - 1], name);
+    if (a->n_words > (v->word ? 2u : 1u)) return cli_usage_error(a->command, "\"%s\": %s takes no more words", a->words[a->n_words - 1],
+                                                                 name);
     for (size_t i = 0; i < sizeof belongs / sizeof belongs[0]; i++)
         if ((arg_flag(a, belongs[i].option) || arg_text(a, belongs[i].option, NULL)) && strcmp(belongs[i].verb, name) != 0)
             return cli_usage_error(a->command, "--%s is for %s", belongs[i].option, belongs[i].verb);
@@ -348,7 +352,8 @@ static int run(const cli_arguments *a) {
 
 const cli_command command_models = {
     "models", "shows trained rankers, lets one serve, takes in somebody else's",
-    "models [options] [list]\nmodels [options] show N\nmodels [options] activate N\nmodels [options] rollback\nmodels [options] shadow [N]\n"
+    "models [options] [list]\nmodels [options] show N\nmodels [options] activate N\nmodels [options] rollback\n"
+    "models [options] shadow [N]\n"
     "models [options] remove N\nmodels [options] import FILE [--map FILE] [--name NAME] [--allow-missing]\n"
     "models [options] export-data [--output FILE]\nmodels [options] features\nmodels [options] examination [--method NAME]",
     "Every model stays with its report until it is removed. activate lets one serve where the ranker of the schema is auto\n"

@@ -60,7 +60,8 @@ static int write_candidates(const char *path, arena *memory, json_writer *w) {
 }
 
 static int write_request(const cli_arguments *a, arena *memory, buffer *out) {
-    static const passed_option passed[] = {{"limit", NULL, true}, {"user", NULL, false}, {"session", NULL, false}, {"ranker", NULL, false}, {0}};
+    static const passed_option passed[] = {{"limit", NULL, true}, {"user", NULL, false}, {"session", NULL, false},
+                                           {"ranker", NULL, false}, {0}};
     json_writer w = json_writer_of(out);
     json_begin_object(&w);
     json_key(&w, "query");
@@ -88,7 +89,8 @@ static int run(const cli_arguments *a) {
     if (!status) status = client_open(a, CLIENT_LOOKS, &c);
     if (!status) status = client_collection(c, a, &memory, NULL, &collection);
     if (!status)
-        status = client_json(c, &memory, "POST", collection_target(&memory, collection, "/rank"), (slice){request.data, request.size}, &answer,
+        status = client_json(c, &memory, "POST", collection_target(&memory, collection, "/rank"), (slice){request.data, request.size},
+                             &answer,
                              &raw);
     if (!status && arg_flag(a, "json")) printf("%.*s\n", (int)raw.size, raw.data);
     else if (!status) search_view_print(answer, &memory, 1, NULL);

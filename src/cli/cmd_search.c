@@ -79,7 +79,8 @@ static int write_shape(json_writer *w, const cli_arguments *a) {
     json_begin_object(w);
     for (size_t i = 0; arg_nth(a, "feature", i); i++)
         if (!pass_named_number(arg_nth(a, "feature", i), w))
-            return cli_usage_error(a->command, "--feature %s: expected a name and a number, such as discount=0.2", arg_nth(a, "feature", i));
+            return cli_usage_error(a->command, "--feature %s: expected a name and a number, such as discount=0.2",
+                                   arg_nth(a, "feature", i));
     json_end_object(w);
     return CLI_OK;
 }

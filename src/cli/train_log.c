@@ -16,13 +16,15 @@
 
 const char *const train_log_options[] = {"kind",      "debias",   "trees", "leaves",      "patience",  "bags",      "truncation", "threads",
                                          "seed",      "learning-rate", "seconds", "validation-share", "held-out", "weight-clip", "user-cap",
-                                         "memory-mb", "since",    "name",  "no-activate", "judgments", "queries",   "subsample",  "group-share", "colsample", "colsample-node",
+                                         "memory-mb", "since",    "name",  "no-activate", "judgments", "queries",   "subsample",
+                                         "group-share", "colsample", "colsample-node",
                                          NULL};
 
 static const passed_option passed[] = {
     {"kind", NULL, false},         {"debias", NULL, false},     {"trees", NULL, true},      {"leaves", NULL, true},
     {"patience", NULL, true},      {"bags", NULL, true},        {"truncation", NULL, true}, {"threads", NULL, true},
-    {"seed", NULL, true},          {"learning-rate", NULL, true}, {"seconds", "max_seconds", true}, {"validation-share", "validation", true},
+    {"seed", NULL, true},          {"learning-rate", NULL, true}, {"seconds", "max_seconds", true},
+    {"validation-share", "validation", true},
     {"held-out", NULL, true},      {"weight-clip", NULL, true}, {"user-cap", NULL, true},   {"memory-mb", NULL, true},
     {"since", NULL, false},        {"name", NULL, false},       {"subsample", NULL, true}, {"group-share", NULL, true},
     {"colsample", NULL, true},     {"colsample-node", NULL, true}, {0}};

@@ -135,10 +135,12 @@ static void print_held_out(const json_value *report, arena *memory) {
     if (!held) return;
     table *t = table_create(columns, 2);
     heading("held out");
-    printf("%s searches of %s people that it has not seen; share of the possible reward, 95 %% intervals\n", count(memory, held, "searches"),
+    printf("%s searches of %s people that it has not seen; share of the possible reward, 95 %% intervals\n",
+           count(memory, held, "searches"),
            count(memory, held, "users"));
     add_value(t, memory, "this model", json_get(held, "model"), false);
-    add_value(t, memory, arena_printf(memory, "%s, which served", text(memory, held, "incumbent_ranker")), json_get(held, "incumbent"), false);
+    add_value(t, memory, arena_printf(memory, "%s, which served", text(memory, held, "incumbent_ranker")), json_get(held, "incumbent"),
+              false);
     add_value(t, memory, "as people saw it", json_get(held, "served"), false);
     add_value(t, memory, "difference", json_get(held, "difference"), true);
     for (long row = 0; row < (long)table_rows(t); row++) table_print_row(t, row, "          ");

@@ -125,7 +125,8 @@ forage_status funnel_check_given(const funnel_answer *a, base_error *error) {
     for (size_t i = 0; i < a->n_given; i++)
         for (const json_value *f = a->given[i].features ? a->given[i].features->first : NULL; f; f = f->next)
             if (columns_find_given(a->columns, f->key) == COLUMNS_NONE)
-                return error_set(error, FORAGE_E_INVALID, "\"candidates\", number %zu: there is no feature \"%.*s\"; GET …/features lists them", i + 1,
+                return error_set(error, FORAGE_E_INVALID,
+                                 "\"candidates\", number %zu: there is no feature \"%.*s\"; GET …/features lists them", i + 1,
                                  SLICE_ARG(f->key));
     return FORAGE_OK;
 }

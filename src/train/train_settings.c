@@ -89,7 +89,8 @@ static forage_status read_since(const json_value *json, int64_t *out, base_error
 
 forage_status train_settings_read(const json_value *json, train_settings *out, base_error *error) {
     static const char *const members[] = {"kind", "debias", "trees", "leaves", "patience", "bags", "truncation", "threads", "learning_rate",
-                                          "subsample", "group_share", "colsample", "colsample_node", "max_seconds", "validation", "held_out", "weight_clip", "user_cap", "memory_mb", "since",
+                                          "subsample", "group_share", "colsample", "colsample_node", "max_seconds", "validation",
+                                          "held_out", "weight_clip", "user_cap", "memory_mb", "since",
                                           "activate", "name", "seed", "wait", "judgments", "queries", NULL};
     train_settings s = *out;
     int64_t memory = (int64_t)(s.memory / MEGABYTE), seed = (int64_t)s.seed;

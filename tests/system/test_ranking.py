@@ -75,7 +75,8 @@ def test_a_model_is_trained_reported_and_served():
         assert set(report["fit"]) >= {"linear", "trees", "trees_ahead"} and report["seed"] == 3
 
         shown = forage("train", *place, "--trees", "30", "--leaves", "6", "--name", "second", "--seed", "3", "--no-activate", expect=0).out
-        for text in ("searches have feedback", "rank  1  █", "linear    validation NDCG", "trees     validation NDCG", "held out", "difference",
+        for text in ("searches have feedback", "rank  1  █", "linear    validation NDCG", "trees     validation NDCG", "held out",
+                     "difference",
                      "model 2: it ", "It is kept and does not serve", "forage models activate 2"):
             assert text in shown, (text, shown)
         again = forage("models", "show", *place, "2", "--json", expect=0).json()
@@ -290,7 +291,8 @@ def test_models_of_others():
                 e = hit["explain"]
                 assert abs(e["bias"] + sum(f["contribution"] for f in e["features"]) - hit["score"]) < 1e-4
         assert "imported" in forage("models", *place, expect=0).out
-        forms = [forage("search", *place, "--policy", "all", "--ranker", f"model:{n}", "--json", "--no-log", "river", expect=0).json() for n in (2, 3)]
+        forms = [forage("search", *place, "--policy", "all", "--ranker", f"model:{n}", "--json", "--no-log", "river",
+                        expect=0).json() for n in (2, 3)]
         both = [{h["id"]: h["score"] for h in form["hits"]} for form in forms]
         assert all(abs(both[0][i] - both[1][i]) < 1e-6 for i in both[0].keys() & both[1].keys())
 
@@ -318,7 +320,8 @@ def test_models_of_others_by_a_server():
             long = "".join(f"theirs, with a name that is long enough to be found anywhere {i}\t{c}\n" for i, c in enumerate(columns))
             names = folder.file("map.tsv", long + "".join(f"{t}\t{c}\n" for t, c in zip("abcde", columns)))
             for name in ("xgboost3.ubj", "dart.ubj"):
-                done = forage("models", "import", "--url", server.url, os.path.join(SEEDS, name), "--map", names, "--allow-missing", expect=0)
+                done = forage("models", "import", "--url", server.url, os.path.join(SEEDS, name), "--map", names, "--allow-missing",
+                              expect=0)
                 assert "does not serve yet" in done.out, done
             shown = forage("models", "show", "--url", server.url, "1", expect=0).out
             assert "imported" in shown and columns[0] in shown, shown
@@ -403,13 +406,16 @@ def test_orders_are_shaped():
         _, same = found("--diversity", "0", "-n", "8")
         kinds = [len({(h["document"]["type"], h["document"]["genre"]) for h in a["hits"]}) for a in (mixed, same)]
         assert kinds[0] >= kinds[1], kinds
-        orders = {tuple(h["id"] for h in forage("search", *place, "--policy", "all", "--explore", "5", "--json", "river", expect=0).json()["hits"])
+        orders = {tuple(h["id"] for h in forage("search", *place, "--policy", "all", "--explore", "5", "--json", "river",
+                                                expect=0).json()["hits"])
                   for _ in range(4)}
         assert len(orders) > 1  # drawn
         record = [json.loads(line) for line in forage("export", "--what", "log", *place, expect=0).out.splitlines()][-1]
         assert record["explored"] >= 2 and record["log_propensity"] < 0 and record["unshown"], record
-        for options, message in ((["--diversity", "-1"], "diversity"), (["--diversity", "NaN"], "diversity"), (["--diversity", "2"], "diversity"),
-                                 (["--value", "title=1"], "title"), (["--value", "price=-1"], "strength"), (["--explore", "hot"], "temperature"),
+        for options, message in ((["--diversity", "-1"], "diversity"), (["--diversity", "NaN"], "diversity"),
+                                 (["--diversity", "2"], "diversity"),
+                                 (["--value", "title=1"], "title"), (["--value", "price=-1"], "strength"),
+                                 (["--explore", "hot"], "temperature"),
                                  (["--ranker", "model:9"], "model 9"), (["--ranker", "model:x"], "ranker")):
             failed = forage("search", *place, *options, "river", expect=1)
             assert message in failed.err, (options, failed)
@@ -445,7 +451,8 @@ def test_somebody_elses_candidates():
         assert theirs["document"] is None and {f["name"]: f["value"] for f in theirs["explain"]["features"]}["lexical_score"] == 1
         by_model = forage("rank", *place, "--ranker", "model:1", "--candidates", ids, "-n", "2", "river", expect=0).out
         assert "2 " in by_model
-        for text, message in (('{"id": "x", "features": {"a": "b"}}', "expected a number"), ('{"features": {}}', "id is missing"), ('{"id": "x", "features": {"nothing": 1}}', 'no feature "nothing"'),
+        for text, message in (('{"id": "x", "features": {"a": "b"}}', "expected a number"), ('{"features": {}}', "id is missing"),
+                              ('{"id": "x", "features": {"nothing": 1}}', 'no feature "nothing"'),
                               ('{"id": "x", "features": {"a": NaN}}', "line 1"), ("[1, 2]", "expected an id"), ("", "1 to 1000"),
                               ("\n".join(f"d{i}" for i in range(1001)), "1 to 1000"), ("[", "bad.txt")):
             failed = forage("rank", *place, "--candidates", folder.file("bad.txt", text), "river", expect=1)
@@ -487,7 +494,8 @@ def test_experiments_on_a_page_and_between_people():
             assert "experiment" not in visit(server, 1000, lambda a: None)
 
             # b is hit by whoever is on its side, a by nobody: that must be seen
-            forage("experiment", "start", *here, "people", "--kind", "ab", "--a", "linear", "--b", "rrf", "--window-seconds", "0.05", expect=0)
+            forage("experiment", "start", *here, "people", "--kind", "ab", "--a", "linear", "--b", "rrf", "--window-seconds", "0.05",
+                   expect=0)
             sides = [visit(server, n, lambda a: 0 if a["experiment"]["side"] == "b" else None)["experiment"]["side"] for n in range(160)]
             assert 40 < sides.count("b") < 120
             assert visit(server, 7, lambda a: None)["experiment"]["side"] == sides[7]  # who came before stays on a side
@@ -499,9 +507,11 @@ def test_experiments_on_a_page_and_between_people():
         kept = forage("experiment", *place, "--json", expect=0).json()  # it is kept, and goes on after a restart
         assert kept["running"] and kept["result"]["b"]["earned"] == result["b"]["earned"], kept
         for options, message in ((["e", "--a", "linear", "--b", "nobody"], "nobody"), (["e", "--a", "linear", "--b", "regcb"], "both"),
-                                 (["e", "--a", "linear", "--b", "rrf", "--share", "-1"], "share"), (["e", "--a", "linear", "--b", "model:9"], "model 9"),
+                                 (["e", "--a", "linear", "--b", "rrf", "--share", "-1"], "share"),
+                                 (["e", "--a", "linear", "--b", "model:9"], "model 9"),
                                  (["e", "--a", "linear", "--b", "rrf", "--alpha", "NaN"], "alpha"),
-                                 (["e", "--a", "linear", "--b", "rrf", "--kind", "magic"], "magic"), (["n" * 100, "--a", "linear", "--b", "rrf"], "name")):
+                                 (["e", "--a", "linear", "--b", "rrf", "--kind", "magic"], "magic"),
+                                 (["n" * 100, "--a", "linear", "--b", "rrf"], "name")):
             assert message in forage("experiment", "start", *place, *options, expect=1).err, options
         assert "--a" in forage("experiment", "start", *place, "e", expect=2).err
         assert "called" in forage("experiment", "start", *place, expect=2).err
@@ -513,7 +523,8 @@ def test_experiments_on_a_page_and_between_people():
 def test_wrong_options():
     with Folder() as folder:
         place = prepared(folder, customers=0)
-        for options, message in ((["--kind", "forest"], "best, linear or trees"), (["--debias", "magic"], "harvest"), (["--trees", "-1"], "trees"),
+        for options, message in ((["--kind", "forest"], "best, linear or trees"), (["--debias", "magic"], "harvest"),
+                                 (["--trees", "-1"], "trees"),
                                  (["--trees", "NaN"], "trees"), (["--learning-rate", "0"], "learning_rate"), (["--since", "soon"], "soon"),
                                  (["--held-out", "0.9"], "held_out"), (["--memory-mb", "1"], "memory_mb"), (["--name", "n" * 65], "name"),
                                  (["--judgments", "/nowhere", "--queries", "/nowhere"], "/nowhere"), (["-c", "nobody"], "nobody")):
@@ -522,7 +533,8 @@ def test_wrong_options():
         for options in (["--bins", "7"], ["--output", "x"], ["--validation", "x"], ["word"]):
             assert "--svmlight" in forage("train", *place, *options, expect=2).err
         assert "--since" in forage("train", "--svmlight", "x", "--since", "2020", expect=2).err
-        for words in (["shew"], ["show"], ["activate"], ["remove"], ["import"], ["list", "1"], ["--map", "x"], ["show", "1", "--name", "x"]):
+        for words in (["shew"], ["show"], ["activate"], ["remove"], ["import"], ["list", "1"], ["--map", "x"],
+                      ["show", "1", "--name", "x"]):
             forage("models", *place, *words, expect=2)
         for words in (["show", "x"], ["show", "1"], ["activate", "7"], ["shadow", "1e3"], ["remove", "9" * 30], ["show", "../x"]):
             assert forage("models", *place, *words, expect=1).err.startswith("forage: "), words

@@ -294,7 +294,8 @@ static void given_candidates_are_ranked(void **state) {
     (void)state;
     import("", stump("field.price", 50, 0, 1, true));
     answer a = CALL("POST", C "/rank", "{\"query\":\"fire\",\"ranker\":\"model:1\",\"candidates\":[\"b1\",\"b3\",{\"id\":\"theirs\","
-                                       "\"features\":{\"field.price\":60}},{\"id\":\"b2\",\"features\":{\"field.price\":5,\"nearness\":1}}]}");
+                                       "\"features\":{\"field.price\":60}},{\"id\":\"b2\","
+                                       "\"features\":{\"field.price\":5,\"nearness\":1}}]}");
     const json_value *hits = json_get(a.json, "hits");
     assert_int_equal(hits->count, 4);
     assert_string_equal(text_at(hits->first, "id"), "theirs");
@@ -308,7 +309,8 @@ static void given_candidates_are_ranked(void **state) {
     answer_release(&a);
     static const char *const wrong[] = {
         "{}",  "{\"candidates\":[]}", "{\"candidates\":\"b1\"}", "{\"candidates\":[1]}", "{\"candidates\":[{\"features\":{}}]}",
-        "{\"candidates\":[{\"id\":\"x\",\"features\":{\"a\":\"b\"}}]}", "{\"candidates\":[{\"id\":\"x\",\"score\":1}]}", "{\"candidates\":[{\"id\":\"x\",\"features\":{\"field.nothing\":1}}]}",
+        "{\"candidates\":[{\"id\":\"x\",\"features\":{\"a\":\"b\"}}]}", "{\"candidates\":[{\"id\":\"x\",\"score\":1}]}",
+        "{\"candidates\":[{\"id\":\"x\",\"features\":{\"field.nothing\":1}}]}",
         "{\"candidates\":[\"b1\"],\"page\":true}", "{\"candidates\":[\"\"]}", "[]", "{\"candidates\":[\"b1\"],\"limit\":-1}"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) FAILS("POST", C "/rank", wrong[i], 400, "invalid_request");
     FAILS("POST", C "/rank", "{\"candidates\":[{\"id\":\"x\",\"features\":{\"a\":NaN}}]}", 400, "invalid_json");
@@ -316,7 +318,8 @@ static void given_candidates_are_ranked(void **state) {
 
 static void a_candidate_that_is_given_twice(void **state) {
     (void)state;
-    answer a = CALL("POST", C "/rank", "{\"query\":\"fire\",\"candidates\":[\"b2\",\"b2\",\"x\",\"x\"],\"pinned\":[\"b3\"],\"hidden\":[\"x\"],\"explain\":true}");
+    answer a = CALL("POST", C "/rank", "{\"query\":\"fire\",\"candidates\":[\"b2\",\"b2\",\"x\",\"x\"],"
+                                       "\"pinned\":[\"b3\"],\"hidden\":[\"x\"],\"explain\":true}");
     assert_int_equal(a.status, 200);
     assert_string_equal(text_at(json_get(a.json, "hits")->first, "id"), "b3");
     answer_release(&a);
