@@ -98,13 +98,13 @@ static void what_is_named_is_checked(void **state) {
 
 static void value_moves_what_earns_more(void **state) {
     (void)state;
-    const char *plain = ids("\"limit\":5,\"seed\":1,\"ranker\":\"rrf\""), *first = strtok(arena_strndup(&w->memory, plain, strlen(plain)), " ");
+    const char *plain = ids("\"limit\":5,\"seed\":1,\"log\":false,\"ranker\":\"rrf\""), *first = strtok(arena_strndup(&w->memory, plain, strlen(plain)), " ");
     assert_string_not_equal(first, "s19");
-    assert_string_equal(ids("\"limit\":1,\"seed\":1,\"ranker\":\"rrf\",\"value\":{\"field\":\"margin\",\"strength\":1}"), "s19");
-    assert_string_equal(ids("\"limit\":5,\"seed\":1,\"ranker\":\"rrf\",\"value\":{\"field\":\"margin\",\"strength\":0}"), plain);
+    assert_string_equal(ids("\"limit\":1,\"seed\":1,\"log\":false,\"ranker\":\"rrf\",\"value\":{\"field\":\"margin\",\"strength\":1}"), "s19");
+    assert_string_equal(ids("\"limit\":5,\"seed\":1,\"log\":false,\"ranker\":\"rrf\",\"value\":{\"field\":\"margin\",\"strength\":0}"), plain);
     world_schema(w, "{\"ranking\":{\"value\":{\"field\":\"margin\",\"strength\":1}}}");
-    assert_string_equal(ids("\"limit\":1,\"seed\":1,\"ranker\":\"rrf\""), "s19");
-    assert_string_equal(ids("\"limit\":5,\"seed\":1,\"ranker\":\"rrf\",\"value\":null"), plain); /* a request may do without */
+    assert_string_equal(ids("\"limit\":1,\"seed\":1,\"log\":false,\"ranker\":\"rrf\""), "s19");
+    assert_string_equal(ids("\"limit\":5,\"seed\":1,\"log\":false,\"ranker\":\"rrf\",\"value\":null"), plain); /* a request may do without */
 }
 
 static void neighbours_are_not_all_of_a_kind(void **state) {
