@@ -41,7 +41,7 @@ typedef struct record_hit {
     const float *features;    /* n_features, as served */
     uint32_t shadow;          /* where the shadow ranker had it among all candidates, from 1; 0: none did */
     int32_t team;             /* of an interleaved page: whose choice it was, RECORD_SIDE_A or _B; 0: nobody's alone */
-    float lean;               /* of an interleaved page: what a click on it says for A (above 0) or for B (below) */
+    float lean;               /* of an interleaved page: what a click on it says for A (above 0) or for B (below), −1 to 1 */
 } record_hit;
 
 /* Sides of an experiment. */

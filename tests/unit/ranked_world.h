@@ -7,7 +7,10 @@
 typedef struct asked {
     funnel_request request;
     funnel_answer *answer;
+    struct asked *next; /* that is open */
 } asked;
+
+static asked *asked_open;
 
 /* NULL-terminated JSON of a search; `time`: when it is asked, 0: now. For asked_end. */
 static inline asked *ask_open(world *w, const char *json, int64_t time) {
@@ -17,10 +20,25 @@ static inline asked *ask_open(world *w, const char *json, int64_t time) {
     a->request.timeout_ms = 60000;
     a->request.time = time;
     if (funnel_search(w->funnel, &a->request, &a->answer, &error)) fail_msg("%s for %s", error.message, json);
+    a->next = asked_open;
+    asked_open = a;
     return a;
 }
 
-static inline void asked_end(asked *a) { funnel_answer_release(a->answer); }
+static inline void asked_end(asked *a) {
+    for (asked **at_ = &asked_open; *at_; at_ = &(*at_)->next)
+        if (*at_ == a) {
+            *at_ = a->next;
+            break;
+        }
+    funnel_answer_release(a->answer);
+}
+
+/* world_end, also after a test that failed with answers open: the funnel would wait for them. */
+static inline void ranked_end(world *w) {
+    while (asked_open) asked_end(asked_open);
+    world_end(w);
+}
 
 static inline void describe_all_of(funnel_answer *a) {
     uint32_t *all = arena_alloc(&a->memory, (a->n_candidates + 1) * sizeof *all);

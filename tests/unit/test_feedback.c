@@ -64,7 +64,7 @@ static const record_hit *random_hits(const record_impression *r, uint32_t n) {
         uint32_t *ranks = arena_zalloc(&memory, r->n_strategies + 1, sizeof *ranks);
         for (uint32_t s = 0; s < r->n_strategies; s++) ranks[s] = below(3) ? below(300) : (uint32_t)random_u64(&dice);
         hits[i] = (record_hit){(uint32_t)random_u64(&dice), (float)random_normal(&dice), ranks,
-                               random_floats(r->n_features), below(400), (int32_t)below(3), (float)random_normal(&dice)};
+                               random_floats(r->n_features), below(400), (int32_t)below(3), (float)(2 * random_double(&dice) - 1)};
     }
     return hits;
 }

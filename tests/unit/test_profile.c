@@ -1,6 +1,7 @@
 /* Profiles: what one user engaged with, how it ages, what falls out, and how loud one user is heard. */
 #include "testing.h"
 
+#include "base/bytes.h"
 #include "memory/profile.h"
 #include "os/file.h"
 
@@ -203,6 +204,47 @@ static void test_bytes(void **state) {
     buffer_release(&again);
 }
 
+/* As the program before wrote them: without the queries. */
+static void test_format_1_is_read(void **state) {
+    (void)state;
+    profile back;
+    buffer old = {0}, now = {0};
+    put_u8(&old, 1);
+    put_u64(&old, (uint64_t)(NOW - HALF));
+    put_u64(&old, (uint64_t)NOW);
+    put_f32(&old, 3);
+    put_u32(&old, 7);
+    put_u8(&old, 1);
+    put_u64(&old, 99);
+    put_u16(&old, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        put_u32(&old, 40 + i);
+        put_f32(&old, 2 - (float)i);
+        put_u8(&old, PROFILE_CHOSEN);
+    }
+    put_u16(&old, 1);
+    put_u16(&old, 3);
+    put_string(&old, SLICE("fantasy"));
+    put_f32(&old, 1.5f);
+    assert_true(profile_decode((slice){old.data, old.size}, &back));
+    assert_int_equal(back.events, 7);
+    assert_int_equal(back.segments[0], 99);
+    assert_int_equal(back.n_items, 2);
+    assert_int_equal(back.items[1].document, 41);
+    assert_float_equal(back.items[1].weight, 1, 0);
+    assert_int_equal(back.items[1].origin, PROFILE_CHOSEN);
+    assert_int_equal(back.items[1].query, 0); /* not known */
+    assert_true(back.n_attributes == 1 && slice_is(back.attributes[0].value, "fantasy"));
+    profile_encode(&back, &now);
+    assert_int_equal(now.data[0], 2);
+    assert_true(profile_decode((slice){now.data, now.size}, &back));
+    assert_int_equal(back.items[0].document, 40);
+    old.data[0] = 3; /* a newer program's */
+    assert_false(profile_decode((slice){old.data, old.size}, &back));
+    buffer_release(&old);
+    buffer_release(&now);
+}
+
 static void test_keys(void **state) {
     (void)state;
     hash128 user, session, both;
@@ -260,7 +302,7 @@ int main(void) {
         cmocka_unit_test(test_the_least_falls_out),   cmocka_unit_test(test_clock_jumps_back),
         cmocka_unit_test(test_hostile_times),         cmocka_unit_test(test_one_user_is_one_voice),
         cmocka_unit_test(test_hostile_credit),        cmocka_unit_test(test_attributes),
-        cmocka_unit_test(test_bytes),                 cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_bytes),                 cmocka_unit_test(test_format_1_is_read), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_store),
     };
     return cmocka_run_group_tests_name("profile", tests, NULL, NULL);

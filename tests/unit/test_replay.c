@@ -297,8 +297,24 @@ static void test_refusals(void **state) {
     caller_end(&c);
 }
 
+/* More pairs than the table of them begins with: those that were there before it grew are still known. */
+static void test_every_pair_is_known_for_good(void **state) {
+    replay_options o = replay_defaults;
+    buffer log = {0};
+    o.new_only = true;
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 4500; i++)
+            buffer_printf(&log, "{\"query\":\"stone\",\"user\":\"%d\",\"document\":\"%c\"}\n", i / 3, 'a' + i % 3);
+    replayed r = replay(*state, buffer_text(&log), &o);
+    assert_int_equal(r.result.taught, 9000);
+    assert_int_equal(r.result.scored, 0); /* the second half says nothing new */
+    release(&r);
+    buffer_release(&log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_every_pair_is_known_for_good, begin, end),
         cmocka_unit_test_setup_teardown(test_scored_before_learned_from, begin, end),
         cmocka_unit_test_setup_teardown(test_only_the_page_reveals, begin, end),
         cmocka_unit_test_setup_teardown(test_which_rows_are_scored, begin, end),
