@@ -39,7 +39,7 @@ class LightGBM:
         parameters = {"objective": "lambdarank", "verbosity": -1, "num_threads": 1, "seed": seed, "deterministic": True,
                       "num_leaves": s["leaves"], "learning_rate": s["learning_rate"], "lambda_l2": s["lambda"],
                       "min_sum_hessian_in_leaf": s["min_child_weight"], "feature_fraction": s["colsample"],
-                      "lambdarank_truncation_level": s["truncation"], "max_bin": 254, "force_col_wise": True}
+                      "lambdarank_truncation_level": s["truncation"], "sigmoid": s.get("sigma", 1), "max_bin": 254, "force_col_wise": True}
         if s["group_share"] < 1:
             parameters |= {"bagging_fraction": s["group_share"], "bagging_freq": 1, "bagging_by_query": True}
         self.model = self.lib.train(parameters, self.lib.Dataset(x, y, group=sizes), rounds)
