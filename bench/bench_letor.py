@@ -1,15 +1,21 @@
 """Learning to rank on public data, against LightGBM, XGBoost and CatBoost.
 
-One procedure for all: the same random settings, tried by the same five folds of the groups at hand (training and validation
-part together; the test part is not looked at) with three seeds. Settings and number of rounds with the best mean NDCG@10 over
-all held-out groups are taken, and five seeds are trained with them on all of the groups at hand; their mean is measured on the
-test part, once. Each side gets one thread. The range of settings was narrowed by cross-validation of Forage on the same known
-groups.
+One procedure for all, fixed before the test part is looked at: the same settings, tried by five folds of the groups at hand (training
+and validation part together), dealt anew five times. The settings and number of rounds with the best mean NDCG@10 over all held-out
+groups are taken, and ten seeds are trained with them on all of the groups at hand; their mean is measured on the test part, once.
+Forage tries the same folds with the linear order beside its trees (`--model blend`), and takes that where it is better there.
+Runs have one thread each, two at a time. Every try is written to build/bench/letor-tries.json with its mean and standard error.
+
+With some hundred groups the test part cannot tell good rankers apart: beside each difference stands what 95 % of bootstraps over its
+groups say.
 """
 
+import array
+import concurrent.futures
 import json
 import os
 import random
+import statistics
 import subprocess
 
 import harness
@@ -17,25 +23,19 @@ import letor_rows
 
 PEERS = os.environ.get("FORAGE_PEERS", os.path.join(harness.OUT, "peers", "bin", "python"))
 SYSTEMS = ("lightgbm", "xgboost", "catboost")
-FOLDS, EVERY, SEEDS = 5, 10, [1, 2, 3, 4, 5]
-TRIES = [1, 2, 3]  # seeds of each fold: with one, the luckiest is chosen rather than the best
-SETTINGS, ROUNDS = 8, 150
-SPACE = {
-    "leaves": [4, 6, 8, 12, 16, 24],
-    "learning_rate": [0.03, 0.05],
-    "lambda": [1, 5, 20],
-    "min_child_weight": [0.1, 1, 3, 6, 12],
-    "colsample": [0.1, 0.2, 0.4, 0.7],
-    "group_share": [0.5, 0.7, 1.0],
-    "truncation": [10, 20, 40, 100],
-}
-FIRST = {"leaves": 12, "learning_rate": 0.03, "lambda": 5, "min_child_weight": 12, "colsample": 0.2, "group_share": 1.0,
-         "truncation": 20}
+FOLDS, REPEATS, ROUNDS, EVERY, SEEDS = 5, 5, 120, 10, 10
+AT_ONCE, BATCH, RESAMPLES = 2, 100, 10000
+FIRST = {"leaves": 8, "learning_rate": 0.05, "lambda": 5, "min_child_weight": 3, "colsample": 0.3, "group_share": 0.7,
+         "truncation": 30}
+SETTINGS = [FIRST, {**FIRST, "leaves": 16, "min_child_weight": 6}, {**FIRST, "lambda": 0.3, "min_child_weight": 0.2},
+            {**FIRST, "sigma": 4, "truncation": 100}]  # XGBoost and CatBoost have no sigma
 
 
 class Problem:
-    def __init__(self, name, known, test, width, rounds):
-        self.name, self.known, self.test, self.width, self.rounds = name, known, test, width, rounds
+    def __init__(self, name, known, test, width, quick):
+        self.name, self.known, self.test, self.width = name, known, test, width
+        self.repeats, self.rounds, self.seeds = (1, 20, 2) if quick else (REPEATS, ROUNDS, SEEDS)
+        self.settings = SETTINGS[:1] if quick else SETTINGS
         self.test_labels = test.labels()
 
     def path(self, part):
@@ -44,145 +44,196 @@ class Problem:
     def write(self):
         self.known.write(self.path("known"))
         self.test.write(self.path("test"))
-        for i, (train, held) in enumerate(letor_rows.folds(self.known, FOLDS)):
-            train.write(self.path(f"fold{i}-train"))
-            held.write(self.path(f"fold{i}-held"))
+        self.sizes = []
+        for repeat in range(self.repeats):
+            for i, (train, held) in enumerate(letor_rows.folds(self.known, FOLDS, repeat)):
+                train.write(self.path(f"train{repeat}-{i}"))
+                held.write(self.path(f"held{repeat}-{i}"))
+                self.sizes.append(len(held.groups))
         return self
 
+    def parts(self):
+        return [(f"train{repeat}-{i}", f"held{repeat}-{i}") for repeat in range(self.repeats) for i in range(FOLDS)]
 
-def mq2008():
+
+def mq2008(quick):
     folder = "letor-mq2008-fold1"
     parts = [letor_rows.read(harness.data(folder, name)) for name in ("train.txt", "vali_partial_1000.txt", "test.txt")]
-    return Problem("mq2008", letor_rows.Rows(parts[0].groups + parts[1].groups), parts[2], 46, ROUNDS).write()
+    return Problem("mq2008", letor_rows.Rows(parts[0].groups + parts[1].groups), parts[2], 46, quick).write()
 
 
-def lightgbm_example():
+def lightgbm_example(quick):
     folder = "lightgbm-lambdarank"
     train, test = (letor_rows.read_with_sizes(harness.data(folder, name), harness.data(folder, name + ".query"))
                    for name in ("rank.train", "rank.test"))
-    return Problem("lightgbm", train, test, 301, ROUNDS).write()
-
-
-def candidates(n, seed=7):
-    """The settings that everybody tries: a usual one and n - 1 drawn ones."""
-    source = random.Random(seed)
-    return [FIRST] + [{key: source.choice(values) for key, values in SPACE.items()} for _ in range(n - 1)]
+    return Problem("lightgbm", train, test, 301, quick).write()
 
 
 # ---- One run of one side -------------------------------------------------------------------------------------------
 
 
-def forage_run(bench, train, test, settings, rounds, seeds):
-    """What a peer's job gives (bench/peers/letor_peers.py), from `forage train`."""
-    scores = harness.cached("letor-scores.txt")
-    line = ["train", "--svmlight", train, "--validation", test, "--test", test, "--scores", scores, "--model", "trees",
-            "--patience", "0", "--trees", str(rounds), "--bags", str(len(seeds)), "--threads", "1", "--seed", str(seeds[0]),
-            "--json", "--quiet"]
-    for key, value in settings.items():
+def forage_run(bench, problem, job, model):
+    """What a peer's job gives (bench/peers/letor_peers.py), from `forage train`. Only a curve needs the other rows as validation
+    rows; what they would choose is not to be chosen by them."""
+    name = f"{problem.name}-{job['test']}-{len(job['seeds'])}-{model}"
+    scores, out = harness.cached(f"letor-scores-{name}.txt"), harness.cached(f"letor-model-{name}.ubj")
+    test = problem.path(job["test"])
+    line = ["train", "--svmlight", problem.path(job["train"]), "--test", test, "--scores", scores, "--model", model,
+            "--output", out, "--patience", "0", "--trees", str(job["rounds"]), "--bags", str(len(job["seeds"])), "--threads", "1",
+            "--seed", str(job["seeds"][0]), "--json", "--quiet"]
+    line += ["--validation", test] if job["every"] else ["--holdout", "0"]
+    for key, value in job["settings"].items():
         line += ["--" + key.replace("_", "-"), str(value)]
-    out, _, _, shown = bench.command(line)
-    report = json.loads(out)
+    text, _, _, shown = bench.command(line)
+    report = json.loads(text)
+    seconds = sum(report["fit"][part]["seconds"] for part in ("linear", "trees") if part in report["fit"])
     with open(scores, encoding="utf-8") as file:
-        values = [float(text) for text in file]
-    curve = report["fit"]["trees"]["validation_curve"][EVERY - 1::EVERY]
-    return {"curve": curve, "scores": values, "seconds": report["fit"]["trees"]["seconds"], "command": shown,
-            "ndcg": report["ndcg"]["test"]}
+        values = [float(value) for value in file]
+    curve = report["fit"]["trees"].get("validation_curve", [])[EVERY - 1::EVERY] if job["every"] else [report["ndcg"]["test"]["10"]]
+    return {"curve": curve, "scores": values, "seconds": seconds, "command": shown, "ndcg": report["ndcg"]["test"], "model": out}
 
 
-def peer_runs(system, jobs):
-    """(version, results), or None where the peers are not installed."""
+def peer_runs(problem, system, jobs):
+    """Results and version; harness.Missing where the peers are not installed."""
     if not os.access(PEERS, os.X_OK):
-        print(f"  SKIPPED {system}: no {os.path.relpath(PEERS, harness.ROOT)}; see bench/peers/letor_peers.py", flush=True)
-        return None
-    path = harness.cached(f"letor-jobs-{system}.json")
+        raise harness.Missing(f"no {os.path.relpath(PEERS, harness.ROOT)}; see bench/peers/letor_peers.py")
+    path = harness.cached(f"letor-jobs-{system}-{jobs[0]['test']}.json")
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(jobs, file)
+        json.dump([{**job, "train": problem.path(job["train"]), "test": problem.path(job["test"]), "width": problem.width}
+                   for job in jobs], file)
     line = [PEERS, os.path.join(harness.ROOT, "bench", "peers", "letor_peers.py"), system, path]
-    done = subprocess.run(line, capture_output=True, text=True)
+    done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode != 0:
-        print(f"  SKIPPED {system}: {done.stderr.strip().splitlines()[-1:]}", flush=True)
-        return None
+        raise harness.Missing(f"{system}: {done.stderr.strip().splitlines()[-1:]}")
     answer = json.loads(done.stdout[done.stdout.index("{"):])
-    return answer["version"], answer["results"]
+    return answer["results"], answer["version"]
 
 
-def runs(bench, system, problem, wanted):
-    """Results of [(train part, test part, settings, rounds, seeds)]."""
-    if system == "forage":
-        return "", [forage_run(bench, problem.path(a), problem.path(b), *rest) for a, b, *rest in wanted]
-    return peer_runs(system, [{"train": problem.path(a), "test": problem.path(b), "width": problem.width, "settings": settings,
-                               "rounds": rounds, "every": EVERY, "seeds": seeds}
-                              for a, b, settings, rounds, seeds in wanted])
+def runs(bench, problem, system, jobs, model="trees"):
+    """(results in the order of jobs, version), AT_ONCE at a time."""
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        if system == "forage":
+            return list(pool.map(lambda job: forage_run(bench, problem, job, model), jobs)), ""
+        shares = [jobs[i::AT_ONCE] for i in range(min(AT_ONCE, len(jobs)))]
+        told = list(pool.map(lambda share: peer_runs(problem, system, share), shares))
+    results = [None] * len(jobs)
+    for i, (share, _) in enumerate(told):
+        results[i::AT_ONCE] = share
+    return results, told[0][1]
 
 
-# ---- Choosing and measuring ----------------------------------------------------------------------------------------
+# ---- Choosing ------------------------------------------------------------------------------------------------------
 
 
 def pooled(problem, results):
-    """Mean NDCG@10 over all held-out groups and seeds, after every EVERY rounds; of three neighbours, so that no lucky round is
-    taken."""
-    sizes = [len(held.groups) for _, held in letor_rows.folds(problem.known, FOLDS)] * (len(results) // FOLDS)
-    curve = [sum(r["curve"][i] * n for r, n in zip(results, sizes)) / sum(sizes) for i in range(len(results[0]["curve"]))]
-    near = lambda i: curve[max(0, i - 1):i + 2]
-    return [sum(near(i)) / len(near(i)) for i in range(len(curve))]
+    """[(mean NDCG@10 over all held-out groups, its standard error over the repeats)] after every EVERY rounds."""
+    each = []
+    for repeat in range(problem.repeats):
+        part = slice(repeat * FOLDS, (repeat + 1) * FOLDS)
+        sizes = problem.sizes[part]
+        each.append([sum(v * n for v, n in zip(values, sizes)) / sum(sizes)
+                     for values in zip(*(r["curve"] for r in results[part]))])
+    error = lambda values: statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return [(statistics.mean(values), error(values)) for values in zip(*each)]
 
 
-def choose(bench, system, problem, settings):
-    """(version, the best settings, their rounds, their pooled NDCG@10) or None."""
-    tries = TRIES[:1] if bench.quick else TRIES
-    wanted = [(f"fold{i}-train", f"fold{i}-held", s, problem.rounds, [seed])
-              for s in settings for seed in tries for i in range(FOLDS)]
-    told = runs(bench, system, problem, wanted)
-    if not told:
-        return None
-    version, results = told
-    best, each = None, FOLDS * len(tries)
-    for i, s in enumerate(settings):
-        curve = pooled(problem, results[i * each:(i + 1) * each])
-        at = max(range(len(curve)), key=curve.__getitem__)
-        if best is None or curve[at] > best[3]:
-            best = (version, s, (at + 1) * EVERY, curve[at])
-    return best
+def try_all(bench, problem, system, tries):
+    """The version and the best try: {"settings", "rounds", "model", "ndcg", "error"}. Of three neighbouring numbers of rounds the
+    mean counts, so that no lucky one is taken."""
+    jobs = [{"train": a, "test": b, "settings": s, "rounds": problem.rounds, "every": EVERY, "seeds": [1 + i]}
+            for s in problem.settings for i, (a, b) in enumerate(problem.parts())]
+    results, version = runs(bench, problem, system, jobs)
+    best, n = None, len(problem.parts())
+    for i, settings in enumerate(problem.settings):
+        curve = pooled(problem, results[i * n:(i + 1) * n])
+        near = [statistics.mean(v for v, _ in curve[max(0, at - 1):at + 2]) for at in range(len(curve))]
+        at = max(range(len(near)), key=near.__getitem__)
+        one = {"problem": problem.name, "system": f"{system} {version}".strip(), "settings": settings, "model": "trees",
+               "rounds": (at + 1) * EVERY, "ndcg": near[at], "error": curve[at][1], "curve": curve}
+        tries.append(one)
+        if best is None or one["ndcg"] > best["ndcg"]:
+            best = one
+    return version, best
 
 
-def measure(bench, system, problem, settings, rounds):
-    """{cutoff: NDCG}, and the run, of five seeds trained on all that is known."""
-    result = runs(bench, system, problem, [("known", "test", settings, rounds, SEEDS)])[1][0]
+def try_blend(bench, problem, best, tries):
+    """The better one of Forage's best trees and the same trees with the linear order beside them."""
+    means = []
+    for model in ("trees", "blend"):
+        jobs = [{"train": a, "test": b, "settings": best["settings"], "rounds": best["rounds"], "every": 0, "seeds": [1 + i]}
+                for i, (a, b) in enumerate(problem.parts())]
+        mean, error = pooled(problem, runs(bench, problem, "forage", jobs, model)[0])[0]
+        means.append({**best, "model": model, "ndcg": mean, "error": error, "curve": []})
+    tries += means
+    return max(means, key=lambda one: one["ndcg"])
+
+
+# ---- Measuring -----------------------------------------------------------------------------------------------------
+
+
+def interval(values, seed=1):
+    """Where 95 % of bootstraps have the mean of values."""
+    source = random.Random(seed)
+    means = sorted(statistics.fmean(source.choices(values, k=len(values))) for _ in range(RESAMPLES))
+    return means[RESAMPLES // 40], means[-RESAMPLES // 40]
+
+
+def scoring_speed(problem, model):
+    """µs a row, by the forest that serves (bench/forest_driver.c)."""
+    rows = harness.cached(f"letor-{problem.name}-test.f32")
+    x, _, _ = problem.test.matrix(problem.width)
+    with open(rows, "wb") as file:
+        array.array("f", [value for row in x for value in row]).tofile(file)
+    line = [os.path.join(harness.BUILD, "bench", "forest_driver"), "speed", model, rows, str(problem.width), str(BATCH), "-"]
+    return float(subprocess.run(line, check=True, capture_output=True, text=True).stdout.split("\t")[1])
+
+
+def measure(bench, problem, system, best):
+    """The seeds trained on all that is known, measured on the test part: (NDCG@10 of each group, {cutoff: NDCG}, the run)."""
+    job = {"train": "known", "test": "test", "settings": best["settings"], "rounds": best["rounds"], "every": 0,
+           "seeds": list(range(1, problem.seeds + 1)), "batch": BATCH}
+    result = runs(bench, problem, system, [job], best["model"])[0][0]
     values = {k: letor_rows.ndcg(problem.test_labels, result["scores"], k) for k in (1, 3, 5, 10)}
     for k, told in result.get("ndcg", {}).items():
         if abs(told - values[int(k)]) > 1e-5:
             raise SystemExit(f"forage says NDCG@{k} is {told}, it is {values[int(k)]}")
-    return values, result
+    if system == "forage":
+        result["speed"] = scoring_speed(problem, result["model"])
+    return letor_rows.ndcgs(problem.test_labels, result["scores"], 10), values, result
 
 
-def contest(bench, problem, bars):
+def contest(bench, problem, bars, tries):
     """Everybody on one problem. bars: {cutoff: what Forage must reach}."""
-    settings = candidates(2 if bench.quick else SETTINGS)
-    if bench.quick:
-        problem.rounds = 20
-    table = {}
+    ours = None
     for system in ("forage",) + SYSTEMS:
-        chosen = choose(bench, system, problem, settings)
-        if not chosen:
+        try:
+            version, best = try_all(bench, problem, system, tries)
+        except harness.Missing as missing:
+            print(f"  SKIPPED {missing}", flush=True)
             continue
-        version, best, rounds, cross = chosen
-        values, result = measure(bench, system, problem, best, rounds)
-        name = f"{system} {version}".strip()
-        table[name] = (values, result["seconds"])
-        print(f"  {problem.name}, {name}: {rounds} rounds, {json.dumps(best)}", flush=True)
-        bench.add(f"{problem.name}, {name}: NDCG@10 of the folds, best of {len(settings)} settings", cross, "")
+        if system == "forage":
+            best = try_blend(bench, problem, best, tries)
+        with open(os.path.join(harness.OUT, "letor-tries.json"), "w", encoding="utf-8") as file:
+            json.dump(tries, file, indent=1)
+        each, values, result = measure(bench, problem, system, best)
+        name = f"{problem.name}, {system} {version}".strip()
+        print(f"  {name}: {best['model']}, {best['rounds']} rounds, {json.dumps(best['settings'])}", flush=True)
+        bench.add(f"{name}: NDCG@10 of the folds, ± {best['error']:.4f}", best["ndcg"], "")
         for k in (1, 3, 5, 10):
-            bench.add(f"{problem.name}, {name}: test NDCG@{k}", values[k], "", bar=bars.get(k) if system == "forage" else None,
+            bench.add(f"{name}: test NDCG@{k}", values[k], "", bar=bars.get(k) if system == "forage" else None,
                       command=result.get("command", ""))
-        bench.add(f"{problem.name}, {name}: training {len(SEEDS)} × {rounds} rounds", result["seconds"], "s")
-    ours = table["forage"]
-    for name, (values, seconds) in table.items():
-        if name == "forage":
-            continue
-        bench.add(f"{problem.name}: test NDCG@10 against {name}", ours[0][10], "", peer=name, peer_value=values[10])
-    return table
+        bench.add(f"{name}: training {problem.seeds} × {best['rounds']} rounds", result["seconds"], "s", lower=True)
+        bench.add(f"{name}: scoring, requests of {BATCH}", result["speed"], "µs/document", lower=True)
+        ours = ours or each
+        low, high = interval([a - b for a, b in zip(ours, each)] if system != "forage" else each)
+        if system == "forage":
+            bench.add(f"{name}: test NDCG@10, 95 % of bootstraps from (to {high:.4f})", low, "")
+        else:
+            bench.add(f"{problem.name}: test NDCG@10, forage less {system}, 95 % of bootstraps {low:+.4f} to {high:+.4f}",
+                      statistics.fmean(ours) - statistics.fmean(each), "")
 
 
 def run(bench):
-    contest(bench, mq2008(), {10: 0.8229})
-    contest(bench, lightgbm_example(), {1: 0.5674, 3: 0.578})
+    tries = []
+    contest(bench, mq2008(bench.quick), {10: 0.8229}, tries)
+    contest(bench, lightgbm_example(bench.quick), {1: 0.5674, 3: 0.578}, tries)

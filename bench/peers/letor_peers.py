@@ -1,7 +1,9 @@
 """LightGBM, XGBoost or CatBoost on ranking files: letor_peers.py SYSTEM JOBS prints {"version", "results": [{…}]}.
 
-JOBS is a JSON file: [{"train", "test", "width", "settings", "rounds", "every", "seeds"}]. Of each comes the NDCG@10 on the test
-rows after every so many rounds, of the mean of the seeds' scores ("curve"), these scores in the end, and the seconds of training.
+JOBS is a JSON file: [{"train", "test", "width", "settings", "rounds", "every", "seeds", "batch"}]. Of each comes the NDCG@10 on the
+test rows after every so many rounds (0: only in the end), of the mean of the seeds' scores ("curve"), these scores in the end, the
+seconds of training, and, with "batch", the µs to score a row in requests of so many, of all seeds' models together ("speed"):
+processor time, the best of several runs.
 Installed into the environment that FORAGE_PEERS names, or that bench_letor.py looks for:
     python3 -m venv build/bench/peers
     build/bench/peers/bin/pip install numpy scipy lightgbm xgboost catboost
@@ -37,7 +39,7 @@ class LightGBM:
         parameters = {"objective": "lambdarank", "verbosity": -1, "num_threads": 1, "seed": seed, "deterministic": True,
                       "num_leaves": s["leaves"], "learning_rate": s["learning_rate"], "lambda_l2": s["lambda"],
                       "min_sum_hessian_in_leaf": s["min_child_weight"], "feature_fraction": s["colsample"],
-                      "lambdarank_truncation_level": s["truncation"], "max_bin": 254, "force_col_wise": True}
+                      "lambdarank_truncation_level": s["truncation"], "sigmoid": s.get("sigma", 1), "max_bin": 254, "force_col_wise": True}
         if s["group_share"] < 1:
             parameters |= {"bagging_fraction": s["group_share"], "bagging_freq": 1, "bagging_by_query": True}
         self.model = self.lib.train(parameters, self.lib.Dataset(x, y, group=sizes), rounds)
@@ -47,6 +49,9 @@ class LightGBM:
         for start in range(0, rounds, every):
             total = total + self.model.predict(x, start_iteration=start, num_iteration=every, raw_score=True)
             yield total
+
+    def predict(self, x):
+        return self.model.predict(x, raw_score=True, num_threads=1)
 
 
 class XGBoost:
@@ -71,6 +76,9 @@ class XGBoost:
             total = total + part
             yield total
 
+    def predict(self, x):
+        return self.model.inplace_predict(x, predict_type="margin", validate_features=False)
+
 
 class CatBoost:
     def __init__(self):
@@ -91,19 +99,33 @@ class CatBoost:
     def staged(self, x, every, rounds):
         yield from self.model.staged_predict(x, eval_period=every, ntree_end=rounds)
 
+    def predict(self, x):
+        return self.model.predict(x, prediction_type="RawFormulaVal", thread_count=1)
+
+
+def speed(system, x, batch):
+    best = math.inf
+    for _ in range(5):
+        start = time.process_time()
+        for first in range(0, len(x), batch):
+            system.predict(x[first:first + batch])
+        best = min(best, time.process_time() - start)
+    return best / len(x) * 1e6
+
 
 def run(system, job):
     x, y, sizes, _ = matrix(job["train"], job["width"])
     test_x, _, _, labels = matrix(job["test"], job["width"])
-    totals, seconds = None, 0
+    totals, seconds, scoring = None, 0, 0
     for seed in job["seeds"]:
         start = time.monotonic()
         system.train(x, y, sizes, job["settings"], job["rounds"], seed)
         seconds += time.monotonic() - start
-        stages = numpy.array(list(system.staged(test_x, job["every"], job["rounds"])))
+        stages = numpy.array(list(system.staged(test_x, job["every"] or job["rounds"], job["rounds"])))
         totals = stages if totals is None else totals + stages
+        scoring += speed(system, test_x, job["batch"]) if "batch" in job else 0
     curve = [letor_rows.ndcg(labels, list(scores), 10) for scores in totals]
-    return {"curve": curve, "scores": [float(s) for s in totals[-1]], "seconds": seconds}
+    return {"curve": curve, "scores": [float(s) for s in totals[-1]], "seconds": seconds, "speed": scoring}
 
 
 def main():
