@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "feedback/record.h"
-#include "funnel/columns.h"
+#include "funnel/ranker_columns.h"
 #include "funnel/describe.h"
 #include "funnel/funnel.h"
 #include "funnel/history.h"
@@ -22,7 +22,7 @@
 #include <stdatomic.h>
 
 #define FUNNEL_MAX_ROWS 2048 /* of the memory, the most believed first */
-#define FUNNEL_FEATURE_SET 2 /* the core alone; other sets are hashes of their names (columns.h) and begin with the core */
+#define FUNNEL_FEATURE_SET 2 /* the core alone; other sets are hashes of their names (ranker_columns.h) and begin with the core */
 #define FUNNEL_MOST_PINS 100
 #define FUNNEL_MOST_LOGGED 100 /* hits of a page that is logged with more than the core */
 

@@ -1,8 +1,8 @@
-/* Describing candidates: from what was found and what is known to rows of numbers, column by column (columns.h). */
+/* Describing candidates: from what was found and what is known to rows of numbers, column by column (ranker_columns.h). */
 #ifndef FUNNEL_DESCRIBE_H
 #define FUNNEL_DESCRIBE_H
 
-#include "funnel/columns.h"
+#include "funnel/ranker_columns.h"
 
 struct funnel_answer;
 

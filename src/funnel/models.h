@@ -10,7 +10,7 @@
 #ifndef FUNNEL_MODELS_H
 #define FUNNEL_MODELS_H
 
-#include "funnel/columns.h"
+#include "funnel/ranker_columns.h"
 #include "funnel/funnel.h"
 #include "rank/arrange.h"
 #include "store/store.h"

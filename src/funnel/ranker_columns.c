@@ -1,4 +1,4 @@
-#include "funnel/columns.h"
+#include "funnel/ranker_columns.h"
 
 #include "base/hash.h"
 #include "funnel/funnel.h"

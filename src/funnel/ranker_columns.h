@@ -6,8 +6,8 @@
  *
  * A list belongs to one schema value and lives until the funnel is closed. Its id is a hash of its names: impressions are logged
  * with it, and the names are kept in the store, so that what was logged under an older schema can still be learned from. */
-#ifndef FUNNEL_COLUMNS_H
-#define FUNNEL_COLUMNS_H
+#ifndef FUNNEL_RANKER_COLUMNS_H
+#define FUNNEL_RANKER_COLUMNS_H
 
 #include "collection/schema.h"
 #include "rank/ranker.h"
@@ -37,7 +37,7 @@ typedef struct columns_column {
 #define COLUMNS_MAX_TEXT 8    /* text fields with columns of their own, those of most weight */
 #define COLUMNS_MAX_NUMBERS 24
 
-/* Places after the core, each the first of its source: columns.c and describe.c agree on what follows. */
+/* Places after the core, each the first of its source: ranker_columns.c and describe.c agree on what follows. */
 typedef struct columns_list {
     struct columns_list *next;
     const schema *schema;
