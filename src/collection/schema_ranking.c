@@ -64,7 +64,8 @@ forage_status schema_read_value(const schema *s, const json_value *json, slice *
         return FORAGE_OK;
     }
     if (json->type != JSON_OBJECT)
-        return error_set(error, FORAGE_E_INVALID, "\"value\": expected an object such as {\"field\": \"margin\", \"strength\": 0.5}, got %s",
+        return error_set(error, FORAGE_E_INVALID,
+            "\"value\": expected an object such as {\"field\": \"margin\", \"strength\": 0.5}, got %s",
                          json_type_name(json->type));
     forage_status status = json_only_members(json, members, error);
     if (!status) status = json_member_string(json, "field", name, error);

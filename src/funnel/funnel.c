@@ -70,7 +70,8 @@ static forage_status check_given(const funnel_given *given, size_t n, base_error
     for (size_t i = 0; i < n; i++) ids[i] = given[i].id;
     if (n) qsort(ids, n, sizeof *ids, by_id);
     for (size_t i = 1; i < n && !status; i++)
-        if (slice_equal(ids[i - 1], ids[i])) status = error_set(error, FORAGE_E_INVALID, "candidate \"%.*s\" is there twice", SLICE_ARG(ids[i]));
+        if (slice_equal(ids[i - 1], ids[i])) status = error_set(error, FORAGE_E_INVALID, "candidate \"%.*s\" is there twice",
+            SLICE_ARG(ids[i]));
     free(ids);
     return status;
 }

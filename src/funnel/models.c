@@ -155,7 +155,8 @@ static void keep_loaded(model_registry *m, loaded_model *one) {
     models_release(last);
 }
 
-forage_status models_acquire(model_registry *m, store *s, uint64_t number, const columns_list *list, loaded_model **out, base_error *error) {
+forage_status models_acquire(model_registry *m, store *s, uint64_t number, const columns_list *list, loaded_model **out,
+    base_error *error) {
     pthread_mutex_lock(&m->mutex);
     loaded_model *one = find_loaded(m, number, list);
     pthread_mutex_unlock(&m->mutex);
@@ -209,7 +210,8 @@ void model_score(const loaded_model *one, const float *x, size_t n, size_t strid
         for (size_t i = 0; i < n; i++) scores[i] = linear_score(one, x + i * stride);
 }
 
-forage_status model_explain(const loaded_model *one, const float *row, arena *scratch, double *out, const char **method, base_error *error) {
+forage_status model_explain(const loaded_model *one, const float *row, arena *scratch, double *out, const char **method,
+    base_error *error) {
     uint32_t n = one->list->n;
     if (!one->trees) {
         out[n] = 0;

@@ -109,9 +109,10 @@ typedef struct owner {
 /* More than there can be: a list is never cut, because what describes candidates counts on all of it. */
 #define COUNT(list) (sizeof list / sizeof list[0])
 #define MOST_CORE 32
-#define MOST_COLUMNS (MOST_CORE + COUNT(strategy_start) + 2 * RETRIEVE_STRATEGIES + COUNT(words_start) + COLUMNS_MAX_TEXT * COLUMNS_PER_TEXT + \
-                      COUNT(memory) + COUNT(people) + COUNT(user) + COUNT(document) + COUNT(query) + COUNT(context) + \
-                      COLUMNS_MAX_NUMBERS + SCHEMA_MAX_FEATURES)
+#define MOST_COLUMNS                                                                                                       \
+    (MOST_CORE + COUNT(strategy_start) + 2 * RETRIEVE_STRATEGIES + COUNT(words_start) +                                    \
+     COLUMNS_MAX_TEXT * COLUMNS_PER_TEXT + COUNT(memory) + COUNT(people) + COUNT(user) + COUNT(document) + COUNT(query) + \
+     COUNT(context) + COLUMNS_MAX_NUMBERS + SCHEMA_MAX_FEATURES)
 _Static_assert(MOST_COLUMNS <= RANKER_MAX_FEATURES, "a ranker sees every column");
 
 static bool is_taken(const builder *b, const char *name) {

@@ -12,7 +12,8 @@
  * Bytes in STORE_PROFILES: key: 16-byte hash of the user's (or, without one, the session's; or the search's) id. Value: u8
  * format (2); i64 first, i64 time; f32 spent; u32 events; u8 n, u64 segment × n; u16 n, (u32 document, f32 weight, u8 origin,
  * u32 query) × n;
- * u16 n, (u16 field, string value, f32 weight) × n; weights descending. The id itself is not stored. Format 1, without the queries, is still read. */
+ * u16 n, (u16 field, string value, f32 weight) × n; weights descending. The id itself is not stored. Format 1, without the
+ * queries, is still read. */
 #ifndef MEMORY_PROFILE_H
 #define MEMORY_PROFILE_H
 

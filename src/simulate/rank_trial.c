@@ -230,7 +230,8 @@ static forage_status learn(const rank_trial *t, const rank_trial_options *o, pic
     pick_settings settings = settings_of(o, kind);
     forage_status status = FORAGE_OK;
     *n_lessons = l.n;
-    if (l.n < 10) status = error_set(error, FORAGE_E_INVALID, "%zu lessons have the document that was wanted among their candidates; at least 10 are needed", l.n);
+    if (l.n < 10) status = error_set(error, FORAGE_E_INVALID,
+        "%zu lessons have the document that was wanted among their candidates; at least 10 are needed", l.n);
     if (!status) {
         rank_rows train = view(t, &l, 0, cut, first), valid = view(t, &l, cut, l.n, first + l.n + 2);
         status = rank_train(&train, &valid, &settings, NULL, NULL, fit, error);

@@ -172,7 +172,8 @@ static void decide(run *r) {
     bool by_people = !isnan(r->judged), agree = !by_people || r->judged >= r->judged_incumbent;
     r->wins = d->low > 0 && agree;
     if (r->wins)
-        snprintf(r->why, sizeof r->why, "it wins: on %zu searches that it has not seen it earns %.3f of the possible, %+.3f (%+.3f to %+.3f) "
+        snprintf(r->why, sizeof r->why,
+            "it wins: on %zu searches that it has not seen it earns %.3f of the possible, %+.3f (%+.3f to %+.3f) "
                  "against what serves now", r->verdict.searches, r->verdict.candidate.value, d->value, d->low, d->high);
     else if (d->low > 0)
         snprintf(r->why, sizeof r->why, "it wins by clicks (%+.3f, %+.3f to %+.3f) and loses by judgments (%.4f against %.4f)", d->value,

@@ -106,7 +106,8 @@ static inline void write_stumps(const stump *list, int n, bool cover, buffer *ou
     buffer_puts(out, "\n\n");
     for (int i = 0; i < n; i++) {
         buffer_printf(out, "Tree=%d\nnum_leaves=2\nnum_cat=0\nsplit_feature=%d\nsplit_gain=%d\nthreshold=%.17g\ndecision_type=10\n"
-                           "left_child=-1\nright_child=-2\nleaf_value=%.17g %.17g\n", i, i, n - i, list[i].threshold, list[i].low, list[i].high);
+                           "left_child=-1\nright_child=-2\nleaf_value=%.17g %.17g\n", i, i, n - i, list[i].threshold,
+                               list[i].low, list[i].high);
         if (cover) buffer_puts(out, "leaf_count=30 10\ninternal_count=40\n");
         buffer_puts(out, "is_linear=0\nshrinkage=1\n\n\n");
     }

@@ -59,7 +59,8 @@ static const json_value *visit(int user, const char *more) {
 }
 
 static void click(const json_value *page, const char *id) {
-    feedback_event e = {.query_id = slice_of(text_at(page, "query_id")), .action = SLICE("click"), .document = slice_of(id), .time = w->fixed};
+    feedback_event e = {.query_id = slice_of(text_at(page, "query_id")), .action = SLICE("click"), .document = slice_of(id),
+        .time = w->fixed};
     funnel_event_result result = world_event(w, &e);
     if (result.status) fail_msg("%s", result.message);
 }

@@ -42,7 +42,8 @@ static int end(void **state) {
 
 /* A search of a user who then does something with a document. */
 static void act(const char *query, const char *user, const char *document, const char *action) {
-    const json_value *a = world_search(w, arena_printf(&w->memory, "{\"query\":\"%s\",\"user\":\"%s\",\"policy\":\"all\",\"limit\":50}", query, user));
+    const json_value *a = world_search(w, arena_printf(&w->memory,
+        "{\"query\":\"%s\",\"user\":\"%s\",\"policy\":\"all\",\"limit\":50}", query, user));
     feedback_event e = {.query_id = slice_of(text_at(a, "query_id")), .action = slice_of(action), .document = slice_of(document),
                         .user = slice_of(user), .time = NOW};
     funnel_event_result result = world_event(w, &e);
@@ -310,7 +311,8 @@ static void query_and_context_are_the_same_for_all(void **state) {
 
 static void fields_and_values_of_the_request(void **state) {
     (void)state;
-    asked *a = described(ASK("stone", ",\"features\":{\"stock\":{\"exact\":3,\"d6\":0,\"nobody\":9,\"d7\":null},\"bid\":1.5,\"unknown\":1}"));
+    asked *a = described(ASK("stone",
+        ",\"features\":{\"stock\":{\"exact\":3,\"d6\":0,\"nobody\":9,\"d7\":null},\"bid\":1.5,\"unknown\":1}"));
     funnel_answer *f = a->answer;
     assert_value(w, f, "exact", "field.year", 2008);
     assert_value(w, f, "exact", "field.price", 5);

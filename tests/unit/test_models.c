@@ -297,7 +297,8 @@ static void linear_bytes_are_read_or_refused(void **state) {
         funnel_model m = {.number = 1, .kind = FUNNEL_MODEL_LINEAR, .bytes = {bytes.data, n}};
         assert_int_equal(model_load(&m, columns, &one, NULL), FORAGE_E_CORRUPT);
     }
-    funnel_model m = {.number = 1, .kind = FUNNEL_MODEL_LINEAR, .bytes = {bytes.data, bytes.size}, .report = SLICE("{\"calibration\":{\"slope\":2,\"intercept\":-1}}")};
+    funnel_model m = {.number = 1, .kind = FUNNEL_MODEL_LINEAR, .bytes = {bytes.data, bytes.size},
+        .report = SLICE("{\"calibration\":{\"slope\":2,\"intercept\":-1}}")};
     assert_ok(model_load(&m, columns, &one, NULL));
     float *x = mem_alloc(columns->n * sizeof *x), score;
     for (uint32_t i = 0; i < columns->n; i++) x[i] = NAN;
@@ -361,7 +362,8 @@ static void assert_parts_sum(const json_value *answer, const char *method) {
         double sum = number_at(hit, "explain.bias");
         for (const json_value *f = at(hit, "explain.features.0"); f; f = f->next) sum += number_at(f, "contribution");
         assert_string_equal(text_at(hit, "explain.method"), method);
-        if (!(fabs(sum - number_at(hit, "score")) < 1e-5)) fail_msg("contributions sum to %g, the score is %g", sum, number_at(hit, "score"));
+        if (!(fabs(sum - number_at(hit, "score")) < 1e-5)) fail_msg("contributions sum to %g, the score is %g", sum,
+            number_at(hit, "score"));
     }
     assert_int_equal(n, 4);
 }

@@ -15,7 +15,8 @@ static int begin(void **state) {
     world_schema(w, "{\"fields\":{\"title\":{\"type\":\"text\"},\"price\":{\"type\":\"number\"},\"margin\":{\"type\":\"number\"},"
                     "\"brand\":{\"type\":\"keyword\"}},\"ranking\":{\"features\":[\"price\",\"request.bid\"]}}");
     for (int i = 0; i < 20; i++)
-        buffer_printf(&lines, "{\"id\":\"s%02d\",\"title\":\"stone\",\"price\":%d,\"margin\":%d,\"brand\":\"%s\"}\n", i, 20 - i, i == 19 ? 100000 : 1,
+        buffer_printf(&lines, "{\"id\":\"s%02d\",\"title\":\"stone\",\"price\":%d,\"margin\":%d,\"brand\":\"%s\"}\n", i, 20 - i,
+            i == 19 ? 100000 : 1,
                       i < 12 ? "big" : i < 16 ? "mid" : "small");
     buffer_puts(&lines, "{\"id\":\"river\",\"title\":\"river\",\"price\":1,\"brand\":\"none\"}\n");
     world_import(w, buffer_text(&lines));
@@ -98,13 +99,17 @@ static void what_is_named_is_checked(void **state) {
 
 static void value_moves_what_earns_more(void **state) {
     (void)state;
-    const char *plain = ids("\"limit\":5,\"seed\":1,\"log\":false,\"ranker\":\"rrf\""), *first = strtok(arena_strndup(&w->memory, plain, strlen(plain)), " ");
+    const char *plain = ids("\"limit\":5,\"seed\":1,\"log\":false,\"ranker\":\"rrf\""),
+        *first = strtok(arena_strndup(&w->memory, plain, strlen(plain)), " ");
     assert_string_not_equal(first, "s19");
-    assert_string_equal(ids("\"limit\":1,\"seed\":1,\"log\":false,\"ranker\":\"rrf\",\"value\":{\"field\":\"margin\",\"strength\":1}"), "s19");
-    assert_string_equal(ids("\"limit\":5,\"seed\":1,\"log\":false,\"ranker\":\"rrf\",\"value\":{\"field\":\"margin\",\"strength\":0}"), plain);
+    assert_string_equal(ids("\"limit\":1,\"seed\":1,\"log\":false,\"ranker\":\"rrf\",\"value\":{\"field\":\"margin\","
+        "\"strength\":1}"), "s19");
+    assert_string_equal(ids("\"limit\":5,\"seed\":1,\"log\":false,\"ranker\":\"rrf\",\"value\":{\"field\":\"margin\","
+        "\"strength\":0}"), plain);
     world_schema(w, "{\"ranking\":{\"value\":{\"field\":\"margin\",\"strength\":1}}}");
     assert_string_equal(ids("\"limit\":1,\"seed\":1,\"log\":false,\"ranker\":\"rrf\""), "s19");
-    assert_string_equal(ids("\"limit\":5,\"seed\":1,\"log\":false,\"ranker\":\"rrf\",\"value\":null"), plain); /* a request may do without */
+    /* a request may do without */
+    assert_string_equal(ids("\"limit\":5,\"seed\":1,\"log\":false,\"ranker\":\"rrf\",\"value\":null"), plain);
 }
 
 static void neighbours_are_not_all_of_a_kind(void **state) {
@@ -211,7 +216,8 @@ static void hidden_documents_are_not_drawn(void **state) {
 static void whoever_is_not_logged_sees_the_order_as_it_is(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++)
-        assert_string_equal(ids(arena_printf(&w->memory, "\"limit\":3,\"seed\":%d,\"log\":false,\"explore\":{\"temperature\":50}", i + 1)), "s00 s01 s02");
+        assert_string_equal(ids(arena_printf(&w->memory,
+            "\"limit\":3,\"seed\":%d,\"log\":false,\"explore\":{\"temperature\":50}", i + 1)), "s00 s01 s02");
     world_schema(w, "{\"ranking\":{\"explore\":{\"temperature\":50,\"top\":5}}}");
     uint32_t moved = 0;
     for (int i = 0; i < 20; i++) moved += strcmp(ids(arena_printf(&w->memory, "\"limit\":3,\"seed\":%d", i + 1)), "s00 s01 s02") != 0;
@@ -229,7 +235,8 @@ static const json_value *next_page(const json_value *page, const char *more) {
 }
 
 static void click(const json_value *page, const char *id) {
-    feedback_event e = {.query_id = slice_of(text_at(page, "query_id")), .action = SLICE("click"), .document = slice_of(id), .time = INT64_MIN};
+    feedback_event e = {.query_id = slice_of(text_at(page, "query_id")), .action = SLICE("click"), .document = slice_of(id),
+        .time = INT64_MIN};
     funnel_event_result result = world_event(w, &e);
     if (result.status) fail_msg("%s", result.message);
 }
@@ -326,14 +333,16 @@ static void given_candidates_are_ranked_as_ours_are(void **state) {
     (void)state;
     const json_value *answer;
     base_error error = {0};
-    const funnel_given given[] = {{SLICE("x"), NULL}, {SLICE("s04"), NULL}, {SLICE("y"), NULL}, {SLICE("s01"), NULL}, {SLICE("river"), NULL}};
+    const funnel_given given[] = {{SLICE("x"), NULL}, {SLICE("s04"), NULL}, {SLICE("y"), NULL}, {SLICE("s01"), NULL},
+        {SLICE("river"), NULL}};
     assert_ok(rank_given("{\"query\":\"stone\"}", given, 5, &answer, &error));
     assert_string_equal(world_ids(w, answer), "s01 s04 river x y"); /* x and y: as they were given */
     assert_string_equal(text_at(answer, "hits.0.document.title"), "stone");
     assert_true(at(answer, "hits.3.document")->type == JSON_NULL);
     assert_true(at(answer, "query_id")->type == JSON_NULL);
     assert_null(at(answer, "decision"));
-    assert_ok(rank_given("{\"query\":\"stone\",\"limit\":2,\"offset\":1,\"explain\":true,\"hidden\":[\"s01\"],\"pinned\":[\"river\"]}", given, 5, &answer, &error));
+    assert_ok(rank_given("{\"query\":\"stone\",\"limit\":2,\"offset\":1,\"explain\":true,\"hidden\":[\"s01\"],"
+        "\"pinned\":[\"river\"]}", given, 5, &answer, &error));
     assert_string_equal(world_ids(w, answer), "s04 x");
     const funnel_given twice[] = {{SLICE("x"), NULL}, {SLICE("s04"), NULL}, {SLICE("x"), NULL}};
     assert_int_equal(rank_given("{\"query\":\"stone\"}", twice, 3, &answer, &error), FORAGE_E_INVALID);

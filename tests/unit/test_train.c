@@ -17,7 +17,8 @@ static void import_stones(void) {
     buffer lines = {0};
     for (int q = 0; q < WORDS; q++)
         for (int d = 0; d < ALIKE; d++)
-            buffer_printf(&lines, "{\"id\":\"q%dd%d\",\"title\":\"word%d\",\"word\":\"w%d\",\"price\":%g,\"age\":%d}\n", q, d, q, q, price_of(q, d), (d * 3 + q) % ALIKE);
+            buffer_printf(&lines, "{\"id\":\"q%dd%d\",\"title\":\"word%d\",\"word\":\"w%d\",\"price\":%g,\"age\":%d}\n", q, d,
+                q, q, price_of(q, d), (d * 3 + q) % ALIKE);
     world_import(w, buffer_text(&lines));
     buffer_release(&lines);
 }
@@ -26,7 +27,8 @@ static int begin(void **state) {
     (void)state;
     w = world_begin();
     w->fixed = NOW;
-    world_schema(w, "{\"fields\":{\"title\":{\"type\":\"text\"},\"price\":{\"type\":\"number\"},\"age\":{\"type\":\"number\"},\"word\":{\"type\":\"keyword\"}},"
+    world_schema(w, "{\"fields\":{\"title\":{\"type\":\"text\"},\"price\":{\"type\":\"number\"},\"age\":{\"type\":\"number\"},"
+        "\"word\":{\"type\":\"keyword\"}},"
                     "\"rewards\":{\"click\":1},\"ranking\":{\"features\":[\"price\",\"age\"]}}");
     import_stones();
     return 0;
@@ -59,7 +61,8 @@ static double chance(const people *p, double price) { return .4 + .38 * p->taste
 static void search_once(people *p) {
     int q = (int)random_below(&p->random, WORDS);
     const char *user = p->user ? p->user : arena_printf(&w->memory, "u%d", (int)random_below(&p->random, 50));
-    asked *a = ask_open(w, arena_printf(&w->memory, "{\"query\":\"word%d\",\"filter\":{\"word\":\"w%d\"},\"policy\":\"all\",\"user\":\"%s\",\"limit\":%d,\"seed\":%u%s}", q, q, user,
+    asked *a = ask_open(w, arena_printf(&w->memory,
+        "{\"query\":\"word%d\",\"filter\":{\"word\":\"w%d\"},\"policy\":\"all\",\"user\":\"%s\",\"limit\":%d,\"seed\":%u%s}", q, q, user,
                                         ALIKE, (unsigned)random_below(&p->random, 1u << 30) + 1, p->more), 0);
     feedback_event events[ALIKE];
     funnel_event_result results[ALIKE] = {{0}};
@@ -69,7 +72,8 @@ static void search_once(people *p) {
         int place = atoi(strchr(a->answer->hits[i].id.data, 'd') + 1);
         bool looks = random_double(&p->random) < pow((double)i + 1, -p->power);
         if (!(random_double(&p->random) < chance(p, price_of(q, place)) && looks)) continue;
-        events[n++] = (feedback_event){.query_id = funnel_answer_query_id(a->answer), .action = SLICE("click"), .document = a->answer->hits[i].id,
+        events[n++] = (feedback_event){.query_id = funnel_answer_query_id(a->answer), .action = SLICE("click"),
+            .document = a->answer->hits[i].id,
                                        .user = slice_of(user), .time = w->fixed};
     }
     base_error error = {0};
@@ -112,7 +116,9 @@ static const json_value *report_of(train_result *r) {
 static double order_by_price(const char *name) {
     double sum = 0;
     for (int q = 0; q < WORDS; q++) {
-        asked *a = ask_open(w, arena_printf(&w->memory, "{\"query\":\"word%d\",\"filter\":{\"word\":\"w%d\"},\"policy\":\"all\",\"limit\":%d,\"log\":false,\"ranker\":\"%s\",\"seed\":1}",
+        asked *a = ask_open(w, arena_printf(&w->memory,
+            "{\"query\":\"word%d\",\"filter\":{\"word\":\"w%d\"},\"policy\":\"all\",\"limit\":%d,\"log\":false,"
+                "\"ranker\":\"%s\",\"seed\":1}",
                                             q, q, ALIKE, name), 0);
         double dcg = 0, best = 0;
         assert_int_equal(a->answer->n_hits, ALIKE);
@@ -149,7 +155,8 @@ static void a_better_ranker_is_found_and_serves(void **state) {
     assert_true(number_at(report, "calibration.slope") > 0);
     funnel_model m;
     assert_ok(funnel_model_get(w->funnel, 1, &w->memory, &m, NULL));
-    assert_string_equal(text_at(parse(&w->memory, arena_strndup(&w->memory, m.report.data, m.report.size)), "verdict"), text_at(report, "verdict"));
+    assert_string_equal(text_at(parse(&w->memory, arena_strndup(&w->memory, m.report.data, m.report.size)), "verdict"),
+        text_at(report, "verdict"));
     buffer text = {0};
     json_writer writer = json_writer_of(&text);
     assert_ok(funnel_model_importance(&m, &writer, NULL));
@@ -523,7 +530,8 @@ static void settings_are_read_or_named(void **state) {
     (void)state;
     static const struct {
         const char *json, *says;
-    } bad[] = {{"{\"kind\":\"forest\"}", "kind"}, {"{\"debias\":\"magic\"}", "debias"}, {"{\"trees\":0}", "trees"}, {"{\"leaves\":1}", "leaves"},
+    } bad[] = {{"{\"kind\":\"forest\"}", "kind"}, {"{\"debias\":\"magic\"}", "debias"}, {"{\"trees\":0}", "trees"},
+        {"{\"leaves\":1}", "leaves"},
                {"{\"validation\":0.5,\"held_out\":0.5}", "held_out"}, {"{\"user_cap\":0}", "user_cap"}, {"{\"memory_mb\":1}", "memory_mb"},
                {"{\"tres\":3}", "tres"}, {"{\"weight_clip\":0.5}", "weight_clip"}, {"{\"learning_rate\":7}", "learning_rate"}};
     train_settings s;
@@ -534,7 +542,8 @@ static void settings_are_read_or_named(void **state) {
         if (!strstr(error.message, bad[i].says)) fail_msg("\"%s\" does not say %s", error.message, bad[i].says);
         assert_int_equal(s.seed, 1);
     }
-    assert_ok(train_settings_read(parse(&w->memory, "{\"kind\":\"linear\",\"debias\":\"none\",\"since\":5,\"memory_mb\":16,\"name\":\"n\"}"), &s, &error));
+    assert_ok(train_settings_read(parse(&w->memory,
+        "{\"kind\":\"linear\",\"debias\":\"none\",\"since\":5,\"memory_mb\":16,\"name\":\"n\"}"), &s, &error));
     assert_true(s.fit.kind == PICK_LINEAR && s.debias == TRAIN_DEBIAS_NONE && s.since == 5000000 && s.memory == 16u << 20);
 }
 
