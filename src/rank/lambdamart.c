@@ -294,8 +294,8 @@ static void finish(training *t) {
 }
 
 forage_status lambdamart_train(const rank_rows *train, const rank_rows *valid, const float *beside,
-                               const lambdamart_settings *settings, lambdamart_watch watch, void *self, bool json,
-                               buffer *model, lambdamart_report *report, base_error *error) {
+                               const lambdamart_settings *settings, lambdamart_watch watch, void *self, bool json, buffer *model, lambdamart_report *report,
+                               base_error *error) {
     training t = {.train = train, .valid = valid, .settings = settings, .watch = watch, .self = self,
                   .start = clock_monotonic(&os_clock_system)};
     forage_status status = lambdamart_settings_check(settings, error);

@@ -89,7 +89,7 @@ void lambdamart_report_json(const lambdamart_report *r, buffer *out);
  * is still one model, and beyond the features' range the imitation is flat.
  * FORAGE_E_INVALID: bad settings or rows, or nothing to learn from (no group has rows of different gain). */
 forage_status lambdamart_train(const rank_rows *train, const rank_rows *valid, const float *beside,
-                               const lambdamart_settings *settings, lambdamart_watch watch, void *self, bool json,
-                               buffer *model, lambdamart_report *report, base_error *error);
+                               const lambdamart_settings *settings, lambdamart_watch watch, void *self, bool json, buffer *model, lambdamart_report *report,
+                               base_error *error);
 
 #endif
