@@ -248,91 +248,6 @@ static void a_linear_truth_is_found_and_taken(void **state) {
     rank_table_release(&held);
 }
 
-/* Scores of a fit without validation rows, in units of their spread within groups. */
-static float *standard_scores(pick_kind kind, const rank_rows *rows, const rank_rows *of, double *ndcg, rank_fit *fit) {
-    pick_settings s;
-    base_error error = {0};
-    float *scores = mem_alloc(of->n_rows * sizeof *scores);
-    double squares = 0;
-    pick_settings_default(&s);
-    s.kind = kind;
-    s.trees = small_settings();
-    if (rank_train(rows, NULL, &s, NULL, NULL, fit, &error)) fail_msg("%s", error.message);
-    assert_ok(rank_fit_score(fit, of, scores, &error));
-    *ndcg = ndcg_mean(of, scores, &(ndcg_options){.cutoff = 10, .empty = NDCG_EMPTY_ONE}, NULL);
-    for (size_t g = 0; g < of->n_groups; g++) {
-        double sum = 0;
-        for (size_t i = of->first[g]; i < of->first[g + 1]; i++) sum += (double)scores[i];
-        for (size_t i = of->first[g]; i < of->first[g + 1]; i++) {
-            scores[i] -= (float)(sum / (double)(of->first[g + 1] - of->first[g]));
-            squares += (double)scores[i] * (double)scores[i];
-        }
-    }
-    for (size_t i = 0; i < of->n_rows; i++) scores[i] /= (float)sqrt(squares / (double)of->n_rows);
-    return scores;
-}
-
-/* A blend is the half and half of the two, though it is one model of trees; where each of them knows a part of the truth, it knows
- * more than they do on average. */
-static void a_blend_is_half_trees_and_half_linear(void **state) {
-    (void)state;
-    rank_table known, fresh;
-    random_source random;
-    random_seed(&random, 21);
-    for (int part = 0; part < 2; part++) {
-        rank_table *t = part ? &fresh : &known;
-        rank_table_init(t, F);
-        for (int row = 0; row < (part ? 400 : 40) * 15; row++) {
-            float x[F];
-            for (int f = 0; f < F; f++) x[f] = (float)random_normal(&random);
-            double utility = (double)(x[0] + x[1] - x[2]) + .85 * (double)(x[3] * x[4]) + random_normal(&random);
-            if (row % 15 == 0) rank_table_begin_group(t, 1, row);
-            rank_table_add(t, x, utility > 3 ? 2.0f : utility > 1.5 ? 1.0f : 0.0f, 1, 0);
-        }
-    }
-    rank_fit fits[3];
-    double ndcg[3], product = 0;
-    float *trees = standard_scores(PICK_TREES, &known.rows, &fresh.rows, &ndcg[0], &fits[0]);
-    float *linear = standard_scores(PICK_LINEAR, &known.rows, &fresh.rows, &ndcg[1], &fits[1]);
-    float *blend = standard_scores(PICK_BLEND, &known.rows, &fresh.rows, &ndcg[2], &fits[2]);
-    double squares = 0;
-    for (size_t i = 0; i < fresh.rows.n_rows; i++) {
-        double half = (double)trees[i] + (double)linear[i];
-        product += half * (double)blend[i];
-        squares += half * half;
-    }
-    assert_true(product / sqrt(squares * (double)fresh.rows.n_rows) > .97);
-    assert_true(ndcg[2] > (ndcg[0] + ndcg[1]) / 2 + .003);
-    assert_int_equal(fits[2].kind, PICK_TREES);
-    assert_true(fits[2].has_linear && fits[2].trees_report.imitating > 0);
-    assert_int_equal(fits[2].trees_report.rounds, fits[0].trees_report.rounds + fits[2].trees_report.imitating);
-    for (int i = 0; i < 3; i++) rank_fit_release(&fits[i]);
-    free(trees);
-    free(linear);
-    free(blend);
-    rank_table_release(&known);
-    rank_table_release(&fresh);
-}
-
-/* An order that says nothing leaves the trees as they are. */
-static void a_silent_order_beside_changes_nothing(void **state) {
-    (void)state;
-    rank_table known;
-    make_world(&known, 30, 10, false, 22);
-    lambdamart_settings s = small_settings();
-    s.rounds = 5;
-    trained alone = train(&known.rows, NULL, &s), beside = {0};
-    float *silent = mem_zalloc(known.rows.n_rows, sizeof *silent);
-    assert_ok(lambdamart_train(&known.rows, NULL, silent, &s, NULL, NULL, false, &beside.model, &beside.report, NULL));
-    assert_int_equal(beside.report.imitating, 0);
-    assert_int_equal(beside.model.size, alone.model.size);
-    assert_memory_equal(beside.model.data, alone.model.data, alone.model.size);
-    free(silent);
-    release(&alone);
-    release(&beside);
-    rank_table_release(&known);
-}
-
 static void early_stopping_cuts_to_the_best_round(void **state) {
     (void)state;
     rank_table known, held;
@@ -667,8 +582,6 @@ int main(void) {
         cmocka_unit_test(gradients_are_the_textbooks),
         cmocka_unit_test(trees_learn_what_no_linear_order_can),
         cmocka_unit_test(a_linear_truth_is_found_and_taken),
-        cmocka_unit_test(a_blend_is_half_trees_and_half_linear),
-        cmocka_unit_test(a_silent_order_beside_changes_nothing),
         cmocka_unit_test(early_stopping_cuts_to_the_best_round),
         cmocka_unit_test(training_is_deterministic),
         cmocka_unit_test(bags_average_and_callers_can_stop),
