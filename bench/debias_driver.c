@@ -42,7 +42,7 @@ static void train(const char *name, const rank_rows *rows, const rank_rows *test
     s.patience = 0;
     s.weight_clip = 0; /* weights come clipped */
     s.gain = gain;
-    if (lambdamart_train(rows, NULL, NULL, &s, NULL, NULL, false, &model, &report, &error)) give_up(error.message);
+    if (lambdamart_train(rows, NULL, &s, NULL, NULL, false, &model, &report, &error)) give_up(error.message);
     if (boost_predict((slice){model.data, model.size}, test->n_features, test->x, test->n_rows, scores, &error))
         give_up(error.message);
     measure(name, test, scores);

@@ -57,7 +57,7 @@ static forage_status read_members(file_training *t, const json_value *json, base
     if (json->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_INVALID, "settings: expected an object, got %s", json_type_name(json->type));
     forage_status status = json_only_members(json, members, error);
-    if (!status) status = read_choice(json, "model", (const char *const[]){"best", "linear", "trees", "blend", NULL}, &model, error);
+    if (!status) status = read_choice(json, "model", (const char *const[]){"best", "linear", "trees", NULL}, &model, error);
     if (!status) status = read_choice(json, "empty", (const char *const[]){"one", "zero", "out", NULL}, &empty, error);
     if (!status) status = read_choice(json, "linear_loss", (const char *const[]){"listwise", "pairwise", NULL}, &loss, error);
     if (!status) status = json_member_integer(json, "holdout", 0, 1000, &t->holdout, error);

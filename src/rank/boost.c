@@ -214,17 +214,6 @@ uint32_t boost_rounds(const boost *b) { return b->rounds; }
 const float *boost_scores(const boost *b) { return b->scores; }
 const float *boost_valid_scores(const boost *b) { return b->n_valid ? b->scores + b->n : NULL; }
 
-forage_status boost_change(boost *b, const boost_settings *settings, base_error *error) {
-    boost_settings s = *settings;
-    s.max_bin = b->settings.max_bin;
-    s.threads = b->settings.threads;
-    forage_status status = boost_settings_check(&s, error);
-    if (status) return status;
-    if (set_all(b->booster, &s)) return fail(error, FORAGE_E_INTERNAL, "changing settings");
-    b->settings = s;
-    return FORAGE_OK;
-}
-
 forage_status boost_cut(boost *b, uint32_t rounds, base_error *error) {
     BoosterHandle cut = NULL;
     if (rounds < 1 || rounds > b->rounds)

@@ -44,9 +44,6 @@ uint32_t boost_rounds(const boost *b);
 const float *boost_scores(const boost *b);       /* n; until the next call */
 const float *boost_valid_scores(const boost *b); /* n_valid; NULL when there are none */
 
-/* Grows the next trees by other settings; bins and threads stay as they are. FORAGE_E_INVALID. */
-forage_status boost_change(boost *b, const boost_settings *settings, base_error *error);
-
 /* Keeps the first `rounds` trees (at least 1) and goes on from there. Costs a prediction by all of them. */
 forage_status boost_cut(boost *b, uint32_t rounds, base_error *error);
 

@@ -46,7 +46,6 @@ void lambdamart_report_json(const lambdamart_report *r, buffer *out) {
     json_writer w = json_writer_of(out);
     json_begin_object(&w);
     write_whole(&w, "trees", r->rounds);
-    write_whole(&w, "imitating", r->imitating);
     write_whole(&w, "bags", r->bags);
     write_whole(&w, "best_round", r->best_round);
     write_number(&w, "train", r->train);
@@ -217,64 +216,6 @@ static forage_status run_bags(training *t, base_error *error) {
     return status;
 }
 
-/* ---- Beside another order -------------------------------------------------------------------------------------- */
-
-#define IMITATED .003 /* of the variance may be left: finer ones cost trees and changed no NDCG */
-
-/* Standard deviation of scores around the mean of their group. */
-static double spread_within(const rank_rows *rows, const float *scores) {
-    double squares = 0;
-    for (size_t g = 0; g < rows->n_groups; g++) {
-        double sum = 0, n = (double)(rows->first[g + 1] - rows->first[g]);
-        for (size_t i = rows->first[g]; i < rows->first[g + 1]; i++) sum += (double)scores[i];
-        for (size_t i = rows->first[g]; i < rows->first[g + 1]; i++) squares += pow((double)scores[i] - sum / n, 2);
-    }
-    return sqrt(squares / (double)rows->n_rows);
-}
-
-/* What the order beside is to add to each row's score: centred, as far apart as the trees' scores. False: it says nothing. */
-static bool make_target(const training *t, const float *beside, float *target) {
-    const rank_rows *rows = t->train;
-    double mean = 0, wanted = spread_within(rows, boost_scores(t->boost)), own = spread_within(rows, beside);
-    if (!(own > 0) || !isfinite(own)) return false;
-    if (!(wanted > 0)) wanted = 1;
-    for (size_t i = 0; i < rows->n_rows; i++) mean += (double)beside[i] / (double)rows->n_rows;
-    for (size_t i = 0; i < rows->n_rows; i++) target[i] = (float)(((double)beside[i] - mean) * wanted / own);
-    return true;
-}
-
-/* Least squares by boosting; the derivatives are the training's own arrays. Returns what is left of the variance. */
-static double look_at_rest(const training *t, const float *target) {
-    const float *scores = boost_scores(t->boost);
-    double rest = 0, all = 0;
-    for (size_t i = 0; i < t->train->n_rows; i++) {
-        t->gradient[i] = scores[i] - t->train_base[i] - target[i];
-        t->hessian[i] = 1;
-        rest += (double)t->gradient[i] * (double)t->gradient[i];
-        all += (double)target[i] * (double)target[i];
-    }
-    return rest / all;
-}
-
-static forage_status imitate(training *t, const float *beside, base_error *error) {
-    boost_settings trees;
-    float *target = mem_alloc(t->train->n_rows * sizeof *target);
-    forage_status status = FORAGE_OK;
-    bool speaks = make_target(t, beside, target);
-    boost_settings_default(&trees);
-    trees.eta = .3;
-    trees.max_leaves = 32;
-    trees.min_child_weight = 5; /* rows */
-    memcpy(t->train_base, boost_scores(t->boost), t->train->n_rows * sizeof *t->train_base);
-    if (speaks) status = boost_change(t->boost, &trees, error);
-    while (speaks && !status && t->report.imitating < LAMBDAMART_IMITATION && look_at_rest(t, target) > IMITATED) {
-        status = boost_round(t->boost, t->gradient, t->hessian, error);
-        t->report.imitating++;
-    }
-    free(target);
-    return status;
-}
-
 static void finish(training *t) {
     lambdamart_report *r = &t->report;
     const float *t_plus, *t_minus;
@@ -293,8 +234,8 @@ static void finish(training *t) {
     r->seconds = seconds_since(t->start);
 }
 
-forage_status lambdamart_train(const rank_rows *train, const rank_rows *valid, const float *beside,
-                               const lambdamart_settings *settings, lambdamart_watch watch, void *self, bool json, buffer *model, lambdamart_report *report,
+forage_status lambdamart_train(const rank_rows *train, const rank_rows *valid, const lambdamart_settings *settings,
+                               lambdamart_watch watch, void *self, bool json, buffer *model, lambdamart_report *report,
                                base_error *error) {
     training t = {.train = train, .valid = valid, .settings = settings, .watch = watch, .self = self,
                   .start = clock_monotonic(&os_clock_system)};
@@ -302,7 +243,6 @@ forage_status lambdamart_train(const rank_rows *train, const rank_rows *valid, c
     if (!status) status = check_rows(train, valid, settings, error);
     if (!status) status = prepare(&t, error);
     if (!status) status = run_bags(&t, error);
-    if (!status && beside) status = imitate(&t, beside, error);
     if (!status) status = boost_model(t.boost, json, model, error);
     if (!status) {
         finish(&t);

@@ -24,7 +24,6 @@
 #define LAMBDAMART_MOST_ROUNDS 20000
 #define LAMBDAMART_MOST_TRUNCATION 1000 /* so that a group costs at most so many times its rows */
 #define LAMBDAMART_MOST_BAGS 100
-#define LAMBDAMART_IMITATION 200
 #define LAMBDAMART_MOST_POSITIONS 200 /* biases of positions beyond share the last one's */
 
 typedef struct lambdamart_settings {
@@ -64,7 +63,6 @@ typedef bool (*lambdamart_watch)(void *self, const lambdamart_progress *p); /* f
 
 typedef struct lambdamart_report {
     uint32_t rounds;       /* trees of the model */
-    uint32_t imitating;    /* … of them that imitate the order beside */
     uint32_t bags;         /* finished or begun */
     uint32_t best_round;   /* of the first bag, from 1 */
     double train, valid;   /* NDCG of the model as a whole; valid NaN without validation rows */
@@ -84,12 +82,9 @@ void lambdamart_report_release(lambdamart_report *r);
 void lambdamart_report_json(const lambdamart_report *r, buffer *out);
 
 /* Trains, and appends the model (XGBoost's UBJSON, or its JSON) to `model`. valid and watch may be NULL.
- * beside: another order's scores of the training rows, or NULL. It then has half a say: trees are added that imitate it, to the
- * spread (within groups) of the others' scores, until they leave .3 % of its variance, or LAMBDAMART_IMITATION of them. It
- * is still one model, and beyond the features' range the imitation is flat.
  * FORAGE_E_INVALID: bad settings or rows, or nothing to learn from (no group has rows of different gain). */
-forage_status lambdamart_train(const rank_rows *train, const rank_rows *valid, const float *beside,
-                               const lambdamart_settings *settings, lambdamart_watch watch, void *self, bool json, buffer *model, lambdamart_report *report,
+forage_status lambdamart_train(const rank_rows *train, const rank_rows *valid, const lambdamart_settings *settings,
+                               lambdamart_watch watch, void *self, bool json, buffer *model, lambdamart_report *report,
                                base_error *error);
 
 #endif

@@ -75,19 +75,6 @@ static forage_status compare(rank_fit *f, const rank_rows *valid, const pick_set
     return status;
 }
 
-static forage_status fit_trees(rank_fit *f, const rank_rows *train, const rank_rows *valid, const pick_settings *s,
-                               lambdamart_watch watch, void *self, base_error *error) {
-    float *beside = NULL;
-    if (s->kind == PICK_BLEND) {
-        beside = mem_alloc(train->n_rows * sizeof *beside);
-        linear_score(&f->linear, train->x, train->n_rows, beside);
-    }
-    forage_status status = lambdamart_train(train, valid, beside, &s->trees, watch, self, s->json, &f->trees, &f->trees_report, error);
-    f->has_trees = !status;
-    free(beside);
-    return status;
-}
-
 forage_status rank_train(const rank_rows *train, const rank_rows *valid, const pick_settings *s, lambdamart_watch watch,
                          void *self, rank_fit *out, base_error *error) {
     rank_fit f = {.kind = s->kind, .difference = (double)NAN, .standard_error = (double)NAN};
@@ -98,9 +85,11 @@ forage_status rank_train(const rank_rows *train, const rank_rows *valid, const p
         status = linear_fit(train, valid, &s->linear, &f.linear, &f.linear_report, error);
         f.has_linear = !status;
     }
-    if (!status && s->kind != PICK_LINEAR) status = fit_trees(&f, train, valid, s, watch, self, error);
+    if (!status && s->kind != PICK_LINEAR) {
+        status = lambdamart_train(train, valid, &s->trees, watch, self, s->json, &f.trees, &f.trees_report, error);
+        f.has_trees = !status;
+    }
     if (!status && s->kind == PICK_BEST) status = compare(&f, valid, s, error);
-    if (s->kind == PICK_BLEND) f.kind = PICK_TREES;
     if (status) rank_fit_release(&f);
     else *out = f;
     return status;
@@ -137,7 +126,7 @@ void rank_fit_json(const rank_fit *f, buffer *out) {
         json_key(&w, "trees");
         json_raw(&w, (slice){trees.data, trees.size});
     }
-    if (isfinite(f->difference)) {
+    if (f->has_linear && f->has_trees) {
         json_key(&w, "trees_ahead");
         json_begin_object(&w);
         write_number(&w, "difference", f->difference);

@@ -6,9 +6,7 @@
 #include "rank/lambdamart.h"
 #include "rank/linear_fit.h"
 
-/* PICK_BLEND: both, with half a say each, as one model of trees (lambdamart.h, "beside"). Where groups are few, the two err
- * differently, and together they err less. */
-typedef enum pick_kind { PICK_BEST, PICK_LINEAR, PICK_TREES, PICK_BLEND } pick_kind;
+typedef enum pick_kind { PICK_BEST, PICK_LINEAR, PICK_TREES } pick_kind;
 
 typedef struct pick_settings {
     pick_kind kind; /* which to train */
@@ -20,13 +18,13 @@ typedef struct pick_settings {
 void pick_settings_default(pick_settings *s);
 
 typedef struct rank_fit {
-    pick_kind kind;        /* of the model taken: PICK_LINEAR or PICK_TREES (which a blend is, too) */
+    pick_kind kind;        /* of the model taken: PICK_LINEAR or PICK_TREES */
     bool has_linear, has_trees;
     linear_model linear;
     linear_report linear_report;
     buffer trees;          /* XGBoost's bytes */
     lambdamart_report trees_report;
-    double difference, standard_error; /* trees − linear, NDCG on the validation rows; NaN unless PICK_BEST */
+    double difference, standard_error; /* trees − linear, NDCG on the validation rows; NaN unless both were trained */
     size_t compared;       /* groups */
 } rank_fit;
 

@@ -32,8 +32,7 @@ static forage_status read_kind(const json_value *json, pick_kind *out, base_erro
     if (slice_is(kind, "best")) *out = PICK_BEST;
     else if (slice_is(kind, "linear")) *out = PICK_LINEAR;
     else if (slice_is(kind, "trees")) *out = PICK_TREES;
-    else if (slice_is(kind, "blend")) *out = PICK_BLEND;
-    else return error_set(error, FORAGE_E_INVALID, "\"kind\": expected best, linear, trees or blend, got \"%.*s\"", SLICE_ARG(kind));
+    else return error_set(error, FORAGE_E_INVALID, "\"kind\": expected best, linear or trees, got \"%.*s\"", SLICE_ARG(kind));
     return FORAGE_OK;
 }
 

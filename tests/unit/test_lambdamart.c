@@ -172,7 +172,7 @@ typedef struct trained {
 static trained train(const rank_rows *rows, const rank_rows *valid, const lambdamart_settings *s) {
     trained t = {0};
     base_error error = {0};
-    if (lambdamart_train(rows, valid, NULL, s, NULL, NULL, false, &t.model, &t.report, &error)) fail_msg("%s", error.message);
+    if (lambdamart_train(rows, valid, s, NULL, NULL, false, &t.model, &t.report, &error)) fail_msg("%s", error.message);
     return t;
 }
 
@@ -321,7 +321,7 @@ static void bags_average_and_callers_can_stop(void **state) {
     base_error error;
     buffer model = {0};
     lambdamart_report report;
-    assert_int_equal(lambdamart_train(&known.rows, NULL, NULL, &s, NULL, NULL, false, &model, &report, &error), FORAGE_E_INVALID);
+    assert_int_equal(lambdamart_train(&known.rows, NULL, &s, NULL, NULL, false, &model, &report, &error), FORAGE_E_INVALID);
     assert_non_null(strstr(error.message, "bags"));
     s.group_share = .6;
     trained t = train(&known.rows, &held.rows, &s);
@@ -332,14 +332,14 @@ static void bags_average_and_callers_can_stop(void **state) {
     release(&t);
     int calls = 0;
     s.patience = 0;
-    assert_ok(lambdamart_train(&known.rows, NULL, NULL, &s, stop_at_four, &calls, true, &model, &report, &error));
+    assert_ok(lambdamart_train(&known.rows, NULL, &s, stop_at_four, &calls, true, &model, &report, &error));
     assert_true(report.cancelled);
     assert_int_equal(report.rounds, 4);
     assert_int_equal(calls, 4);
     assert_true(isnan(report.valid) && !report.valid_curve);
     lambdamart_report_release(&report);
     s.seconds = 1e-9;
-    assert_ok(lambdamart_train(&known.rows, NULL, NULL, &s, NULL, NULL, true, &model, &report, &error));
+    assert_ok(lambdamart_train(&known.rows, NULL, &s, NULL, NULL, true, &model, &report, &error));
     assert_true(report.timed_out);
     assert_int_equal(report.rounds, 1);
     lambdamart_report_release(&report);
@@ -432,7 +432,7 @@ static forage_status try_rows(const rank_rows *rows, const lambdamart_settings *
     linear_settings l;
     linear_settings_default(&l);
     l.gain = s->gain;
-    forage_status status = lambdamart_train(rows, NULL, NULL, s, NULL, NULL, false, &model, &report, error);
+    forage_status status = lambdamart_train(rows, NULL, s, NULL, NULL, false, &model, &report, error);
     if (!status) lambdamart_report_release(&report);
     buffer_release(&model);
     if (s->debias) return status;
@@ -477,7 +477,7 @@ static void hopeless_rows_are_named(void **state) {
     s.memory_limit = 1000;
     buffer model = {0};
     lambdamart_report report;
-    assert_int_equal(lambdamart_train(&t.rows, NULL, NULL, &s, NULL, NULL, false, &model, &report, &error), FORAGE_E_TOO_LARGE);
+    assert_int_equal(lambdamart_train(&t.rows, NULL, &s, NULL, NULL, false, &model, &report, &error), FORAGE_E_TOO_LARGE);
     assert_int_equal(model.size, 0);
     rank_table_release(&t);
 }
