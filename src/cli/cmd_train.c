@@ -29,7 +29,7 @@ static const cli_option options[] = {
     {"output", 'o', "FILE", "the model: XGBoost's form, JSON if named .json, else UBJSON; linear: JSON"},
     {"scores", 0, "FILE", "the test rows' scores, one a line"},
     {"kind", 0, "NAME", "best (default), trees or linear; best: trees where they are clearly ahead"},
-    {"model", 0, "NAME", "files: the same as --kind, or blend: both as one"},
+    {"model", 0, "NAME", "files: the same as --kind"},
     {"trees", 0, "N", "at most so many (default: 500)"},
     {"patience", 0, "N", "stop after so many without a better validation NDCG; 0: never (default: 50)"},
     {"leaves", 0, "N", "of a tree, grown where they help most; 0: by depth alone (default: 16)"},
