@@ -4,7 +4,7 @@ JOBS is a JSON file: [{"train", "test", "width", "settings", "rounds", "every", 
 test rows after every so many rounds (0: only in the end), of the mean of the seeds' scores ("curve"), these scores in the end, the
 seconds of training, and, with "batch", the µs to score a row in requests of so many, of all seeds' models together ("speed"):
 processor time, the best of several runs.
-Installed into the environment that FORAGE_PEERS names, or that bench_letor.py looks for:
+Installed into the environment that FORAGE_PEERS names, or that letor.py looks for:
     python3 -m venv build/bench/peers
     build/bench/peers/bin/pip install numpy scipy lightgbm xgboost catboost
 """

@@ -109,7 +109,8 @@ forage_status api_post_models(api_call *c, base_error *error) {
     }
     if (!status && !body.size) status = error_set(error, FORAGE_E_INVALID, "the body is empty; send a model file of XGBoost or LightGBM");
     if (!status) status = funnel_model_import(c->entry->funnel, body, map, missing, &bytes, error);
-    funnel_model draft = {.kind = FUNNEL_MODEL_TREES, .name = api_parameter_of(c, "name"), .map = map, .report = SLICE("{\"imported\":true}"),
+    funnel_model draft = {.kind = FUNNEL_MODEL_TREES, .name = api_parameter_of(c, "name"), .map = map,
+                          .report = SLICE("{\"imported\":true}"),
                           .bytes = {bytes.data, bytes.size}};
     if (!status) status = funnel_model_add(c->entry->funnel, &draft, &number, error);
     buffer_release(&bytes);
@@ -238,7 +239,8 @@ forage_status api_delete_experiment(api_call *c, base_error *error) {
 static forage_status read_given(api_call *c, const json_value *list, funnel_given **out, size_t *n, base_error *error) {
     static const char *const members[] = {"id", "features", NULL};
     if (!list || list->type != JSON_ARRAY || !list->count || list->count > FUNNEL_MOST_GIVEN)
-        return error_set(error, FORAGE_E_INVALID, "\"candidates\": expected an array of 1 to %d ids or {\"id\", \"features\"}", FUNNEL_MOST_GIVEN);
+        return error_set(error, FORAGE_E_INVALID, "\"candidates\": expected an array of 1 to %d ids or {\"id\", \"features\"}",
+                         FUNNEL_MOST_GIVEN);
     funnel_given *given = arena_zalloc(&c->memory, list->count, sizeof *given);
     size_t i = 0;
     for (const json_value *one = list->first; one; one = one->next, i++) {

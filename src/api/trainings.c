@@ -124,7 +124,9 @@ static forage_status start(training *t, slice request, base_error *error) {
     arena_init(&a, 0);
     pthread_mutex_lock(&t->mutex);
     forage_status status = FORAGE_OK;
-    if (t->running) status = error_set(error, FORAGE_E_EXISTS, "a training is running already; GET …/train tells how far it is, DELETE …/train stops it");
+    if (t->running)
+        status = error_set(error, FORAGE_E_EXISTS, "a training is running already; GET …/train tells how far it is, DELETE …/train "
+                           "stops it");
     if (!status) {
         join(t);
         free(t->request);
@@ -274,7 +276,8 @@ forage_status api_get_examination(api_call *c, base_error *error) {
     slice name = api_parameter_of(c, "method");
     examination_curve *curve = arena_alloc(&c->memory, sizeof *curve);
     if (name.size && !examination_method_named(arena_strndup(&c->memory, name.data, name.size), &method))
-        return error_set(error, FORAGE_E_INVALID, "\"method\": there is no \"%.*s\"; use harvest, all-pairs, adjacent, pivot or regression-em",
+        return error_set(error, FORAGE_E_INVALID, "\"method\": there is no \"%.*s\"; use harvest, all-pairs, adjacent, pivot or "
+                         "regression-em",
                          SLICE_ARG(name));
     forage_status status = train_examination(c->entry->funnel, method, curve, error);
     if (!status) examination_write_json(&c->json, curve);

@@ -34,8 +34,8 @@ forage_status rank_fit_score(const rank_fit *f, const rank_rows *rows, float *sc
     return score_by(f, f->kind, rows, scores, error);
 }
 
-/* Mean and standard error of the paired differences, as a ratio of sums. Groups in which nothing can be told apart are the same for both: they would
- * only make the error look small. */
+/* Mean and standard error of the paired differences, as a ratio of sums. Groups in which nothing can be told apart are the
+ * same for both: they would only make the error look small. */
 static void compare_values(const double *trees, const double *linear, const double *weight, size_t n, rank_fit *f) {
     double sum = 0, squares = 0, weights = 0;
     size_t count = 0;

@@ -25,8 +25,8 @@ typedef struct ranker_config {
 forage_status ranker_create(const ranker_config *config, ranker **out, base_error *error);
 void ranker_destroy(ranker *r);
 
-/* scores[i] = w · x_i; row i begins at x + i × stride (at least n_features, in floats). Features that are not finite count as 0, so that scores are
- * always finite (within +-FLT_MAX). Any thread (shared lock inside). */
+/* scores[i] = w · x_i; row i begins at x + i × stride (at least n_features, in floats). Features that are not finite count
+ * as 0, so that scores are always finite (within +-FLT_MAX). Any thread (shared lock inside). */
 void ranker_score(const ranker *r, const float *x, size_t n, size_t stride, float *scores);
 void ranker_weights(const ranker *r, float *mean, float *variance); /* n_features each; NULL skips */
 

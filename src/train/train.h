@@ -36,7 +36,12 @@ void train_settings_default(train_settings *s);
 /* Reads docs/api.md's training request: absent members stay. FORAGE_E_INVALID names the member. */
 forage_status train_settings_read(const json_value *json, train_settings *out, base_error *error);
 
-typedef enum train_phase { TRAIN_READING, TRAIN_WEIGHING, TRAIN_LINEAR /* fitting the linear order */, TRAIN_FITTING /* growing trees */, TRAIN_JUDGING, TRAIN_DONE } train_phase;
+typedef enum train_phase {
+    TRAIN_READING, TRAIN_WEIGHING,
+    TRAIN_LINEAR,  /* fitting the linear order */
+    TRAIN_FITTING, /* growing trees */
+    TRAIN_JUDGING, TRAIN_DONE
+} train_phase;
 const char *train_phase_name(train_phase phase);
 
 typedef struct train_progress {
