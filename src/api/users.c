@@ -125,7 +125,8 @@ static void write_count(json_writer *w, const char *key, uint64_t n) {
 forage_status api_delete_user(api_call *c, base_error *error) {
     profile_forgotten done;
     if (c->db->options.read_only) return error_set(error, FORAGE_E_READ_ONLY, "%s", status_message(FORAGE_E_READ_ONLY));
-    forage_status status = profile_forget(collection_store(c->entry->collection), c->id, &done, error);
+    forage_status status = funnel_experiment_forget(c->entry->funnel, c->id, error); /* before the file is scrubbed */
+    if (!status) status = profile_forget(collection_store(c->entry->collection), c->id, &done, error);
     if (status) return status;
     json_writer *w = &c->json;
     json_begin_object(w);

@@ -79,9 +79,12 @@ static int tell(experiment_command *e, const char *method, slice body) {
     slice raw;
     int status = client_json(e->client, &e->memory, method, e->target, body, &answer, &raw);
     if (status) return status;
+    const json_value *result = json_get(answer, "result");
+    bool none = !result || result->type == JSON_NULL;
     if (arg_flag(e->arguments, "json")) printf("%.*s\n", (int)raw.size, raw.data);
+    else if (none) cli_error("there was no experiment yet; forage experiment start NAME --a RANKER --b RANKER begins one");
     else if (strcmp(method, "GET") == 0 || !arg_flag(e->arguments, "quiet")) print(e, answer);
-    return CLI_OK;
+    return none ? CLI_FAILED : CLI_OK;
 }
 
 static int start(experiment_command *e, const char *name) {

@@ -251,6 +251,31 @@ forage_status funnel_experiment_start(funnel *f, const experiment_config *config
     return status ? status : put_in_place(f, made, error);
 }
 
+typedef struct forgetting {
+    funnel *funnel;
+    slice user;
+} forgetting;
+
+static forage_status forget_apply(store_txn *t, void *self, base_error *error) {
+    const forgetting *w = self;
+    funnel *f = w->funnel;
+    uint64_t key;
+    pthread_mutex_lock(&f->experiment_mutex);
+    bool known = f->experiment != NULL;
+    if (known) {
+        (void)experiment_assign(experiment_config_of(f->experiment), EXPERIMENT_USER, w->user, &key);
+        known = experiment_forget(f->experiment, key);
+    }
+    pthread_mutex_unlock(&f->experiment_mutex);
+    return known ? funnel_save_state(f, t, error) : FORAGE_OK; /* as one: the state is of a place in the log */
+}
+
+forage_status funnel_experiment_forget(funnel *f, slice user, base_error *error) {
+    forgetting w = {f, user};
+    store_job job = {forget_apply, NULL, &w};
+    return store_write(collection_store(f->collection), &job, error);
+}
+
 forage_status funnel_experiment_end(funnel *f, base_error *error) {
     pthread_mutex_lock(&f->experiment_mutex);
     bool running = f->experiment && f->experiment_running;

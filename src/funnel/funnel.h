@@ -232,6 +232,8 @@ struct experiment_config;
 /* FORAGE_E_EXISTS: one is running. Sides are rankers ("auto", "linear", "rrf", "model:NUMBER"), or for "ab" policies. */
 forage_status funnel_experiment_start(funnel *f, const struct experiment_config *config, base_error *error);
 forage_status funnel_experiment_end(funnel *f, base_error *error); /* FORAGE_E_NOT_FOUND: none is running */
+/* Forgets that a user takes part in the experiment; what was counted stays, as nobody's. Durable on return. */
+forage_status funnel_experiment_forget(funnel *f, slice user, base_error *error);
 bool funnel_experiment_write(funnel *f, json_writer *w); /* false: there never was one, and nothing was written */
 
 /* ---- The ranker's columns ---- */

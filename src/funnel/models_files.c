@@ -18,11 +18,13 @@ static forage_status map_onto(forest *trees, const columns_list *list, slice map
 
 forage_status funnel_model_import(funnel *f, slice file, slice map, bool allow_missing, buffer *bytes, base_error *error) {
     forest *trees = NULL;
+    size_t before = bytes->size;
     forage_status status = forest_read(file, &trees, error);
     if (!status) { /* saved before it is mapped: another schema maps it anew */
         forest_save(trees, bytes);
         status = map_onto(trees, funnel_columns(f, collection_schema(f->collection)), map, allow_missing, error);
     }
+    if (status) bytes->size = before;
     forest_destroy(trees);
     return status;
 }
@@ -73,6 +75,7 @@ static void write_important(const important *list, size_t n, bool trees, json_wr
     json_end_array(w);
 }
 
+/* By our names: the model's own say little where they were f0, f1 … */
 static forage_status importance_of_trees(const funnel_model *m, json_writer *w, base_error *error) {
     forest *trees;
     forage_status status = forest_load(m->bytes, &trees, error);

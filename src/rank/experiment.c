@@ -115,6 +115,17 @@ static void open_unit(experiment *e, uint64_t key, experiment_side side) {
         e->mismatch = fmax(e->mismatch, sequential_ratio_mismatch(e->opened[0], e->opened[1], e->config.split));
 }
 
+bool experiment_forget(experiment *e, uint64_t key) {
+    experiment_watched *u = find(e, key);
+    if (!u) return false;
+    size_t place = (size_t)(u - e->units);
+    memmove(u, u + 1, (e->n_units - place - 1) * sizeof *u);
+    e->n_units--;
+    e->first_open -= place < e->first_open;
+    experiment_index(e);
+    return true;
+}
+
 static void close_unit(experiment *e, const experiment_watched *u) {
     if (e->config.kind == EXPERIMENT_AB) {
         sequential_arms_add(&e->arms, u->side == EXPERIMENT_B, u->for_a / u->impressions);

@@ -72,6 +72,10 @@ void experiment_show(experiment *e, uint64_t key, experiment_side side, int64_t 
  * after its unit closed, or without impression, is passed over and counted as late. */
 void experiment_reward(experiment *e, uint64_t key, float credit, float reward, int64_t time);
 
+/* Somebody is to be forgotten: the unit's key and what is still watched of it go; what it has added to the sums stays, since it is
+ * nobody's there. Whoever comes back counts as new. False: there is no such unit. O(units). */
+bool experiment_forget(experiment *e, uint64_t key);
+
 /* Closes the units whose window is over at `time`. The two above do so too; call it before describing. */
 void experiment_advance(experiment *e, int64_t time);
 

@@ -205,9 +205,6 @@ static void a_user_is_told_by_documents_and_tastes(void **state) {
     assert_value(w, f, "d6", "user.items", log(2));
     assert_value(w, f, "d6", "user.similar", 1);
     assert_value(w, f, "d7", "user.similar", 0);
-    assert_value(w, f, "d6", "user.near", 1);
-    assert_value(w, f, "d6", "user.near_place", 1);
-    assert_value(w, f, "d7", "user.near_place", NAN);
     assert_value(w, f, "d6", "user.own", 0); /* "stone" is another query than the one after which they chose */
     assert_value(w, f, "d6", "user.similar_own", 0);
     assert_value(w, f, "d6", "user.type", log(2));     /* both are books */

@@ -21,6 +21,36 @@ static slice user_name(int i) {
     return slice_of(text);
 }
 
+/* Who is forgotten leaves no key behind; the sums stay, and whoever is watched goes on being watched. */
+static void a_person_can_be_forgotten(void **state) {
+    (void)state;
+    experiment_config c;
+    experiment_config_default(&c, "x", EXPERIMENT_AB, "linear", "forest");
+    c.window = 10;
+    experiment *e = make(&c);
+    uint64_t key[3];
+    for (int i = 0; i < 3; i++) {
+        experiment_side side = experiment_assign(&c, EXPERIMENT_USER, user_name(i), &key[i]);
+        experiment_show(e, key[i], side, i == 2 ? 20000000 : 0); /* the first two close before the third opens */
+    }
+    experiment_result before = experiment_ask(e);
+    assert_int_equal(before.units[0] + before.units[1], 2);
+    assert_true(experiment_forget(e, key[0]));
+    assert_false(experiment_forget(e, key[0]));
+    buffer bytes = {0};
+    experiment_save(e, &bytes);
+    assert_null(memmem(bytes.data, bytes.size, &key[0], sizeof key[0]));
+    assert_non_null(memmem(bytes.data, bytes.size, &key[1], sizeof key[1]));
+    experiment_reward(e, key[2], 0, 1, 21000000);
+    experiment_advance(e, 40000000);
+    experiment_result after = experiment_ask(e);
+    assert_int_equal(after.units[0] + after.units[1], 3); /* what was counted stays */
+    assert_true(after.earned[0] + after.earned[1] > 0);
+    assert_true(experiment_forget(e, key[2]) && experiment_forget(e, key[1]));
+    buffer_release(&bytes);
+    experiment_destroy(e);
+}
+
 static void bad_settings_are_named(void **state) {
     (void)state;
     experiment_config good, c;
@@ -303,6 +333,7 @@ static void states_are_kept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_person_can_be_forgotten),
         cmocka_unit_test(bad_settings_are_named),
         cmocka_unit_test(people_stay_where_they_are),
         cmocka_unit_test(assignments_never_change),

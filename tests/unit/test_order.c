@@ -356,12 +356,15 @@ static void given_candidates_bring_their_features(void **state) {
     assert_ok(funnel_model_activate(w->funnel, add_linear(w, "request.bid", 1), NULL));
     funnel_given given[] = {{SLICE("x"), NULL}, {SLICE("s04"), NULL}, {SLICE("y"), NULL}};
     given[0].features = parse(&w->memory, "{\"bid\":2}");
-    given[1].features = parse(&w->memory, "{\"bid\":3,\"other\":9}");
+    given[1].features = parse(&w->memory, "{\"bid\":3}");
     given[2].features = parse(&w->memory, "{\"bid\":5}");
     assert_ok(rank_given("{\"query\":\"\"}", given, 3, &answer, &error));
     assert_string_equal(world_ids(w, answer), "y s04 x");
     assert_ok(rank_given("{\"query\":\"\",\"ranker\":\"linear\",\"explain\":true,\"diversity\":0.5}", given, 3, &answer, &error));
     assert_int_equal(count_at(answer, "hits"), 3);
+    given[1].features = parse(&w->memory, "{\"bid\":3,\"other\":9}"); /* a name that is misspelt is not passed over */
+    assert_int_equal(rank_given("{\"query\":\"\"}", given, 3, &answer, &error), FORAGE_E_INVALID);
+    assert_non_null(strstr(error.message, "other"));
 }
 
 int main(void) {
