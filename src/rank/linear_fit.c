@@ -56,6 +56,7 @@ typedef struct fit {
     double *gain, *weight; /* by row; weight clipped */
     double *score, *push;  /* by row */
     double l2;
+    double *prior; /* F, in standardised features */
     double done;  /* share of the grid */
     bool stopped; /* by whoever watches */
 } fit;
@@ -178,8 +179,9 @@ static double objective(fit *f, const double *w, double *gradient, double *bare)
         }
     }
     for (uint32_t i = 0; i < f->F; i++) {
-        penalty += w[i] * w[i];
-        gradient[i] += f->l2 * w[i];
+        double away = w[i] - f->prior[i];
+        penalty += away * away;
+        gradient[i] += f->l2 * away;
     }
     *bare = loss;
     return loss + f->l2 / 2 * penalty;
@@ -285,8 +287,9 @@ static void fit_init(fit *f, const rank_rows *rows, const linear_settings *s) {
     uint32_t F = rows->n_features;
     *f = (fit){.settings = s, .rows = rows, .F = F};
     f->z = mem_alloc(n * F * sizeof *f->z);
-    f->center = mem_alloc(2 * (size_t)F * sizeof *f->center);
+    f->center = mem_zalloc(3 * (size_t)F, sizeof *f->center);
     f->spread = f->center + F;
+    f->prior = f->center + 2 * (size_t)F;
     f->gain = mem_alloc(4 * n * sizeof *f->gain);
     f->weight = f->gain + n;
     f->score = f->gain + 2 * n;
@@ -323,19 +326,36 @@ static linear_model model_make(uint32_t F) {
     return m;
 }
 
-static double evaluate(const linear_model *m, const rank_rows *rows, const linear_settings *s) {
+/* values: n_groups, or NULL. */
+static double evaluate(const linear_model *m, const rank_rows *rows, const linear_settings *s, double *values) {
     if (!rows) return (double)NAN;
     float *scores = mem_alloc(rows->n_rows * sizeof *scores);
     linear_score(m, rows->x, rows->n_rows, scores);
     ndcg_options metric = {.gain = s->gain, .empty = s->empty, .cutoff = s->cutoff, .weighted = true};
-    double value = ndcg_mean(rows, scores, &metric, NULL);
+    double value = ndcg_mean(rows, scores, &metric, values);
     free(scores);
     return value;
 }
 
+/* The standard error of the mean of paired differences. */
+static double error_of(const double *a, const double *b, size_t n) {
+    double sum = 0, squares = 0;
+    size_t count = 0;
+    for (size_t g = 0; g < n; g++) {
+        if (!isfinite(a[g]) || !isfinite(b[g])) continue;
+        sum += a[g] - b[g];
+        squares += (a[g] - b[g]) * (a[g] - b[g]);
+        count++;
+    }
+    if (count < 2) return 0;
+    double mean = sum / (double)count, variance = squares / (double)count - mean * mean;
+    return variance > 0 ? sqrt(variance / (double)(count - 1)) : 0;
+}
+
 /* From the strongest penalty to the weakest, each from where the one before ended. */
 static void search(fit *f, const rank_rows *valid, linear_model *best, linear_report *report) {
-    double grid[LINEAR_MOST_GRID], *w = mem_zalloc(f->F, sizeof *w), bare = 0;
+    double grid[LINEAR_MOST_GRID], *w = mem_alloc(f->F * sizeof *w), bare = 0;
+    memcpy(w, f->prior, f->F * sizeof *w);
     uint32_t n = valid ? f->settings->n_grid : 1;
     memcpy(grid, f->settings->l2, n * sizeof *grid);
     for (uint32_t i = 1; i < n; i++)
@@ -344,23 +364,27 @@ static void search(fit *f, const rank_rows *valid, linear_model *best, linear_re
             grid[j] = grid[j - 1];
             grid[j - 1] = swap;
         }
+    double *values = valid ? mem_alloc(2 * (valid->n_groups + 1) * sizeof *values) : NULL, *taken = valid ? values + valid->n_groups : NULL;
     for (uint32_t i = 0; i < n && !f->stopped; i++) {
         linear_model m = model_make(f->F);
         f->l2 = grid[i];
         f->done = (double)i / (double)n;
         report->iterations += minimise(f, w, &bare);
         to_model(f, w, &m);
-        double value = evaluate(&m, valid, f->settings);
-        if (best->weight && !(value > report->valid)) {
+        double value = evaluate(&m, valid, f->settings, values);
+        double ahead = best->weight && valid ? f->settings->standard_errors * error_of(values, taken, valid->n_groups) : 0;
+        if (best->weight && !(value > report->valid + ahead)) {
             linear_model_release(&m);
             continue;
         }
+        if (valid) memcpy(taken, values, valid->n_groups * sizeof *taken);
         linear_model_release(best);
         *best = m;
         report->l2 = grid[i];
         report->valid = value;
         report->loss = bare;
     }
+    free(values);
     free(w);
 }
 
@@ -381,8 +405,10 @@ forage_status linear_fit(const rank_rows *train, const rank_rows *valid, const l
     fit_init(&f, train, settings);
     if (f.groups) {
         standardise(&f);
+        for (uint32_t i = 0; settings->prior && i < f.F; i++)
+            f.prior[i] = f.spread[i] > 0 && isfinite(f.spread[i]) ? (double)settings->prior[i] * f.spread[i] : 0;
         search(&f, valid, &model, &told);
-        told.train = evaluate(&model, train, settings);
+        told.train = evaluate(&model, train, settings, NULL);
         told.seconds = (double)(clock_monotonic(&os_clock_system) - start) / 1e6;
         *out = model;
         *report = told;

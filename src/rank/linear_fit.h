@@ -2,7 +2,7 @@
  *
  * Listwise: the cross entropy between the labels' gains and softmax(scores), as shares of a group (ListNet's top-one; Cao, Qin, Liu,
  * Tsai & Li, ICML 2007). Pairwise: the logistic loss of score differences, by pairs of different gain (Burges et al. 2005),
- * averaged within a group. Both times the row's weight, of a pair the winner's; plus l2 / 2 × |w|² in standardised
+ * averaged within a group. Both times the row's weight, of a pair the winner's; plus l2 / 2 × |w − prior|² in standardised
  * features, that is centred at the median and divided by the spread (interquartile range / 1.349, or the standard deviation
  * where that is 0). Constant features have weight 0. Convex; minimised by L-BFGS (Liu & Nocedal 1989). The l2 of the grid with
  * the best validation NDCG is taken, of equal ones the largest. */
@@ -22,8 +22,11 @@ typedef struct linear_settings {
     ndcg_empty empty;
     uint32_t n_grid;
     double l2[LINEAR_MOST_GRID]; /* per group: the loss is a mean over groups */
+    double standard_errors;      /* by which a smaller l2 must be ahead on the validation rows, paired by group; 0: any better is taken */
     uint32_t iterations;         /* of L-BFGS, at most */
     double weight_clip;          /* as LambdaMART's */
+    const float *prior;          /* n_features weights, of raw features, that the penalty draws to and the search begins at: what is
+                                  * believed before. NULL: 0 each */
     /* Called with every step and the share of the grid that is done; false: stop with what there is. NULL: nobody watches. */
     bool (*watch)(void *self, double share);
     void *self;

@@ -105,12 +105,16 @@ static forage_status fit(run *r, base_error *error) {
     rank_rows train, valid;
     pick_settings settings = r->settings->fit;
     settings.trees.seed = settings.trees.trees.seed = r->settings->seed;
+    float *prior = mem_zalloc(r->rows.n_features, sizeof *prior); /* the online ranker, which the linear order can only add to */
+    for (uint32_t i = 0; i < r->rows.n_features; i++) prior[i] = strcmp(r->rows.names[i], FUNNEL_ONLINE_COLUMN) == 0;
+    settings.linear.prior = prior;
     settings.linear.watch = linear_goes_on;
     settings.linear.self = r;
     train_rows_view(&r->rows, 0, r->validation, r->weight, first, &train);
     train_rows_view(&r->rows, r->validation, r->held_out, r->weight, first + r->rows.n_groups + 2, &valid);
     forage_status status = rank_train(&train, &valid, &settings, fitting_goes_on, r, &r->fit, error);
     r->fitted = !status;
+    free(prior);
     free(first);
     return status;
 }

@@ -23,6 +23,10 @@ void train_settings_default(train_settings *s) {
     s->fit.trees.weight_clip = 0; /* weights are clipped when they are made */
     s->fit.linear.weight_clip = 0;
     s->fit.linear.iterations = 150;
+    s->fit.linear.standard_errors = 1;
+    static const double penalties[] = {100, 10, 1, .1, .01, .001, 1e-4};
+    s->fit.linear.n_grid = sizeof penalties / sizeof penalties[0];
+    memcpy(s->fit.linear.l2, penalties, sizeof penalties);
 }
 
 static forage_status read_kind(const json_value *json, pick_kind *out, base_error *error) {

@@ -248,6 +248,38 @@ static void a_linear_truth_is_found_and_taken(void **state) {
     rank_table_release(&held);
 }
 
+/* What is believed before holds until the rows say otherwise: with few of them, a weaker penalty has to earn its place. */
+static void a_linear_order_begins_at_what_is_believed(void **state) {
+    (void)state;
+    rank_table known, held;
+    linear_settings s;
+    linear_model m;
+    linear_report told;
+    float prior[F] = {2, -1};
+    make_world(&known, 12, 10, true, 41);
+    make_world(&held, 12, 10, true, 42);
+    linear_settings_default(&s);
+    s.prior = prior;
+    s.n_grid = 1;
+    s.l2[0] = 1e6;
+    assert_ok(linear_fit(&known.rows, &held.rows, &s, &m, &told, NULL));
+    for (int f = 0; f < F; f++) assert_float_equal(m.weight[f], prior[f], .01);
+    linear_model_release(&m);
+    s.n_grid = 3;
+    s.l2[1] = 1;
+    s.l2[2] = 1e-5;
+    s.standard_errors = 2; /* the truth is 2 : -1 in this world: nothing is better than the prior */
+    assert_ok(linear_fit(&known.rows, &held.rows, &s, &m, &told, NULL));
+    assert_true(told.l2 == 1e6);
+    linear_model_release(&m);
+    for (int f = 0; f < F; f++) prior[f] = f == 1 ? 2 : 0; /* a wrong belief gives way */
+    assert_ok(linear_fit(&known.rows, &held.rows, &s, &m, &told, NULL));
+    assert_true(told.l2 < 1e6 && m.weight[0] > 0);
+    linear_model_release(&m);
+    rank_table_release(&known);
+    rank_table_release(&held);
+}
+
 static void early_stopping_cuts_to_the_best_round(void **state) {
     (void)state;
     rank_table known, held;
@@ -582,6 +614,7 @@ int main(void) {
         cmocka_unit_test(gradients_are_the_textbooks),
         cmocka_unit_test(trees_learn_what_no_linear_order_can),
         cmocka_unit_test(a_linear_truth_is_found_and_taken),
+        cmocka_unit_test(a_linear_order_begins_at_what_is_believed),
         cmocka_unit_test(early_stopping_cuts_to_the_best_round),
         cmocka_unit_test(training_is_deterministic),
         cmocka_unit_test(bags_average_and_callers_can_stop),
