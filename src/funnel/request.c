@@ -66,7 +66,7 @@ static forage_status read_context(const json_value *json, funnel_request *r, bas
     if (!context || context->type == JSON_NULL) return FORAGE_OK;
     if (context->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_INVALID, "\"context\": expected an object, got %s", json_type_name(context->type));
-    slice language;
+    slice language = {0};
     funnel_request_set_context(r, context);
     return read_short(context, "language", 32, &language, error);
 }
