@@ -206,7 +206,7 @@ struct funnel_answer {
     const columns_list *columns;
     float *features;        /* n_candidates × columns->n; beyond the core, of those that are `described` */
     bool *described;
-    const struct indexed *indexed; /* describe.c's own; NULL: not looked up yet */
+    const describe_indexed *indexed; /* n_candidates; NULL: not looked up yet */
     funnel_scorer scorer, rival; /* rival: the other side of an interleaved page, else none */
     float *scores;
     uint32_t *order;        /* candidates, best first, without the hidden */

@@ -144,15 +144,6 @@ static void describe_memory(const description *d) {
     }
 }
 
-/* What the index has of every candidate, looked up once. */
-typedef struct indexed {
-    uint32_t type;    /* its place among the collection's types, by number of documents; UINT32_MAX: none */
-    float popularity;
-    uint64_t version; /* 0: it is in the index no more */
-    const sparse_segment *segment;
-    uint32_t place;
-} indexed;
-
 static uint32_t type_at(const funnel_answer *a, const sparse_segment *segment, uint32_t place) {
     int32_t field = a->snapshot->config->type;
     sparse_keywords column;
@@ -164,32 +155,40 @@ static uint32_t type_at(const funnel_answer *a, const sparse_segment *segment, u
     return UINT32_MAX;
 }
 
-static const indexed *look_up(funnel_answer *a) {
+const describe_indexed *describe_look_up(funnel_answer *a) {
     if (a->indexed) return a->indexed;
-    indexed *list = arena_alloc(&a->memory, (a->n_candidates + 1) * sizeof *list);
+    for (uint32_t p = 0; p < a->snapshot->n_parts; p++)
+        for (size_t i = 0; i < a->n_candidates; i++)
+            sparse_segment_find_soon(a->snapshot->parts[p].segment, a->candidates[i].document);
+    describe_indexed *list = arena_alloc(&a->memory, (a->n_candidates + 1) * sizeof *list);
     for (size_t i = 0; i < a->n_candidates; i++) {
         uint32_t part, place;
         float most;
-        list[i] = (indexed){.type = UINT32_MAX};
+        list[i] = (describe_indexed){.type = UINT32_MAX};
         if (!sparse_snapshot_find(a->snapshot, a->candidates[i].document, &part, &place)) continue;
         const sparse_segment *segment = a->snapshot->parts[part].segment;
         const float *prior = sparse_segment_prior(segment, &most);
-        list[i] = (indexed){type_at(a, segment, place), prior ? prior[place] : 0, sparse_segment_version(segment, place), segment, place};
+        list[i] = (describe_indexed){type_at(a, segment, place), prior ? prior[place] : 0, sparse_segment_version(segment, place), segment, place};
     }
     a->indexed = list;
     return list;
 }
 
-static void put_group(const description *d, const trend *trends, uint64_t group, const uint32_t *types, uint32_t type, uint32_t column) {
+/* The group's weights of the documents that anybody engaged with (beliefs), and of this type, unless types is NULL. What nobody
+ * engaged with no group did: it is not looked for. */
+static void put_group(const description *d, const trend *trends, uint64_t group, const trend_belief *beliefs, const uint32_t *types,
+                      uint32_t type, uint32_t column) {
     trend_document *list = arena_alloc(&d->a->memory, (d->n + 1) * sizeof *list);
     uint32_t *places = arena_alloc(&d->a->memory, (d->n + 1) * sizeof *places);
     size_t n = 0;
     for (size_t i = 0; i < d->n; i++) {
         if (types && types[i] != type) continue;
+        row_of(d, i, COLUMNS_PEOPLE)[column] = 0;
+        if (!(beliefs[i].engaged > 0)) continue;
         places[n] = (uint32_t)i;
         list[n++] = (trend_document){.document = d->documents[i]};
     }
-    trend_weights(trends, group, d->a->now, list, n);
+    if (n) trend_weights(trends, group, d->a->now, list, n);
     for (size_t i = 0; i < n; i++) row_of(d, places[i], COLUMNS_PEOPLE)[column] = log1pf(list[i].weight);
 }
 
@@ -199,30 +198,28 @@ static void describe_people(const description *d) {
     funnel_answer *a = d->a;
     const trend *trends = a->funnel->behaviour ? behaviour_trends(a->funnel->behaviour) : NULL;
     if (!trends) return;
-    const indexed *known = look_up(a);
+    const describe_indexed *known = describe_look_up(a);
     uint32_t *types = arena_alloc(&a->memory, (d->n + 1) * sizeof *types);
     bool there[MOST_TYPES] = {false};
+    trend_belief *beliefs = arena_alloc(&a->memory, (d->n + 1) * sizeof *beliefs);
     for (size_t i = 0; i < d->n; i++) {
+        beliefs[i] = (trend_belief){.document = d->documents[i]};
         types[i] = known[d->candidates[i]].type;
         if (types[i] < MOST_TYPES) there[types[i]] = true;
     }
-    put_group(d, trends, TREND_EVERYONE, NULL, 0, C_PEOPLE_EVERYONE);
-    for (uint32_t t = 0; t < MOST_TYPES && t < a->n_types; t++)
-        if (there[t]) put_group(d, trends, trend_type_group(a->types[t].name), types, t, C_PEOPLE_TYPE);
-    if (a->asked.n_segments) put_group(d, trends, a->segments[a->asked.n_segments - 1], NULL, 0, C_PEOPLE_SEGMENT);
-    trend_belief *beliefs = arena_alloc(&a->memory, (d->n + 1) * sizeof *beliefs);
-    for (size_t i = 0; i < d->n; i++) beliefs[i] = (trend_belief){.document = d->documents[i]};
     trend_believe(trends, a->now, beliefs, d->n);
+    for (uint32_t t = 0; t < MOST_TYPES && t < a->n_types; t++)
+        if (there[t]) put_group(d, trends, trend_type_group(a->types[t].name), beliefs, types, t, C_PEOPLE_TYPE);
+    if (a->asked.n_segments) put_group(d, trends, a->segments[a->asked.n_segments - 1], beliefs, NULL, 0, C_PEOPLE_SEGMENT);
     for (size_t i = 0; i < d->n; i++) {
         float *x = row_of(d, i, COLUMNS_PEOPLE), after = row_of(d, i, COLUMNS_MEMORY)[C_MEMORY_REWARDS];
+        x[C_PEOPLE_EVERYONE] = log1pf(beliefs[i].engaged);
         x[C_PEOPLE_SHOWN] = log1pf(beliefs[i].shown);
         x[C_PEOPLE_MEAN] = beliefs[i].mean;
         x[C_PEOPLE_DEVIATION] = beliefs[i].deviation;
         x[C_PEOPLE_SURPRISE] = isnan(after) ? NAN : after - x[C_PEOPLE_EVERYONE];
     }
 }
-
-/* ---- The user ---- */
 
 /* ---- What is like the user's documents ---- */
 
@@ -398,7 +395,7 @@ static uint32_t bounded(uint32_t type) { return type < MOST_TYPES ? type : MOST_
 
 static void describe_documents(const description *d) {
     funnel_answer *a = d->a;
-    const indexed *known = look_up(a);
+    const describe_indexed *known = describe_look_up(a);
     standard *s = arena_zalloc(&a->memory, 1, sizeof *s);
     for (size_t i = 0; i < a->n_candidates; i++) {
         uint32_t t = bounded(known[i].type);
@@ -408,7 +405,7 @@ static void describe_documents(const description *d) {
     }
     for (size_t i = 0; i < d->n; i++) {
         float *x = row_of(d, i, COLUMNS_DOCUMENT);
-        const indexed *own = &known[d->candidates[i]];
+        const describe_indexed *own = &known[d->candidates[i]];
         uint32_t t = bounded(own->type);
         x[C_DOCUMENT_POPULARITY] = own->popularity;
         x[C_DOCUMENT_IN_TYPE] = s->popularity[t] > 0 ? own->popularity / s->popularity[t] : 0;
@@ -473,9 +470,9 @@ static void describe_fields(const description *d) {
     schema_kind kinds[SPARSE_MAX_FIELDS];
     for (uint32_t f = 0; f < a->schema->n_fields; f++)
         if (a->schema->fields[f].sparse >= 0) kinds[a->schema->fields[f].sparse] = a->schema->fields[f].kind;
-    const indexed *known = look_up(a);
+    const describe_indexed *known = describe_look_up(a);
     for (size_t i = 0; i < d->n; i++) {
-        const indexed *own = &known[d->candidates[i]];
+        const describe_indexed *own = &known[d->candidates[i]];
         float *x = row_of(d, i, COLUMNS_FIELD), *match = row_of(d, i, COLUMNS_QUERY) + C_QUERY_YEAR_MATCH;
         if (year) *match = 0;
         for (uint32_t f = 0; f < d->list->n_numbers; f++) {

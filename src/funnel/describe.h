@@ -3,11 +3,23 @@
 #define FUNNEL_DESCRIBE_H
 
 #include "funnel/ranker_columns.h"
+#include "sparse/segment.h"
 
 struct funnel_answer;
 
 /* The core's columns. */
 extern const columns_column funnel_core[];
+
+/* What the index has of a candidate. */
+typedef struct describe_indexed {
+    uint32_t type;    /* its place among the collection's types, by number of documents; UINT32_MAX: none */
+    float popularity; /* 0 to 1 */
+    uint64_t version; /* 0: it is in the index no more */
+    const sparse_segment *segment;
+    uint32_t place;
+} describe_indexed;
+/* Of every candidate, looked up once. */
+const describe_indexed *describe_look_up(struct funnel_answer *a);
 
 /* Makes a->features, n_candidates × a->columns->n, and fills the core of every row; the rest is NaN. */
 void funnel_describe_core(struct funnel_answer *a);

@@ -104,7 +104,7 @@ static void describe_one(funnel_answer *a, const funnel_candidate *c, const know
     x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]);
     x[F_EXPLORE_RRF] = c->rank[RETRIEVE_IS_EXPLORE] > 0;
     x[F_FOUND_BY] = (float)found_by / RETRIEVE_STRATEGIES;
-    float popularity = sparse_prior_of(a->snapshot, c->document);
+    float popularity = a->indexed[c - a->candidates].popularity;
     x[F_POPULARITY] = browsing ? 0 : popularity;
     x[F_TYPE_MATCH] = type_match(a, c->document);
     bool is_short = a->n_terms > 0 && a->n_terms <= 2;
@@ -135,6 +135,7 @@ void funnel_describe_core(funnel_answer *a) {
     size_t n = a->n_candidates, cells = n * a->columns->n;
     known k = gather_known(a);
     a->indexed = NULL;
+    a->indexed = describe_look_up(a);
     a->described = arena_zalloc(&a->memory, n + 1, sizeof *a->described);
     a->features = arena_alloc(&a->memory, (cells + 1) * sizeof *a->features);
     for (size_t i = 0; i < cells; i++) a->features[i] = NAN;
