@@ -168,7 +168,8 @@ const describe_indexed *describe_look_up(funnel_answer *a) {
         if (!sparse_snapshot_find(a->snapshot, a->candidates[i].document, &part, &place)) continue;
         const sparse_segment *segment = a->snapshot->parts[part].segment;
         const float *prior = sparse_segment_prior(segment, &most);
-        list[i] = (describe_indexed){type_at(a, segment, place), prior ? prior[place] : 0, sparse_segment_version(segment, place), segment, place};
+        list[i] = (describe_indexed){type_at(a, segment, place), prior ? prior[place] : 0, sparse_segment_version(segment, place),
+                                     segment, place};
     }
     a->indexed = list;
     return list;
