@@ -42,7 +42,7 @@ def machine():
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(memory / 2**20, 1),
         "system": f"{platform.system()} {platform.release()}",
-        "compiler": first_line([compile_command[0], "--version"]),
+        "compiler": first_line([next(c for c in compile_command if not c.endswith("ccache")), "--version"]),
         "flags": " ".join(f for f in compile_command if re.match(r"-(O|g|m|fsanitize|DNDEBUG)", f)),
         "commit": first_line(["git", "rev-parse", "--short=12", "HEAD"]) + (" and changes" if changed else ""),
         "version": first_line([forage(), "--version"]),
