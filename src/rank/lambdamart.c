@@ -3,6 +3,7 @@
 #include "format/json.h"
 #include "os/clock.h"
 #include "rank/lambda_pairs.h"
+#include "rank/report_json.h"
 #include "rank/table.h"
 
 #include <math.h>
@@ -17,21 +18,6 @@ void lambdamart_report_release(lambdamart_report *r) {
     free(r->t_plus);
     free(r->t_minus);
     memset(r, 0, sizeof *r);
-}
-
-static void write_number(json_writer *w, const char *key, double value) {
-    json_key(w, key);
-    json_float(w, value);
-}
-
-static void write_whole(json_writer *w, const char *key, uint64_t value) {
-    json_key(w, key);
-    json_integer(w, (int64_t)value);
-}
-
-static void write_flag(json_writer *w, const char *key, bool value) {
-    json_key(w, key);
-    json_bool(w, value);
 }
 
 static void write_floats(json_writer *w, const char *key, const float *values, uint32_t n) {

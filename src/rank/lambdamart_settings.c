@@ -1,4 +1,5 @@
 #include "rank/lambdamart.h"
+#include "rank/report_json.h"
 
 /* ---- Settings -------------------------------------------------------------------------------------------------- */
 
@@ -35,21 +36,6 @@ forage_status lambdamart_settings_check(const lambdamart_settings *s, base_error
     if (!status && s->bags > 1 && !draws)
         status = error_set(error, FORAGE_E_INVALID, "bags: without sampling of groups, rows or features all would be the same");
     return status;
-}
-
-static void write_number(json_writer *w, const char *key, double value) {
-    json_key(w, key);
-    json_float(w, value);
-}
-
-static void write_whole(json_writer *w, const char *key, uint64_t value) {
-    json_key(w, key);
-    json_integer(w, (int64_t)value);
-}
-
-static void write_flag(json_writer *w, const char *key, bool value) {
-    json_key(w, key);
-    json_bool(w, value);
 }
 
 void lambdamart_settings_json(const lambdamart_settings *s, buffer *out) {

@@ -4,8 +4,8 @@
  * Tsai & Li, ICML 2007). Pairwise: the logistic loss of score differences, by pairs of different gain (Burges et al. 2005),
  * averaged within a group. Both times the row's weight, of a pair the winner's; plus l2 / 2 × |w − prior|² in standardised
  * features, that is centred at the median and divided by the spread (interquartile range / 1.349, or the standard deviation
- * where that is 0). Constant features have weight 0. Convex; minimised by L-BFGS (Liu & Nocedal 1989). The l2 of the grid with
- * the best validation NDCG is taken, of equal ones the largest. */
+ * where that is 0). Constant features have weight 0. Convex; minimised by L-BFGS (Liu & Nocedal 1989). From the largest
+ * l2 of the grid on, a smaller one is taken where its validation NDCG is ahead of the one taken so far (by `standard_errors`). */
 #ifndef RANK_LINEAR_FIT_H
 #define RANK_LINEAR_FIT_H
 

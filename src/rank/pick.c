@@ -1,6 +1,7 @@
 #include "rank/pick.h"
 
 #include "format/json.h"
+#include "rank/report_json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -93,11 +94,6 @@ forage_status rank_train(const rank_rows *train, const rank_rows *valid, const p
     if (status) rank_fit_release(&f);
     else *out = f;
     return status;
-}
-
-static void write_number(json_writer *w, const char *key, double value) {
-    json_key(w, key);
-    json_float(w, value);
 }
 
 static void write_linear(json_writer *w, const rank_fit *f) {

@@ -103,7 +103,6 @@ static void make_room(reading *r, size_t rows) {
         t->x = mem_realloc(t->x, capacity * t->n_features * sizeof *t->x);
         t->label = mem_realloc(t->label, capacity * sizeof *t->label);
         t->position = mem_realloc(t->position, capacity * sizeof *t->position);
-        t->score = mem_realloc(t->score, capacity * sizeof *t->score);
         t->shadow = mem_realloc(t->shadow, capacity * sizeof *t->shadow);
         r->rows_capacity = capacity;
     }
@@ -127,7 +126,6 @@ static void drop_earlier_half(train_rows *t) {
     memmove(t->x, t->x + rows * t->n_features, t->n_rows * t->n_features * sizeof *t->x);
     memmove(t->label, t->label + rows, t->n_rows * sizeof *t->label);
     memmove(t->position, t->position + rows, t->n_rows * sizeof *t->position);
-    memmove(t->score, t->score + rows, t->n_rows * sizeof *t->score);
     memmove(t->shadow, t->shadow + rows, t->n_rows * sizeof *t->shadow);
     memmove(t->time, t->time + gone, t->n_groups * sizeof *t->time);
     memmove(t->user, t->user + gone, t->n_groups * sizeof *t->user);
@@ -143,7 +141,6 @@ static void put_row(reading *r, const record_impression *i, const record_hit *hi
         if (r->map[f] && isfinite(hit->features[f])) x[r->map[f] - 1] = hit->features[f];
     t->label[t->n_rows] = label;
     t->position[t->n_rows] = position;
-    t->score[t->n_rows] = hit->score;
     t->shadow[t->n_rows] = slice_is(i->shadow, r->shadow) ? (float)hit->shadow : 0;
     t->n_rows++;
 }
@@ -326,7 +323,6 @@ void train_rows_release(train_rows *r) {
     free(r->x);
     free(r->label);
     free(r->position);
-    free(r->score);
     free(r->shadow);
     free(r->first);
     free(r->group_weight);

@@ -10,7 +10,6 @@ typedef struct train_rows {
     size_t n_rows, n_groups;
     float *x, *label;
     uint32_t *position;          /* 0: it was not shown */
-    float *score;                /* as served */
     size_t *first;               /* n_groups + 1 */
     float *group_weight;
     int64_t *time;
