@@ -204,10 +204,13 @@ static bool open_popularity(sparse_segment *s, const sections *t) {
     s->popularity = popularity;
     s->prior = prior;
     bool good = true;
+    s->prior_maxima = mem_zalloc(s->count / 64 + 1, sizeof *s->prior_maxima);
     for (uint32_t p = 0; p < s->count; p++) {
         good = good && s->prior[p] >= 0 && s->prior[p] <= 1;
-        if (s->prior[p] > s->max_prior) s->max_prior = s->prior[p];
+        if (s->prior[p] > s->prior_maxima[p / 64]) s->prior_maxima[p / 64] = s->prior[p];
     }
+    for (uint32_t i = 0; i <= s->count / 64; i++)
+        if (s->prior_maxima[i] > s->max_prior) s->max_prior = s->prior_maxima[i];
     return good;
 }
 
@@ -239,11 +242,16 @@ forage_status sparse_segment_open(slice image, sparse_segment **out, base_error 
     *out = s;
     s = NULL;
 done:
-    free(s);
+    sparse_segment_close(s);
     return status;
 }
 
-void sparse_segment_close(sparse_segment *s) { free(s); }
+void sparse_segment_close(sparse_segment *s) {
+    if (!s) return;
+    segment_maxima_release(&s->maxima);
+    free(s->prior_maxima);
+    free(s);
+}
 
 /* --- places ------------------------------------------------------------------------------------------------------ */
 
@@ -356,6 +364,8 @@ slice sparse_segment_keyword_value(const sparse_segment *s, uint32_t field, uint
 }
 
 const uint32_t *sparse_segment_by_popularity(const sparse_segment *s) { return s->popularity; }
+
+const float *sparse_segment_prior_maxima(const sparse_segment *s) { return s->prior_maxima; }
 
 const float *sparse_segment_prior(const sparse_segment *s, float *max) {
     *max = s->max_prior;

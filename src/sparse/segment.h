@@ -58,6 +58,8 @@ typedef struct sparse_term {
     uint32_t ordinal;           /* of the term in the dictionary */
     const uint8_t *frequencies; /* the cold section's bytes for this term */
     size_t frequency_bytes;
+    const uint8_t *maxima; /* of a frequent term: its highest impact among each 2^shift places; NULL for others */
+    unsigned maxima_shift; /* at least 6 */
 } sparse_term;
 
 /* The n_blocks blocks; the pointer holds while *t stays where it is. */
@@ -69,6 +71,8 @@ bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out);
 /* Decodes block i: ascending places and their impacts. Returns how many (1 … SPARSE_BLOCK). Both arrays have room for
  * SPARSE_BLOCK + 8. */
 uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts);
+/* The same with the impacts in place; they hold while *t stays where it is. */
+uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places, const uint8_t **impacts);
 
 /* Terms in key order, from the first >= `from`: for merging, vocabulary and suggestions. */
 typedef struct sparse_term_walk {
@@ -112,6 +116,8 @@ bool sparse_segment_keywords(const sparse_segment *s, uint32_t field, sparse_key
 slice sparse_segment_keyword_value(const sparse_segment *s, uint32_t field, uint32_t ordinal);
 const uint32_t *sparse_segment_by_popularity(const sparse_segment *s); /* places, most popular first, ties by
                                                                         * document number; NULL without the field */
+/* The highest prior among each 64 places; NULL without. */
+const float *sparse_segment_prior_maxima(const sparse_segment *s);
 const float *sparse_segment_prior(const sparse_segment *s, float *max); /* per place, in [0, 1]; NULL without */
 /* The prior of a popularity: log(1 + p) / log(1 + 10⁷), cut to [0, 1]; 0 for NaN. The same in every segment. */
 float sparse_prior_value(double popularity);

@@ -15,6 +15,17 @@ typedef struct segment_column {
     const char *values;
 } segment_column;
 
+/* The highest impacts of frequent terms among the places of a range, made when the segment is opened. */
+typedef struct segment_maxima {
+    buffer bytes;
+    struct segment_maximum {
+        uint32_t ordinal; /* ascending */
+        uint32_t shift;
+        uint64_t start; /* in bytes */
+    } *terms;
+    size_t n, capacity;
+} segment_maxima;
+
 struct sparse_segment {
     slice image;
     uint32_t count, n_fields, n_terms, n_text;
@@ -36,6 +47,9 @@ struct sparse_segment {
     const uint32_t *popularity;
     const float *prior;
     float max_prior;
+    float *prior_maxima; /* among each 64 places; NULL without */
+
+    segment_maxima maxima;
 };
 
 /* Reads the entry at the walk's position into *term and moves on. False when the bytes are no entry. With `check`, the
@@ -45,7 +59,13 @@ bool segment_next_term(sparse_term_walk *w, sparse_term *term, bool check);
 /* From the frequencies of block i to the end of the term's; false when they are damaged. */
 bool segment_block_codes(const sparse_term *t, uint32_t i, const uint8_t **from, const uint8_t **end);
 
-/* The whole dictionary, entry by entry. */
-bool segment_check_terms(const sparse_segment *s);
+/* The whole dictionary, entry by entry; frequent terms get their maxima. */
+bool segment_check_terms(sparse_segment *s);
+
+/* Adds those of the term, which is the next in order, if it is frequent. */
+void segment_maxima_add(sparse_segment *s, const sparse_term *t);
+/* Fills in t->maxima. */
+void segment_maxima_find(const sparse_segment *s, sparse_term *t);
+void segment_maxima_release(segment_maxima *m);
 
 #endif

@@ -4,6 +4,7 @@
  * later. Frequencies alone are checked whenever they are read, because few readers want them. */
 #include "sparse/segment_image.h"
 
+#include "kernel/kernel.h"
 #include "sparse/segment_pack.h"
 
 enum { AT, POSTINGS, FREQUENCIES, BLOCKS }; /* sparse_term_walk.state: offsets in those sections */
@@ -139,7 +140,7 @@ bool segment_next_term(sparse_term_walk *w, sparse_term *term, bool check) {
     return !check || term->df == 1 || check_blocks(term, w->state[POSTINGS] - postings);
 }
 
-bool segment_check_terms(const sparse_segment *s) {
+bool segment_check_terms(sparse_segment *s) {
     sparse_term_walk w = {.segment = s};
     sparse_term term;
     uint8_t last[SEGMENT_MAX_KEY];
@@ -150,6 +151,7 @@ bool segment_check_terms(const sparse_segment *s) {
                                        e->frequencies != w.state[FREQUENCIES] || e->blocks != w.state[BLOCKS]))
             return false;
         if (!segment_next_term(&w, &term, true)) return false;
+        segment_maxima_add(s, &term);
         slice key = {(const char *)w.key, w.key_size};
         if (slice_compare((slice){(const char *)last, last_size}, key) >= 0) return false;
         memcpy(last, w.key, w.key_size);
@@ -212,6 +214,7 @@ bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out) {
         if (!p) return false;
         if (!found) continue;
         out->ordinal = w.ordinal;
+        segment_maxima_find(s, out);
         return true;
     }
     return false;
@@ -237,17 +240,26 @@ bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term) {
 
 /* --- postings ---------------------------------------------------------------------------------------------------- */
 
-uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts) {
+uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places, const uint8_t **impacts) {
     const sparse_block *b = &sparse_term_blocks(t)[i];
     uint32_t n = b->count_minus_1 + 1u;
     if (t->df == 1) {
         places[0] = b->last;
-        impacts[0] = b->max_impact;
+        *impacts = &b->max_impact;
         return 1;
     }
     const uint8_t *data = t->data + b->offset;
-    segment_unpack(data, n, i > 0 ? b[-1].last + 1 : 0, b->bits, places);
-    memcpy(impacts, data + segment_packed_size(n, b->bits), n);
+    uint32_t base = i > 0 ? b[-1].last + 1 : 0;
+    if (n == SPARSE_BLOCK) kernels()->unpack_gaps(data, b->bits, base, places);
+    else segment_unpack(data, n, base, b->bits, places);
+    *impacts = data + segment_packed_size(n, b->bits);
+    return n;
+}
+
+uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts) {
+    const uint8_t *stored;
+    uint32_t n = sparse_block_places(t, i, places, &stored);
+    memcpy(impacts, stored, n);
     return n;
 }
 
