@@ -11,7 +11,7 @@ extern const kernel_table kernel_scalar;
 
 #if defined(__x86_64__)
 extern const kernel_table kernel_avx2;   /* needs AVX2, BMI1, BMI2, POPCNT */
-extern const kernel_table kernel_avx512; /* needs those and AVX-512 F, BW, DQ, VL, VBMI2, VPOPCNTDQ */
+extern const kernel_table kernel_avx512; /* needs those and AVX-512 F, BW, DQ, VL, VPOPCNTDQ */
 #elif defined(__aarch64__)
 extern const kernel_table kernel_neon;
 #endif
