@@ -16,4 +16,8 @@ extern const kernel_table kernel_avx512; /* needs those and AVX-512 F, BW, DQ, V
 extern const kernel_table kernel_neon;
 #endif
 
+/* What few[i … n_few) and many[j … n_many) have in common, by a search for each of the few; otherwise as `intersect`. */
+uint32_t kernel_search_each(const uint32_t *few, uint32_t i, uint32_t n_few, const uint32_t *many, uint32_t j,
+                            uint32_t n_many, uint32_t *at_few, uint32_t *at_many);
+
 #endif
