@@ -15,6 +15,12 @@ static bool has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
            __builtin_cpu_supports("popcnt");
 }
+
+static bool has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vpopcntdq");
+}
 #endif
 
 static bool always(void) { return true; }
@@ -25,6 +31,7 @@ static const struct {
     bool (*supported)(void);
 } built[] = {
 #if defined(__x86_64__)
+    {&kernel_avx512, has_avx512},
     {&kernel_avx2, has_avx2},
 #elif defined(__aarch64__)
     {&kernel_neon, always},

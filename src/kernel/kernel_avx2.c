@@ -37,15 +37,16 @@ void kernel_avx2_add_impacts(uint32_t *sums, uint32_t mask, const uint32_t *plac
                              uint32_t units) {
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        uint32_t slots[LANES], more[LANES];
-        store8(slots, _mm256_and_si256(load8(places + i), all(mask)));
+        uint32_t more[LANES]; /* only the products gain by a vector: the sums lie apart */
         store8(more, weigh(widen8(impacts + i), all(units)));
-        for (unsigned j = 0; j < LANES; j++) sums[slots[j]] += more[j];
+        for (unsigned j = 0; j < LANES; j++) sums[places[i + j] & mask] += more[j];
     }
     for (; i < n; i++) sums[places[i] & mask] += units * impacts[i] + 1;
 }
 
-enum { FEW = 6 }; /* of 64 or 32: so many are taken one by one, more by whole vectors */
+/* Up to so many of 64 or 32 are taken one by one, more by whole vectors. Always that many are written, whatever their
+ * number, which no branch then has to guess. */
+enum { FEW = 4 };
 
 /* The lanes >= least of 64 sums, as bits. */
 INLINE uint64_t select_sums(const uint32_t *sums, eight least) {
@@ -64,13 +65,14 @@ static uint32_t collect_sums(uint32_t *sums, uint32_t n, uint32_t least, const u
     for (uint32_t i = 0; i < n; i += 64) {
         uint64_t selected = select_sums(sums + i, leasts);
         if (bits) selected &= bits[i / 64];
-        if (ones(selected) <= FEW) {
-            for (; selected; selected = _blsr_u64(selected)) {
-                offsets[found] = i + first(selected);
-                out_sums[found] = sums[offsets[found]];
-                found++;
+        if (ones(selected) - 1 < FEW) {
+            uint64_t rest = selected;
+            for (unsigned f = found; f < found + FEW; f++, rest = _blsr_u64(rest)) {
+                offsets[f] = i + first(rest) % 64;
+                out_sums[f] = sums[offsets[f]];
             }
-        } else {
+            found += ones(selected);
+        } else if (selected) {
             for (uint32_t v = i; v < i + 64; v += LANES, selected >>= LANES) {
                 eight order = to_front(selected & 255);
                 store8(offsets + found, _mm256_add_epi32(order, all(v)));
@@ -91,12 +93,15 @@ static uint32_t collect_impacts(const uint32_t *places, const uint8_t *impacts, 
     for (; i + 32 <= n; i += 32) {
         eight v = load8(impacts + i);
         uint32_t selected = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(v, leasts), v));
+        if (!selected) continue;
         if (ones(selected) <= FEW) {
-            for (; selected; selected = _blsr_u32(selected)) {
-                uint32_t at = i + first(selected);
-                out_places[found] = places[at] - base;
-                out_sums[found++] = units * impacts[at] + 1;
+            uint64_t rest = selected;
+            for (unsigned f = found; f < found + FEW; f++, rest = _blsr_u64(rest)) {
+                uint32_t at = i + first(rest) % 32;
+                out_places[f] = places[at] - base;
+                out_sums[f] = units * impacts[at] + 1;
             }
+            found += ones(selected);
             continue;
         }
         for (uint32_t at = i; at < i + 32; at += LANES, selected >>= LANES) {
@@ -298,9 +303,11 @@ COMBINE(and_not_words, _mm256_andnot_si256, AND_NOT)
 static uint32_t list_ones(const uint64_t *words, size_t n, uint32_t base, uint32_t *out) {
     uint32_t found = 0;
     for (size_t i = 0; i < n; i++, base += 64) {
-        uint64_t word = words[i];
+        uint64_t word = words[i], rest = word;
+        if (!word) continue;
         if (ones(word) <= FEW) {
-            for (; word; word = _blsr_u64(word)) out[found++] = base + first(word);
+            for (unsigned f = found; f < found + FEW; f++, rest = _blsr_u64(rest)) out[f] = base + first(rest);
+            found += ones(word);
             continue;
         }
         for (unsigned v = 0; v < 64; v += LANES, word >>= LANES) {

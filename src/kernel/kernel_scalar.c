@@ -111,10 +111,10 @@ static uint32_t gallop(const uint32_t *list, uint32_t at, uint32_t n, uint32_t v
     return at;
 }
 
-static uint32_t search_each(const uint32_t *few, uint32_t n_few, const uint32_t *many, uint32_t n_many,
-                            uint32_t *at_few, uint32_t *at_many) {
+uint32_t kernel_search_each(const uint32_t *few, uint32_t i, uint32_t n_few, const uint32_t *many, uint32_t j,
+                            uint32_t n_many, uint32_t *at_few, uint32_t *at_many) {
     uint32_t found = 0;
-    for (uint32_t i = 0, j = 0; i < n_few; i++) {
+    for (; i < n_few; i++) {
         j = gallop(many, j, n_many, few[i]);
         if (j == n_many) break;
         if (many[j] != few[i]) continue;
@@ -126,8 +126,8 @@ static uint32_t search_each(const uint32_t *few, uint32_t n_few, const uint32_t 
 
 static uint32_t intersect(const uint32_t *a, uint32_t na, const uint32_t *b, uint32_t nb, uint32_t *at_a,
                           uint32_t *at_b) {
-    if (nb / KERNEL_GALLOP >= na) return search_each(a, na, b, nb, at_a, at_b);
-    if (na / KERNEL_GALLOP >= nb) return search_each(b, nb, a, na, at_b, at_a);
+    if (nb / KERNEL_GALLOP >= na) return kernel_search_each(a, 0, na, b, 0, nb, at_a, at_b);
+    if (na / KERNEL_GALLOP >= nb) return kernel_search_each(b, 0, nb, a, 0, na, at_b, at_a);
     uint32_t found = 0;
     for (uint32_t i = 0, j = 0; i < na && j < nb;) {
         if (a[i] == b[j]) {
