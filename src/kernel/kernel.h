@@ -60,6 +60,12 @@ typedef struct kernel_table {
     uint32_t (*keep)(uint32_t *candidates, uint32_t *sums, const uint32_t *added, uint32_t n, uint32_t need,
                      uint32_t least_added);
 
+    /* maxima[g] becomes the largest of values[64 g … 64 g + 63]. n is a multiple of 64. */
+    void (*max_groups)(const uint32_t *values, uint32_t n, uint32_t *maxima);
+
+    /* The indices, ascending, of the values >= least. n is a multiple of 64; room for n + 16. Returns how many. */
+    uint32_t (*list_at_least)(const uint32_t *values, uint32_t n, uint32_t least, uint32_t *out);
+
     /* bounds[i] += units × maxima[i] + (maxima[i] != 0) */
     void (*add_bounds)(uint32_t *bounds, const uint8_t *maxima, uint32_t n, uint32_t units);
 

@@ -141,6 +141,31 @@ static uint32_t keep(uint32_t *candidates, uint32_t *sums, const uint32_t *added
     return kept;
 }
 
+void kernel_avx2_max_groups(const uint32_t *values, uint32_t n, uint32_t *maxima) {
+    for (uint32_t i = 0; i < n; i += 64) {
+        eight most = load8(values + i);
+        for (unsigned v = LANES; v < 64; v += LANES) most = _mm256_max_epu32(most, load8(values + i + v));
+        __m128i half = _mm_max_epu32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+        half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0x4e));
+        half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0xb1));
+        maxima[i / 64] = (uint32_t)_mm_cvtsi128_si32(half);
+    }
+}
+
+uint32_t kernel_avx2_list_at_least(const uint32_t *values, uint32_t n, uint32_t least, uint32_t *out) {
+    const eight leasts = all(least);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < n; i += 64) {
+        uint64_t selected = select_sums(values + i, leasts);
+        if (!selected) continue;
+        for (uint32_t v = i; v < i + 64; v += LANES, selected >>= LANES) {
+            store8(out + found, _mm256_add_epi32(to_front(selected & 255), all(v)));
+            found += ones(selected & 255);
+        }
+    }
+    return found;
+}
+
 static void add_bounds(uint32_t *bounds, const uint8_t *maxima, uint32_t n, uint32_t units) {
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -340,6 +365,8 @@ const kernel_table kernel_avx2 = {
     .collect_sums = collect_sums,
     .collect_impacts = collect_impacts,
     .keep = keep,
+    .max_groups = kernel_avx2_max_groups,
+    .list_at_least = kernel_avx2_list_at_least,
     .add_bounds = add_bounds,
     .max_u8 = max_u8,
     .intersect = kernel_avx2_intersect,

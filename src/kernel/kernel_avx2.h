@@ -21,6 +21,8 @@ void kernel_avx2_unpack_gaps(const uint8_t *in, unsigned bits, uint32_t base, ui
 void kernel_avx2_sum_gaps(uint32_t *values, uint32_t n, uint32_t base);
 void kernel_avx2_add_impacts(uint32_t *sums, uint32_t mask, const uint32_t *places, const uint8_t *impacts, uint32_t n,
                              uint32_t units);
+void kernel_avx2_max_groups(const uint32_t *values, uint32_t n, uint32_t *maxima);
+uint32_t kernel_avx2_list_at_least(const uint32_t *values, uint32_t n, uint32_t least, uint32_t *out);
 uint32_t kernel_avx2_intersect(const uint32_t *a, uint32_t na, const uint32_t *b, uint32_t nb, uint32_t *at_a,
                                uint32_t *at_b);
 uint32_t kernel_avx2_first_from(const uint32_t *values, uint32_t n, uint32_t value);

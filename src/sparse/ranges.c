@@ -11,6 +11,7 @@
 
 enum {
     CHUNK = 16384, /* ranges whose bounds are added up at a time: 64 KiB */
+    GROUPS = CHUNK / 64,
     BATCH = 64,    /* ranges scored at a time: their sums fit where a dense window's do */
     FIRST_LEAST = 16
 };
@@ -21,8 +22,12 @@ typedef struct sparse_ranges {
     uint32_t bounds[CHUNK + 64];
     uint8_t have[CHUNK + 64];     /* required terms in the range, in the order of the cursors */
     uint32_t alive[CHUNK + 64];   /* ranges of the chunk, ascending */
+    uint32_t most[GROUPS];        /* the largest bound of each 64 ranges; not lowered when ranges are done */
+    uint32_t groups[GROUPS + 16];
     uint32_t batch[BATCH];
     uint64_t masks[BATCH];
+    hit_entry *saved; /* the heap as it was before */
+    uint64_t *present; /* per cursor CHUNK bits: which ranges have one of its postings; for those without maxima */
     uint32_t first, n; /* the chunk: ranges first … first + n */
 } sparse_ranges;
 
@@ -53,10 +58,11 @@ static void require_maxima(sparse_ranges *r, const sparse_cursor *c, uint8_t bef
     for (uint32_t i = 0; i < r->n; i++) r->have[i] = (uint8_t)(r->have[i] + ((r->have[i] == before) & (maxima[i >> wider] != 0)));
 }
 
-static void add_postings(sparse_ranges *r, sparse_cursor *c, uint8_t before) {
+static void add_postings(sparse_ranges *r, sparse_cursor *c, uint8_t before, uint64_t *present) {
     uint32_t base = r->first * 64, end = base + r->n * 64, n_blocks = c->term.n_blocks;
     const uint32_t units = c->units, first = r->first;
     uint32_t last = UINT32_MAX, greatest = 0;
+    memset(present, 0, CHUNK / 8);
     for (uint32_t b = cursor_skip(c, c->block, base); b < n_blocks; b++) {
         if (b && c->blocks[b - 1].last + 1 >= end) break;
         cursor_load(c, b);
@@ -68,6 +74,7 @@ static void add_postings(sparse_ranges *r, sparse_cursor *c, uint8_t before) {
             greatest = impact > before ? impact : before;
             r->bounds[range] += units * (greatest - before) + (range != last);
             last = range;
+            present[range / 64] |= (uint64_t)1 << range % 64;
         }
         for (uint32_t j = i; j < to && c->required; j++) {
             uint8_t *have = &r->have[(c->places[j] / 64 - first) & (CHUNK - 1)];
@@ -83,12 +90,12 @@ static void add_priors(const sparse_windows *w, sparse_ranges *r) {
 }
 
 static void bound_chunk(const sparse_windows *w, sparse_ranges *r) {
-    memset(r->bounds, 0, (r->n + 64) * sizeof *r->bounds);
+    memset(r->bounds, 0, sizeof r->bounds);
     if (w->n_required) memset(r->have, 0, r->n);
     for (uint32_t i = 0; i < w->n_cursors; i++) {
         sparse_cursor *c = &w->cursors[i]; /* required ones come first */
         if (!c->term.maxima) {
-            add_postings(r, c, (uint8_t)i);
+            add_postings(r, c, (uint8_t)i, r->present + (size_t)i * (CHUNK / 64));
             continue;
         }
         add_maxima(w, r, c);
@@ -97,6 +104,7 @@ static void bound_chunk(const sparse_windows *w, sparse_ranges *r) {
     if (w->prior) add_priors(w, r);
     for (uint32_t i = 0; w->n_required && i < r->n; i++) r->bounds[i] &= -(uint32_t)(r->have[i] >= w->n_required);
     for (uint32_t i = 0; w->bits && i < r->n; i++) r->bounds[i] &= -(uint32_t)(w->bits[r->first + i] != 0);
+    w->kernel->max_groups(r->bounds, CHUNK, r->most);
 }
 
 /* ---- choosing ---- */
@@ -108,40 +116,36 @@ static uint32_t needed_bound(const sparse_windows *w) {
     return bound < 4e9 ? (uint32_t)bound : (uint32_t)4e9;
 }
 
-#include <immintrin.h>
-__attribute__((target("avx2"))) static uint32_t at_least(const uint32_t *v, uint32_t n, uint32_t least, uint32_t *out) {
-    uint32_t k = 0, i = 0;
-    __m256i l = _mm256_set1_epi32((int)least);
-    for (; i + 8 <= n; i += 8) {
-        __m256i x = _mm256_loadu_si256((const void *)(v + i));
-        unsigned m = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_max_epu32(x, l), x)));
-        for (; m; m &= m - 1) out[k++] = i + (unsigned)__builtin_ctz(m);
-    }
-    for (; i < n; i++) if (v[i] >= least) out[k++] = i;
-    return k;
-}
+/* Lists the ranges whose bound is at least that; most groups of 64 are passed over at a look. */
 static uint32_t list_alive(const sparse_windows *w, sparse_ranges *r, uint32_t least) {
-    (void)w;
-    return at_least(r->bounds, r->n, least, r->alive);
+    uint32_t n = 0, n_groups = w->kernel->list_at_least(r->most, GROUPS, least, r->groups);
+    for (uint32_t i = 0; i < n_groups; i++) {
+        uint32_t start = r->groups[i] * 64, found;
+        found = w->kernel->list_at_least(r->bounds + start, 64, least, r->alive + n);
+        for (uint32_t j = n; j < n + found; j++) r->alive[j] += start;
+        n += found;
+    }
+    return n;
 }
 
 static uint32_t largest_bound(const sparse_ranges *r) {
     uint32_t most = 0;
-    for (uint32_t i = 0; i < r->n; i++) most = r->bounds[i] > most ? r->bounds[i] : most;
+    for (uint32_t i = 0; i < GROUPS; i++) most = r->most[i] > most ? r->most[i] : most;
     return most;
 }
 
 /* ---- scoring ---- */
 
 /* Adds the cursor's postings in the batch's ranges to the sums, if it has units to give, and its places to `seen`. */
-static void score_cursor(sparse_windows *w, const sparse_ranges *r, uint32_t n, sparse_cursor *c, uint64_t *seen) {
+static void score_cursor(sparse_windows *w, const sparse_ranges *r, uint32_t n, sparse_cursor *c,
+                         const uint64_t *present, uint64_t *seen) {
     const uint32_t units = c->units, n_blocks = c->term.n_blocks;
     const uint8_t *maxima = c->term.maxima;
     unsigned shift = c->term.maxima_shift;
     uint32_t b = c->block;
     for (uint32_t j = 0; j < n; j++) {
         uint32_t base = r->batch[j] * 64, end = base + 64;
-        if (maxima && !maxima[base >> shift]) continue;
+        if (maxima ? !maxima[base >> shift] : present && !placeset_has(present, r->batch[j] - r->first)) continue;
         b = cursor_skip(c, b, base);
         uint32_t *sums = w->sums + (size_t)j * 64;
         for (uint32_t at = b; at < n_blocks && (at == 0 || c->blocks[at - 1].last < end - 1); at++) {
@@ -161,12 +165,12 @@ static void score_batch(sparse_windows *w, sparse_ranges *r, uint32_t n) {
     for (uint32_t i = 0; i < w->n_cursors; i++) {
         sparse_cursor *c = &w->cursors[i];
         if (c->required) memset(seen, 0, n * sizeof *seen);
-        score_cursor(w, r, n, c, c->required ? seen : NULL);
+        score_cursor(w, r, n, c, r->present + (size_t)i * (CHUNK / 64), c->required ? seen : NULL);
         for (uint32_t j = 0; c->required && j < n; j++) r->masks[j] &= seen[j];
     }
     for (uint32_t i = 0; i < w->n_excluded; i++) {
         memset(seen, 0, n * sizeof *seen);
-        score_cursor(w, r, n, &w->excluded[i], seen);
+        score_cursor(w, r, n, &w->excluded[i], NULL, seen);
         for (uint32_t j = 0; j < n; j++) r->masks[j] &= ~seen[j];
     }
     w->need = needed_sum(w, w->prior_max);
@@ -210,24 +214,55 @@ static uint32_t list_first(const sparse_windows *w, sparse_ranges *r) {
     return n < 4 * wanted ? n : 4 * wanted;
 }
 
-bool ranges_search(sparse_windows *w) {
-    if (!w->ranges) w->ranges = arena_alloc(w->arena, sizeof *w->ranges);
-    sparse_ranges *r = w->ranges;
-    uint32_t n_ranges = (uint32_t)placeset_words(w->count);
-    for (r->first = 0; r->first < n_ranges; r->first += r->n) {
-        r->n = n_ranges - r->first < CHUNK ? n_ranges - r->first : CHUNK;
-        for (uint32_t i = 0; i < w->n_cursors; i++) w->cursors[i].block = 0;
-        bound_chunk(w, r);
-        if (!score_alive(w, r, list_first(w, r))) return false;
-        if (!score_alive(w, r, list_alive(w, r, needed_bound(w)))) return false;
+/* ---- when ---- */
+
+/* Nanoseconds, measured on one machine; only their ratios matter. */
+static double bounding_cost(const sparse_windows *w, uint32_t n_ranges) {
+    double cost = 1500 + .3 * n_ranges, share = (double)n_ranges * 64 / w->count;
+    for (uint32_t i = 0; i < w->n_cursors; i++) {
+        const sparse_term *t = &w->cursors[i].term;
+        cost += t->maxima ? .2 * n_ranges : 1.5 * t->df * (share < 1 ? share : 1);
     }
-    return true;
+    return cost;
 }
 
+static double scoring_cost(const sparse_windows *w, uint32_t n_alive) { return n_alive * (20 + 16.0 * w->n_cursors); }
+
 bool ranges_suit(const sparse_windows *w) {
-    const char *force = getenv("RANGES_MODE");
-    if (w->few || w->n_cursors == 0 || w->n_cursors > MOST_TERMS || !(w->plan->unit > 0)) return false;
-    if (prior_units(w) * (double)w->prior_max > MOST_PRIOR_UNITS) return false;
-    if (force) return *force == '1';
+    if (w->few || w->n_cursors < 2 || w->n_cursors > MOST_TERMS || !(w->plan->unit > 0) || w->base % 256) return false;
+    uint32_t n_ranges = (uint32_t)placeset_words(w->count - w->base);
+    if (n_ranges > CHUNK) n_ranges = CHUNK;
+    if (windows_cost(w, n_ranges * 64) < 2 * bounding_cost(w, n_ranges)) return false;
+    return prior_units(w) * (double)w->prior_max < MOST_PRIOR_UNITS;
+}
+
+bool ranges_search(sparse_windows *w, bool *in_time) {
+    if (!w->ranges) {
+        w->ranges = arena_alloc(w->arena, sizeof *w->ranges);
+        w->ranges->present = arena_alloc(w->arena, w->plan->n_terms * (CHUNK / 8));
+        w->ranges->saved = arena_alloc(w->arena, w->heap->k * sizeof *w->ranges->saved);
+    }
+    sparse_ranges *r = w->ranges;
+    uint32_t n_ranges = (uint32_t)placeset_words(w->count - w->base);
+    size_t n_saved = w->heap->size;
+    memcpy(r->saved, w->heap->entries, n_saved * sizeof *r->saved);
+    r->first = w->base / 64;
+    r->n = n_ranges < CHUNK ? n_ranges : CHUNK;
+    bound_chunk(w, r);
+    *in_time = score_alive(w, r, list_first(w, r));
+    if (!*in_time) return true;
+    uint32_t n = list_alive(w, r, needed_bound(w));
+    if (scoring_cost(w, n) > windows_cost(w, r->n * 64)) { /* from the start again, with the threshold that was found */
+        if (hit_heap_full(w->heap)) w->floor = fmax(w->floor, hit_double(w->heap->entries[0].key));
+        w->heap->size = n_saved;
+        memcpy(w->heap->entries, r->saved, n_saved * sizeof *r->saved);
+        w->threshold = w->floor;
+        if (hit_heap_full(w->heap)) w->threshold = fmax(w->floor, hit_double(w->heap->entries[0].key));
+        for (uint32_t i = 0; i < w->n_cursors; i++) w->cursors[i].block = 0;
+        return false;
+    }
+    *in_time = score_alive(w, r, n);
+    uint32_t left = w->count - w->base;
+    w->size = r->n * 64 < left ? r->n * 64 : left;
     return true;
 }

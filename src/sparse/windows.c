@@ -443,24 +443,35 @@ static void search_window(sparse_windows *w) {
     offer_candidates(w);
 }
 
+/* Which terms are essential everywhere in the part, by the threshold of now: how many, and their postings. */
+static uint64_t essential_postings(const sparse_windows *w, uint32_t *n) {
+    uint32_t need = needed_sum(w, w->prior_max), rest = 0;
+    uint64_t postings = 0;
+    *n = 1;
+    if (w->n_required) return w->cursors[0].term.df;
+    *n = 0;
+    for (uint32_t i = w->n_cursors; i-- > 0;) {
+        const sparse_cursor *c = &w->cursors[i];
+        if (rest + c->top < need) {
+            rest += c->top;
+            continue;
+        }
+        postings += c->term.df;
+        ++*n;
+    }
+    return postings;
+}
+
+double windows_cost(const sparse_windows *w, uint32_t places) {
+    uint32_t n;
+    double postings = (double)essential_postings(w, &n) * places / w->count;
+    return w->n_required ? 3.0 * postings : n == 1 ? 1.2 * postings : 2.5 * postings;
+}
+
 /* How many places the next window has, a multiple of 64 that ends at most at the last place. */
 static uint32_t window_size(sparse_windows *w) {
-    uint32_t need = needed_sum(w, w->prior_max), rest = 0, n = 0, left = w->count - w->base;
-    uint64_t postings = 0, size;
-    if (w->n_required) {
-        postings = w->cursors[0].term.df;
-        n = 1;
-    } else {
-        for (uint32_t i = w->n_cursors; i-- > 0;) {
-            const sparse_cursor *c = &w->cursors[i];
-            if (rest + c->top < need) {
-                rest += c->top;
-                continue;
-            }
-            postings += c->term.df;
-            n++;
-        }
-    }
+    uint32_t n, left = w->count - w->base;
+    uint64_t postings = essential_postings(w, &n), size;
     if (n == 0) return left;
     if (w->few) size = DENSE;
     else if (n == 1) size = (uint64_t)CANDIDATES * w->count / postings;
@@ -473,8 +484,17 @@ static uint32_t window_size(sparse_windows *w) {
     return size < left ? (uint32_t)size : left;
 }
 
+/* False when windows go on. */
+static bool search_ranges(sparse_windows *w, bool *in_time) {
+    if (w->base < w->try_ranges || !ranges_suit(w)) return false;
+    if (ranges_search(w, in_time)) return true;
+    w->try_ranges = w->base < UINT32_MAX / 2 ? w->base + RETRY : UINT32_MAX;
+    return false;
+}
+
 bool sparse_windows_search(sparse_windows *w, uint32_t part) {
     const sparse_segment *segment = w->eligible->snapshot->parts[part].segment;
+    bool in_time = true;
     w->segment = segment;
     w->count = sparse_segment_count(segment);
     w->documents = sparse_segment_documents(segment);
@@ -482,13 +502,14 @@ bool sparse_windows_search(sparse_windows *w, uint32_t part) {
     w->few = w->bits && w->eligible->counts[part] < w->count / 4;
     w->prior = prior_of(w, part, &w->prior_max);
     w->step = DENSE;
+    w->try_ranges = TRIAL;
     open_cursors(w, part);
-    if (ranges_suit(w)) return ranges_search(w);
-    for (uint32_t base = 0; base < w->count; base += w->size) {
+    for (uint32_t base = 0; base < w->count && in_time; base += w->size) {
         if (w->clock && clock_monotonic(w->clock) >= w->deadline) return false;
         w->base = base;
+        if (search_ranges(w, &in_time)) continue;
         w->size = window_size(w);
         search_window(w);
     }
-    return true;
+    return in_time;
 }

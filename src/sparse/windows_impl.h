@@ -15,6 +15,8 @@ enum {
     WIDE_POSTINGS = 6144,    /* with fewer postings in WIDE places, bits are faster than scanning: measured */
     CANDIDATES = 4096,       /* wanted in a window of one essential term */
     GROUP = 24,              /* candidates within a block from which on two lists are intersected as such */
+    TRIAL = 16384,           /* places after which a threshold says something */
+    RETRY = 1 << 20,         /* places until ranges are tried again when they did not suit */
     SLACK = SPARSE_BLOCK + 16
 };
 
@@ -39,6 +41,7 @@ struct sparse_windows {
     const sparse_segment *segment;
     const float *prior; /* NULL: does not count */
     float prior_max;
+    uint32_t try_ranges; /* the first place at which to ask whether ranges suit */
     uint32_t count, step; /* step: the largest window now; grows, so that the first ones set a threshold soon */
 
     /* the window */
@@ -77,10 +80,14 @@ static inline void offer_candidates(sparse_windows *w) {
     }
 }
 
+/* What searching so many places by windows takes, in nanoseconds; only its ratio to other costs matters. */
+double windows_cost(const sparse_windows *w, uint32_t places);
+
 /* Instead of windows: finds the ranges of 64 places that can hold one of the k best, by the maxima of the terms, and scores
- * only those. */
-bool ranges_search(sparse_windows *w);
-/* Whether that is likely to be faster. */
+ * only those. Starts at w->base and sets w->size. False when so many ranges are left that windows are faster: then nothing
+ * has been done but that the floor is higher. */
+bool ranges_search(sparse_windows *w, bool *in_time);
+/* Whether it is worth trying. */
 bool ranges_suit(const sparse_windows *w);
 
 #endif
