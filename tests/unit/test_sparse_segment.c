@@ -332,7 +332,7 @@ static void merging_equals_building_at_once(void **state) {
     sparse_statistics st;
     model_statistics(d, N, &st);
     assert_true(sparse_merge_fits(inputs, PARTS));
-    sparse_merge(inputs, PARTS, &model_config, &st, &merged);
+    sparse_merge(inputs, PARTS, NULL, &model_config, &st, &merged);
     model_image(kept, n, &st, &at_once);
     assert_int_equal(merged.size, at_once.size);
     assert_memory_equal(merged.data, at_once.data, merged.size);
@@ -372,7 +372,7 @@ static void merging_adds_fields_that_came_later(void **state) {
     sparse_keywords k;
     assert_false(sparse_segment_keywords(s, MODEL_BRAND, &k));
 
-    sparse_merge(&(sparse_merge_input){s, NULL}, 1, &wide, &st, &merged);
+    sparse_merge(&(sparse_merge_input){s, NULL}, 1, NULL, &wide, &st, &merged);
     sparse_segment *m = open_image(&merged);
     assert_int_equal(sparse_segment_fields(m), MODEL_FIELDS);
     old.fields[0].kind = SPARSE_KEYWORD;
@@ -479,7 +479,7 @@ static void rate(void **state) {
     sparse_segment *s = NULL;
     assert_ok(sparse_segment_open((slice){image.data, image.size}, &s, NULL));
     int64_t opened = clock_monotonic(&os_clock_system);
-    sparse_merge(&(sparse_merge_input){s, NULL}, 1, &model_config, &st, &merged);
+    sparse_merge(&(sparse_merge_input){s, NULL}, 1, NULL, &model_config, &st, &merged);
     int64_t end = clock_monotonic(&os_clock_system);
     printf("%d documents of %d words: built in %.0f ms, finished in %.0f ms, opened in %.1f ms, merged in %.0f ms; "
            "%.1f MiB image, %.1f MiB builder\n",
