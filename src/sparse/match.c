@@ -13,7 +13,8 @@
 #include <string.h>
 
 enum {
-    AHEAD = 32, /* documents whose blocks are sent for */
+    BATCH = 32, /* documents that are looked for together */
+    AHEAD = 8,  /* documents whose blocks are sent for before they are read */
     LOGARITHMS = 64,
     WORD_BITS = 7,
     GAP = SPARSE_MATCH_TERMS, /* the word that stands between the values of a field */
@@ -31,6 +32,7 @@ static uint32_t event_word(event e) { return e & ((1u << WORD_BITS) - 1); }
 typedef struct match_cursor {
     const sparse_term *term; /* NULL: the part does not have it */
     uint32_t block, decoded; /* block: none before it is wanted any more; decoded: whose places these are, or NONE */
+    uint32_t ahead;          /* the last block that was sent for */
     uint32_t n;
     sparse_positions positions;
     uint32_t places[SPARSE_BLOCK + 8];
@@ -190,7 +192,7 @@ static void match_field_of(const match_query *q, uint32_t column, const match_fi
 
 static void open_cursor(const match_query *q, match_cursor *c, const sparse_term *t) {
     c->term = t->n_blocks > 0 ? t : NULL;
-    c->block = 0;
+    c->block = c->ahead = 0;
     c->decoded = NONE;
     if (c->term) sparse_positions_open(&c->positions, t, q->arena);
 }
@@ -221,6 +223,18 @@ static uint32_t find_place(const uint32_t *places, uint32_t n, uint32_t place) {
     const uint32_t *at = places;
     for (; n > 1; n -= n / 2) at += at[n / 2 - 1] < place ? n / 2 : 0;
     return (uint32_t)(at - places);
+}
+
+/* Sends for the blocks in which the document at `place` would be. */
+static void read_soon(match_query *q, uint32_t place) {
+    for (uint32_t w = 0; w < q->n_words; w++) {
+        match_cursor *c = &q->cursors[w];
+        if (!c->term) continue;
+        c->ahead = find_block(c->term, c->ahead < c->block ? c->block : c->ahead, place);
+        if (c->ahead == c->term->n_blocks || c->ahead == c->decoded) continue;
+        const uint8_t *data = c->term->data + sparse_term_blocks(c->term)[c->ahead].offset;
+        for (int line = 0; line < 3; line++) __builtin_prefetch(data + 64 * line);
+    }
 }
 
 /* The positions of the cursor's word in the document at `place`. Returns how many. */
@@ -276,16 +290,19 @@ static float match_document(match_query *q, uint32_t place, sparse_match *out) {
         uint32_t n = read_word(&q->cursors[w], place, &positions);
         if (n > 0) add_events(q, w, positions, n);
     }
+    uint32_t lengths[SPARSE_MAX_FIELDS], spans[SPARSE_MAX_FIELDS];
     bool gaps = false;
-    for (uint32_t c = 0; q->n_events > 0 && c < q->n_columns; c++)
-        gaps = gaps || sparse_segment_span(s, q->fields[c], place) != sparse_segment_length(s, q->fields[c], place);
+    for (uint32_t c = 0; c < q->n_columns; c++) {
+        lengths[c] = spans[c] = sparse_segment_length(s, q->fields[c], place);
+        if (q->n_events > 0) spans[c] = sparse_segment_span(s, q->fields[c], place);
+        gaps = gaps || spans[c] != lengths[c];
+    }
     if (gaps) read_gaps(q, place);
     size_t at = 0;
     uint32_t start = 0;
     for (uint32_t c = 0; c < q->n_columns; c++) {
-        match_field f = {.start = start, .length = sparse_segment_length(s, q->fields[c], place)};
-        f.end = start = f.start + (gaps ? sparse_segment_span(s, q->fields[c], place) : f.length);
-        f.events = q->events + at;
+        match_field f = {.start = start, .end = start + spans[c], .length = lengths[c], .events = q->events + at};
+        start = f.end;
         while (at < q->n_events && event_position(q->events[at]) < f.end) at++;
         f.n = (size_t)(q->events + at - f.events);
         match_field_of(q, c, &f, &out[c], &covered);
@@ -321,14 +338,16 @@ static match_row *sort_rows(match_row *rows, match_row *spare, size_t n) {
 static size_t find_rows(const match_query *q, const uint32_t *documents, size_t n, match_row *rows, sparse_match *out,
                         float *coverage) {
     size_t found = 0;
-    for (size_t from = 0; from < n; from += AHEAD) {
-        size_t end = n - from < AHEAD ? n : from + AHEAD;
+    for (size_t from = 0; from < n; from += BATCH) {
+        size_t end = n - from < BATCH ? n : from + BATCH;
         for (uint32_t p = 0; p < q->snapshot->n_parts; p++)
             for (size_t i = from; i < end; i++) sparse_segment_find_soon(q->snapshot->parts[p].segment, documents[i]);
         for (size_t i = from; i < end; i++) {
             uint32_t part, place;
             if (sparse_snapshot_find(q->snapshot, documents[i], &part, &place)) {
                 rows[found++] = (match_row){(uint64_t)part << 32 | place, (uint32_t)i};
+                for (uint32_t c = 0; c < q->n_columns; c++)
+                    sparse_segment_length_soon(q->snapshot->parts[part].segment, q->fields[c], place);
                 continue;
             }
             memset(out + i * q->n_columns, 0, q->n_columns * sizeof *out);
@@ -347,6 +366,7 @@ void sparse_match_fields(const sparse_snapshot *s, const sparse_query_term *term
     rows = sort_rows(rows, spare, n);
     for (size_t i = 0; i < n; i++) {
         if (rows[i].at >> 32 != q->part) open_part(q, (uint32_t)(rows[i].at >> 32));
+        if (i + AHEAD < n && rows[i + AHEAD].at >> 32 == q->part) read_soon(q, (uint32_t)rows[i + AHEAD].at);
         float covered = match_document(q, (uint32_t)rows[i].at, out + (size_t)rows[i].row * q->n_columns);
         if (coverage) coverage[rows[i].row] = covered;
     }

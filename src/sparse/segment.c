@@ -328,6 +328,13 @@ uint32_t sparse_segment_span(const sparse_segment *s, uint32_t field, uint32_t p
     return field < s->n_fields ? number_at(s->columns[field].spans, s->columns[field].span_width, place) : 0;
 }
 
+void sparse_segment_length_soon(const sparse_segment *s, uint32_t field, uint32_t place) {
+    if (field >= s->n_fields || s->columns[field].length_width == 0) return;
+    const segment_column *c = &s->columns[field];
+    __builtin_prefetch(c->lengths + place * c->length_width);
+    if (c->spans != c->lengths) __builtin_prefetch(c->spans + place * c->span_width);
+}
+
 uint32_t sparse_segment_field_start(const sparse_segment *s, uint32_t field, uint32_t place) {
     uint32_t start = 0;
     for (uint32_t i = 0; i < s->n_text && s->text_fields[i] < field; i++)

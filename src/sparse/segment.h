@@ -110,8 +110,10 @@ void sparse_positions_open(sparse_positions *r, const sparse_term *t, arena *a);
  * *positions until the next call. Returns how many; 0 when the bytes are damaged, and for terms that have none: keywords. */
 uint32_t sparse_positions_at(sparse_positions *r, uint32_t block, uint32_t index, const uint32_t **positions);
 
-/* Tells the processor that sparse_segment_find of the document will be wanted, so that many are waited for at once. */
+/* Tell the processor what will be wanted, so that many are waited for at once: sparse_segment_find of the document, the
+ * lengths and spans of the field at the place. */
 void sparse_segment_find_soon(const sparse_segment *s, uint32_t document);
+void sparse_segment_length_soon(const sparse_segment *s, uint32_t field, uint32_t place);
 
 /* Columns. */
 const double *sparse_segment_numbers(const sparse_segment *s, uint32_t field); /* per place, NaN: none; NULL: no column */
