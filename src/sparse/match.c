@@ -163,18 +163,20 @@ static void match_field_of(const match_query *q, uint32_t column, const match_fi
                            uint64_t *covered) {
     *out = (sparse_match){.length = f->length < LOGARITHMS ? q->log_length[f->length] : log1pf((float)f->length)};
     if (f->n == 0) return;
-    uint32_t frequency[SPARSE_MATCH_TERMS + 1] = {0}, first = NONE;
+    uint32_t frequency[SPARSE_MATCH_TERMS], first = NONE;
+    memset(frequency, 0, q->n_words * sizeof *frequency);
     for (size_t e = 0; e < f->n; e++) {
         uint32_t word = event_word(f->events[e]);
+        if (word == GAP || !(q->weights[word] > 0)) continue;
         frequency[word]++;
-        if (first == NONE && word != GAP && q->weights[word] > 0) first = event_position(f->events[e]) - f->start;
+        if (first == NONE) first = event_position(f->events[e]) - f->start;
     }
     if (first == NONE) return;
     const sparse_config *config = q->snapshot->config;
     float norm = config->k1 * (1.0f - config->b + config->b * (float)f->length / q->average[column]), sum = 0, bm25 = 0;
     uint32_t n_words = 0;
     for (uint32_t w = 0; w < q->n_words; w++) {
-        if (frequency[w] == 0 || !(q->weights[w] > 0)) continue;
+        if (frequency[w] == 0) continue;
         bm25 += q->weights[w] * (float)frequency[w] / ((float)frequency[w] + norm);
         sum += q->weights[w];
         n_words++;

@@ -387,6 +387,10 @@ static void set_format(buffer *bytes, uint32_t version) {
     memcpy(bytes->data, &h, sizeof h);
 }
 
+enum { REMOVED, BIT_FLIPPED, CUT, MANIFEST_SPOILED, BITMAP_SPOILED, OLDER_FORMAT, WAYS, NEWER_FORMAT = WAYS, OWN_FORMAT };
+
+static bool damages_file(int how) { return how != MANIFEST_SPOILED && how != BITMAP_SPOILED; }
+
 static void damage_file(world *w, int how) {
     arena a;
     char **names;
