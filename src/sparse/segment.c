@@ -143,7 +143,7 @@ static bool open_terms(sparse_segment *s, const sections *t) {
     s->postings_size = postings_size - SEGMENT_PAD;
     s->positions = positions;
     s->positions_size = positions_size;
-    return segment_check_terms(s);
+    return segment_check_terms(s, &s->maxima);
 }
 
 static bool open_keywords(const sparse_segment *s, segment_column *c, uint32_t field, const sections *t) {

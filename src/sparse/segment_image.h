@@ -63,11 +63,11 @@ bool segment_block_positions(const sparse_term *t, uint32_t i, const uint8_t **f
 /* The hashes that follow the image's first `end` bytes, against its header's checksum and against those bytes. */
 forage_status segment_check_hashes(slice image, uint64_t end, uint64_t checksum, base_error *error);
 
-/* The whole dictionary, entry by entry; frequent terms get their maxima. */
-bool segment_check_terms(sparse_segment *s);
+/* The whole dictionary, entry by entry. maxima (may be NULL): gets those of the frequent terms. */
+bool segment_check_terms(const sparse_segment *s, segment_maxima *maxima);
 
 /* Adds those of the term, which is the next in order, if it is frequent. */
-void segment_maxima_add(sparse_segment *s, const sparse_term *t);
+void segment_maxima_add(segment_maxima *m, const sparse_term *t);
 /* Fills in t->maxima. */
 void segment_maxima_find(const sparse_segment *s, sparse_term *t);
 void segment_maxima_release(segment_maxima *m);

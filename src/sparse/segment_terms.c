@@ -137,7 +137,7 @@ bool segment_next_term(sparse_term_walk *w, sparse_term *term, bool check) {
     return !check || term->df == 1 || check_blocks(term, w->state[POSTINGS] - postings);
 }
 
-bool segment_check_terms(sparse_segment *s) {
+bool segment_check_terms(const sparse_segment *s, segment_maxima *maxima) {
     sparse_term_walk w = {.segment = s};
     sparse_term term;
     uint8_t last[SEGMENT_MAX_KEY];
@@ -148,7 +148,7 @@ bool segment_check_terms(sparse_segment *s) {
                                        e->positions != w.state[POSITIONS] || e->blocks != w.state[BLOCKS]))
             return false;
         if (!segment_next_term(&w, &term, true)) return false;
-        segment_maxima_add(s, &term);
+        if (maxima) segment_maxima_add(maxima, &term);
         slice key = {(const char *)w.key, w.key_size};
         if (slice_compare((slice){(const char *)last, last_size}, key) >= 0) return false;
         memcpy(last, w.key, w.key_size);
