@@ -8,6 +8,7 @@ static const world_options shapes[] = {
     {.documents = 300, .parts = 4, .vocabulary = 50, .dead = 0.3, .popularity = true},
     {.documents = 3000, .parts = 6, .vocabulary = 300, .dead = 0.1, .popularity = true},
     {.documents = 4000, .parts = 1, .vocabulary = 300, .popularity = true},
+    {.documents = 14000, .parts = 2, .vocabulary = 200, .dead = 0.1, .popularity = true}, /* with caches */
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
