@@ -3,7 +3,7 @@
 #define SPARSE_BITMAP_CHUNKS_H
 
 #include "sparse/bitmap.h"
-#include "sparse/words.h"
+#include "sparse/wordloops.h"
 
 enum { CHUNK_ARRAY = 1, CHUNK_BITS = 2, CHUNK_RUNS = 3 };
 enum { CHUNK_WORDS = 1024, CHUNK_ARRAY_MOST = 4096 };

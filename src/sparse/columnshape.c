@@ -101,17 +101,37 @@ void column_order_range(const column_order *o, double low, double high, uint32_t
 
 /* --- counts ------------------------------------------------------------------------------------------------------ */
 
-size_t column_counts_bytes(const sparse_keywords *column) {
-    return sizeof(column_counts) + (size_t)column->n_values * sizeof(uint32_t);
+size_t column_counts_bytes(const sparse_keywords *column, uint32_t count) {
+    size_t bytes = sizeof(column_counts) + (size_t)column->n_values * sizeof(uint32_t);
+    return column->n_values > COLUMN_FEW ? bytes : bytes + (size_t)column->n_values * (count / 8 + 256);
+}
+
+/* The places of the value, by way of `words`, which has a bit for each. */
+static bitmap *places_of(const sparse_keywords *column, uint32_t count, uint32_t value, uint64_t *words) {
+    memset(words, 0, ((size_t)count + 63) / 64 * sizeof *words);
+    for (uint32_t p = 0; p < count; p++)
+        for (uint32_t i = column->starts[p]; i < column->starts[p + 1]; i++)
+            if (column->ordinals[i] == value) words[p >> 6] |= (uint64_t)1 << (p & 63);
+    return bitmap_of_flat(words, count);
 }
 
 column_counts *column_counts_create(const sparse_keywords *column, uint32_t count) {
-    column_counts *c = mem_zalloc(1, column_counts_bytes(column));
+    column_counts *c = mem_zalloc(1, sizeof *c + (size_t)column->n_values * sizeof *c->counts);
     uint32_t many = 0;
     for (uint32_t i = 0, n = column->starts[count]; i < n; i++) c->counts[column->ordinals[i]]++;
     for (uint32_t p = 0; p <= count; p++) many |= column->starts[p] ^ p;
-    for (uint32_t v = 0; v < column->n_values; v++)
-        if (c->counts[v] > c->most) c->most = c->counts[v];
     c->single = many == 0;
+    if (column->n_values > COLUMN_FEW) return c;
+    uint64_t *words = mem_alloc(((size_t)count + 63) / 64 * sizeof *words + 1);
+    c->places = mem_zalloc(column->n_values + 1, sizeof *c->places);
+    for (uint32_t v = 0; v < column->n_values; v++) c->places[v] = places_of(column, count, v, words);
+    free(words);
     return c;
+}
+
+void column_counts_destroy(column_counts *c, uint32_t n_values) {
+    if (!c) return;
+    for (uint32_t v = 0; c->places && v < n_values; v++) bitmap_destroy(c->places[v]);
+    free(c->places);
+    free(c);
 }

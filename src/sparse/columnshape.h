@@ -2,9 +2,8 @@
 #ifndef SPARSE_COLUMNSHAPE_H
 #define SPARSE_COLUMNSHAPE_H
 
+#include "sparse/bitmap.h"
 #include "sparse/segment.h"
-
-#include <stdatomic.h>
 
 #define COLUMN_SAMPLE 64 /* places per sample of an order */
 
@@ -23,14 +22,17 @@ void column_order_destroy(column_order *o);                              /* NULL
 /* places[from … to) have low <= number <= high. from == to when none has. */
 void column_order_range(const column_order *o, double low, double high, uint32_t *from, uint32_t *to);
 
+#define COLUMN_FEW 16 /* values whose places are kept as sets */
+
 /* How often each value of a keyword column occurs, dead places included. */
 typedef struct column_counts {
-    bool single; /* every place has exactly one value: ordinals[p] is its */
-    uint32_t most; /* the largest count */
+    bool single;     /* every place has exactly one value: ordinals[p] is its */
+    bitmap **places; /* the places of each value; NULL when there are more than COLUMN_FEW */
     uint32_t counts[];
 } column_counts;
 
-size_t column_counts_bytes(const sparse_keywords *column);
+size_t column_counts_bytes(const sparse_keywords *column, uint32_t count); /* at most */
 column_counts *column_counts_create(const sparse_keywords *column, uint32_t count);
+void column_counts_destroy(column_counts *c, uint32_t n_values); /* NULL is a no-op */
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_KEPT_VALUES = 64, ORDER_SHARE = 8 };
+enum { MOST_KEPT_VALUES = 64, ORDER_SHARE = 3 };
 
 /* A leaf, made ready once for all parts. */
 typedef struct leaf {

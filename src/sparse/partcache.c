@@ -60,9 +60,11 @@ void part_cache_destroy(part_cache *c) {
     if (!c) return;
     for (size_t i = 0; i < SETS; i++)
         if (c->sets[i].set) drop(c, &c->sets[i]);
-    for (size_t f = 0; f < SPARSE_MAX_FIELDS; f++) {
+    for (uint32_t f = 0; f < SPARSE_MAX_FIELDS; f++) {
+        sparse_keywords column = {0};
+        sparse_segment_keywords(c->segment, f, &column);
         column_order_destroy(atomic_load(&c->orders[f].made));
-        free(atomic_load(&c->counts[f].made));
+        column_counts_destroy(atomic_load(&c->counts[f].made), column.n_values);
     }
     pthread_mutex_destroy(&c->mutex);
     free(c);
@@ -182,8 +184,10 @@ const column_counts *part_cache_counts(part_cache *c, uint32_t field, bool misse
     sparse_keywords column;
     void *made = atomic_load_explicit(&s->made, memory_order_acquire);
     if (made || !missed) return made;
-    if (!sparse_segment_keywords(c->segment, field, &column) || !is_due(c, s, column_counts_bytes(&column))) return NULL;
-    column_counts *counts = column_counts_create(&column, sparse_segment_count(c->segment));
+    uint32_t count = sparse_segment_count(c->segment);
+    if (!sparse_segment_keywords(c->segment, field, &column)) return NULL;
+    if (!is_due(c, s, column_counts_bytes(&column, count))) return NULL;
+    column_counts *counts = column_counts_create(&column, count);
     atomic_store_explicit(&s->made, counts, memory_order_release);
     return counts;
 }

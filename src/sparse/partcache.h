@@ -14,6 +14,8 @@
 #include "sparse/columnshape.h"
 #include "sparse/segment.h"
 
+#include <stdatomic.h>
+
 #define PART_CACHE_PLACES 4096   /* smaller segments are read faster than they are remembered */
 #define PART_CACHE_MEMBERS 2048  /* so many postings are read as fast as they are remembered */
 #define PART_CACHE_MISSED 8      /* readings that a column's shape would have saved, before it is made */

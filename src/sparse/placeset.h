@@ -4,7 +4,7 @@
 #define SPARSE_PLACESET_H
 
 #include "sparse/index.h"
-#include "sparse/words.h"
+#include "sparse/wordloops.h"
 
 #include <string.h>
 

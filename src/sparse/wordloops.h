@@ -1,6 +1,6 @@
 /* Loops over the words of bitmaps: bit i % 64 of word i / 64. Plain C that compilers turn into vector instructions. */
-#ifndef SPARSE_WORDS_H
-#define SPARSE_WORDS_H
+#ifndef SPARSE_WORDLOOPS_H
+#define SPARSE_WORDLOOPS_H
 
 #include <stddef.h>
 #include <stdint.h>
