@@ -3,7 +3,8 @@
  *     filter_driver FOLDER QUERIES PASSES
  *
  * FOLDER is a collection's, QUERIES has a query a line. Every call's processor time is taken; a figure is the mean of PASSES
- * passes after ten that warm (as many as make what is asked again remembered), and `first` is the first call's. Each pass
+ * passes after ten that warm (as many as make what is asked again remembered), and `first` is the first call's,
+ * `longest` that of the longest of the first ten. Each pass
  * asks a repeated filter again, or a range that no pass has asked for. Prints one JSON object. */
 #include "collection/collection.h"
 #include "sparse/search.h"
@@ -42,9 +43,11 @@ static uint32_t field_named(const sparse_snapshot *s, const char *name) {
     fail("the collection lacks a field of the packages");
 }
 
-static void print(bench *b, const char *kind, const char *what, double first, double mean, uint64_t members) {
-    printf("%s\n  {\"kind\": \"%s\", \"what\": \"%s\", \"first_us\": %.1f, \"us\": %.2f, \"members\": %llu}", b->any ? "," : "",
-           kind, what, first, mean, (unsigned long long)members);
+/* first, longest and mean: microseconds of a call. */
+static void print(bench *b, const char *kind, const char *what, double first, double longest, double mean,
+                  uint64_t members) {
+    printf("%s\n  {\"kind\": \"%s\", \"what\": \"%s\", \"first_us\": %.1f, \"longest_us\": %.1f, \"us\": %.2f, "
+           "\"members\": %llu}", b->any ? "," : "", kind, what, first, longest, mean, (unsigned long long)members);
     b->any = true;
 }
 
@@ -62,10 +65,10 @@ static double filter_once(bench *b, const sparse_filter *filter, uint64_t *membe
 
 static void measure_filter(bench *b, const char *what, const sparse_filter *filter) {
     uint64_t members;
-    double first = filter_once(b, filter, &members), sum = 0;
-    for (size_t i = 1; i < WARM; i++) filter_once(b, filter, &members);
+    double first = filter_once(b, filter, &members), longest = first, sum = 0;
+    for (size_t i = 1; i < WARM; i++) longest = fmax(longest, filter_once(b, filter, &members));
     for (size_t i = 0; i < b->passes; i++) sum += filter_once(b, filter, &members);
-    print(b, "filter, repeated", what, first, sum / (double)b->passes, members);
+    print(b, "filter, repeated", what, first, longest, sum / (double)b->passes, members);
 }
 
 /* Of about this share of the documents, from the `step`-th value of the upper half on. */
@@ -79,15 +82,16 @@ static sparse_filter range_of_share(const bench *b, uint32_t field, double share
 /* Ranges that differ in every pass, by less than the least number that there is. */
 static void measure_ranges(bench *b, const char *what, uint32_t field, double share) {
     uint64_t members = 0;
-    double sum = 0, first = 0;
+    double sum = 0, first = 0, longest = 0;
     for (size_t i = 0; i < WARM + b->passes; i++) {
         sparse_filter filter = range_of_share(b, field, share, 0);
         filter.high += (double)i * 1e-9 * (1 + fabs(filter.high));
         double took = filter_once(b, &filter, &members);
         if (i == 0) first = took;
         if (i >= WARM) sum += took;
+        longest = fmax(longest, took);
     }
-    print(b, "filter, another each time", what, first, sum / (double)b->passes, members);
+    print(b, "filter, another each time", what, first, longest, sum / (double)b->passes, members);
 }
 
 static void measure_filters(bench *b, uint32_t popularity) {
@@ -134,11 +138,11 @@ static double facet_once(bench *b, const sparse_eligible *set, uint32_t field, b
 
 static void measure_facet(bench *b, const sparse_eligible *set, const char *of, uint32_t field, bool number) {
     char what[96];
-    double first = facet_once(b, set, field, number), sum = 0;
-    for (size_t i = 1; i < WARM; i++) facet_once(b, set, field, number);
+    double first = facet_once(b, set, field, number), longest = first, sum = 0;
+    for (size_t i = 1; i < WARM; i++) longest = fmax(longest, facet_once(b, set, field, number));
     for (size_t i = 0; i < b->passes; i++) sum += facet_once(b, set, field, number);
     snprintf(what, sizeof what, "%s of %s", b->snapshot->config->fields[field].name, of);
-    print(b, "facet", what, first, sum / (double)b->passes, set->count);
+    print(b, "facet", what, first, longest, sum / (double)b->passes, set->count);
 }
 
 static void measure_facets(bench *b, uint32_t popularity) {
@@ -207,7 +211,7 @@ static void measure_counts(bench *b, question *questions, size_t n, bool require
         }
     }
     arena_release(&sets);
-    print(b, "count", required ? "intersection" : "union", 0, sum / (double)(n * passes), members / (n * passes));
+    print(b, "count", required ? "intersection" : "union", 0, 0, sum / (double)(n * passes), members / (n * passes));
 }
 
 static int ascending(const void *a, const void *b) {

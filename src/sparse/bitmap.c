@@ -119,6 +119,25 @@ void bitmap_builder_array(bitmap_builder *b, uint32_t key, const uint16_t *value
     }
 }
 
+void bitmap_builder_runs(bitmap_builder *b, uint32_t key, const bitmap_run *runs, uint32_t n) {
+    uint32_t members = 0;
+    for (uint32_t i = 0; i < n; i++) members += (uint32_t)runs[i].last - runs[i].first + 1;
+    if (best_kind(members, n) == CHUNK_RUNS) {
+        memcpy(add_chunk(b, key, CHUNK_RUNS, members, n), runs, n * sizeof *runs);
+        return;
+    }
+    b->key = key;
+    b->low = runs[0].first >> 6;
+    b->high = runs[n - 1].last >> 6;
+    for (uint32_t i = 0; i < n; i++) words_set(b->words, runs[i].first, runs[i].last);
+    bitmap_builder_flush(b);
+}
+
+void bitmap_builder_copy(bitmap_builder *b, const bitmap *set, const bitmap_chunk *c) {
+    void *to = add_chunk(b, c->key, c->kind, chunk_members(c), chunk_elements(c));
+    memcpy(to, set->bytes + (size_t)c->at * 8, elements_size(c->kind, chunk_elements(c)));
+}
+
 /* Makes the words those of the chunk of `value`, and lets them reach from its word to that of `last`. */
 static inline void reach(bitmap_builder *b, uint32_t value, uint32_t last) {
     if (value >> 16 != b->key) {

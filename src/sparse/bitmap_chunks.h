@@ -54,9 +54,11 @@ static inline const uint64_t *chunk_words(const bitmap *b, const bitmap_chunk *c
 /* The first chunk whose key is >= `key`; n_chunks: none. */
 uint32_t bitmap_find_chunk(const bitmap *b, uint32_t key);
 
-/* A whole chunk to the builder, at a key above all before: from its own words, which are zero again afterwards, or from
- * ascending values (at least one). */
+/* A whole chunk to the builder, at a key above all before: from its own words, which are zero again afterwards; from
+ * ascending values or runs (at least one); another set's. */
 void bitmap_builder_flush(bitmap_builder *b);
 void bitmap_builder_array(bitmap_builder *b, uint32_t key, const uint16_t *values, uint32_t n);
+void bitmap_builder_runs(bitmap_builder *b, uint32_t key, const bitmap_run *runs, uint32_t n);
+void bitmap_builder_copy(bitmap_builder *b, const bitmap *set, const bitmap_chunk *c);
 
 #endif

@@ -239,6 +239,35 @@ static void keep_array(bitmap_builder *to, side array, side other, bool wanted) 
     if (n > 0) bitmap_builder_array(to, array.chunk->key, values, n);
 }
 
+enum { RUNS_MOST = 4096, CHUNK_END = CHUNK_WORDS * 64 };
+
+/* Where the set, at its run i, changes next after `at`; *in: whether `at` is a member. Moves i on to a run that is not over. */
+static inline uint32_t next_change(const bitmap_run *runs, uint32_t n, uint32_t *i, uint32_t at, bool *in) {
+    while (*i < n && runs[*i].last < at) ++*i;
+    *in = *i < n && runs[*i].first <= at;
+    return *i == n ? CHUNK_END : *in ? (uint32_t)runs[*i].last + 1 : runs[*i].first;
+}
+
+/* Runs of the result, at most as many as both have together. */
+static uint32_t combine_runs(side x, side y, operation op, bitmap_run *out) {
+    const bitmap_run *a = chunk_runs(x.set, x.chunk), *b = chunk_runs(y.set, y.chunk);
+    uint32_t n = chunk_elements(x.chunk), m = chunk_elements(y.chunk), i = 0, j = 0, made = 0;
+    for (uint32_t at = 0, next; at < CHUNK_END; at = next) {
+        bool in_a, in_b;
+        uint32_t after_a = next_change(a, n, &i, at, &in_a), after_b = next_change(b, m, &j, at, &in_b);
+        next = after_a < after_b ? after_a : after_b;
+        if (!(op == AND ? in_a && in_b : op == OR ? in_a || in_b : in_a && !in_b)) continue;
+        if (made > 0 && out[made - 1].last + 1u == at) out[made - 1].last = (uint16_t)(next - 1);
+        else out[made++] = (bitmap_run){(uint16_t)at, (uint16_t)(next - 1)};
+    }
+    return made;
+}
+
+static bool are_few_runs(side x, side y) {
+    return x.chunk->kind == CHUNK_RUNS && y.chunk->kind == CHUNK_RUNS &&
+           chunk_elements(x.chunk) + chunk_elements(y.chunk) <= RUNS_MOST;
+}
+
 static void combine_chunks(bitmap_builder *to, side x, side y, operation op) {
     bool x_array = x.chunk->kind == CHUNK_ARRAY, y_array = y.chunk->kind == CHUNK_ARRAY;
     if (x_array && op != OR) {
@@ -248,6 +277,10 @@ static void combine_chunks(bitmap_builder *to, side x, side y, operation op) {
     } else if (x_array && y_array && chunk_elements(x.chunk) + chunk_elements(y.chunk) <= CHUNK_ARRAY_MOST) {
         uint16_t values[CHUNK_ARRAY_MOST];
         bitmap_builder_array(to, x.chunk->key, values, unite_values(x, y, values));
+    } else if (are_few_runs(x, y)) {
+        bitmap_run runs[RUNS_MOST];
+        uint32_t n = combine_runs(x, y, op, runs);
+        if (n > 0) bitmap_builder_runs(to, x.chunk->key, runs, n);
     } else {
         to->key = x.chunk->key;
         to->low = 0;
@@ -260,28 +293,16 @@ static void combine_chunks(bitmap_builder *to, side x, side y, operation op) {
     }
 }
 
-static void copy_chunk(bitmap_builder *to, side x) {
-    if (x.chunk->kind == CHUNK_ARRAY) {
-        bitmap_builder_array(to, x.chunk->key, chunk_values(x.set, x.chunk), chunk_elements(x.chunk));
-        return;
-    }
-    to->key = x.chunk->key;
-    to->low = 0;
-    to->high = CHUNK_WORDS - 1;
-    chunk_or(x.set, x.chunk, to->words, CHUNK_WORDS);
-    bitmap_builder_flush(to);
-}
-
 static bitmap *combine(const bitmap *a, const bitmap *b, operation op) {
     bitmap_builder *to = bitmap_builder_create();
     uint32_t i = 0, j = 0;
     while (i < a->n_chunks || j < b->n_chunks) {
         side x = {a, &a->chunks[i]}, y = {b, &b->chunks[j]};
         if (j == b->n_chunks || (i < a->n_chunks && x.chunk->key < y.chunk->key)) {
-            if (op != AND) copy_chunk(to, x);
+            if (op != AND) bitmap_builder_copy(to, x.set, x.chunk);
             i++;
         } else if (i == a->n_chunks || y.chunk->key < x.chunk->key) {
-            if (op == OR) copy_chunk(to, y);
+            if (op == OR) bitmap_builder_copy(to, y.set, y.chunk);
             j++;
         } else {
             combine_chunks(to, x, y, op);

@@ -57,11 +57,15 @@ static inline uint64_t words_count_and(const uint64_t *a, const uint64_t *b, siz
 
 /* Runs of ones that begin in these words, where the bit before the first counts as 0. */
 static inline uint32_t words_runs(const uint64_t *words, size_t n) {
-    uint64_t runs = 0, before = 0;
-    for (size_t i = 0; i < n; i++) {
-        runs += word_ones(words[i] & ~(words[i] << 1 | before));
-        before = words[i] >> 63;
+    if (n == 0) return 0;
+    uint64_t runs = word_ones(words[0] & ~(words[0] << 1));
+    size_t i = 1;
+    for (size_t whole = 1 + (n - 1) / 16 * 16; i < whole; i += 16) {
+        uint64_t bytes = 0;
+        for (size_t j = i; j < i + 16; j++) bytes += word_byte_ones(words[j] & ~(words[j] << 1 | words[j - 1] >> 63));
+        runs += word_byte_sum(bytes);
     }
+    for (; i < n; i++) runs += word_ones(words[i] & ~(words[i] << 1 | words[i - 1] >> 63));
     return (uint32_t)runs;
 }
 
