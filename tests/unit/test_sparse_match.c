@@ -51,7 +51,7 @@ static void open_part(shelf *s, uint32_t part) {
     sparse_segment_statistics(s->segments[part], &statistics);
     sparse_statistics_add(&s->snapshot.statistics, &statistics);
     uint32_t count = sparse_segment_count(s->segments[part]);
-    s->parts[part] = (sparse_part){s->segments[part], NULL, count};
+    s->parts[part] = (sparse_part){s->segments[part], NULL, count, NULL};
     s->snapshot.live_documents += count;
     s->snapshot.n_parts = part + 1;
 }
