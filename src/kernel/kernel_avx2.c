@@ -44,8 +44,8 @@ void kernel_avx2_add_impacts(uint32_t *sums, uint32_t mask, const uint32_t *plac
     for (; i < n; i++) sums[places[i] & mask] += units * impacts[i] + 1;
 }
 
-/* Up to so many of 64 or 32 are taken one by one, more by whole vectors. Of sums and impacts always that many are written,
- * whatever their number, which no branch then has to guess. */
+/* Up to so many of 64 or 32 are taken one by one, more by whole vectors. Always that many are written, whatever their
+ * number, which no branch then has to guess. */
 enum { FEW = 4 };
 
 /* The lanes >= least of 64 sums, as bits. */
@@ -300,12 +300,25 @@ COMBINE(and_words, _mm256_and_si256, AND)
 COMBINE(or_words, _mm256_or_si256, OR_ELSE)
 COMBINE(and_not_words, _mm256_andnot_si256, AND_NOT)
 
+/* Whether none of eight words has a member. */
+INLINE int empty(const uint64_t *words) {
+    eight both = _mm256_or_si256(load8(words), load8(words + 4));
+    return _mm256_testz_si256(both, both);
+}
+
 static uint32_t list_ones(const uint64_t *words, size_t n, uint32_t base, uint32_t *out) {
     uint32_t found = 0;
     for (size_t i = 0; i < n; i++, base += 64) {
         uint64_t word = words[i];
+        if (i % 8 == 0 && n - i >= 8 && empty(words + i)) { /* sparse sets are mostly that */
+            i += 7;
+            base += 7 * 64;
+            continue;
+        }
         if (ones(word) <= FEW) {
-            for (; word; word = _blsr_u64(word)) out[found++] = base + first(word);
+            uint64_t rest = word;
+            for (unsigned f = found; f < found + FEW; f++, rest = _blsr_u64(rest)) out[f] = base + first(rest);
+            found += ones(word);
             continue;
         }
         for (unsigned v = 0; v < 64; v += LANES, word >>= LANES) {

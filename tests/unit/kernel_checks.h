@@ -351,7 +351,8 @@ static bool check_list_ones(const kernel_table *k, random_source *r) {
     for (unsigned round = 0; round < 200; round++) {
         size_t n = random_below(r, 40);
         uint64_t *words = fenced_u64(n);
-        for (size_t i = 0; i < n; i++) random_words(r, words + i, 1, densities[random_below(r, 8)]);
+        bool sparse = chance(r, .3);
+        for (size_t i = 0; i < n; i++) random_words(r, words + i, 1, sparse ? .001 : densities[random_below(r, 8)]);
         uint32_t base = any_u32(r), count = 0, *expected = malloc(64 * 40 * sizeof *expected);
         for (uint32_t i = 0; i < 64 * n; i++) {
             if (words[i / 64] >> i % 64 & 1) expected[count++] = base + i;
