@@ -4,7 +4,6 @@
  * later. Positions alone are checked whenever they are read, because few readers want them. */
 #include "sparse/segment_image.h"
 
-#include "kernel/kernel.h"
 #include "sparse/segment_pack.h"
 
 enum { AT, POSTINGS, POSITIONS, BLOCKS }; /* sparse_term_walk.state: offsets in those sections */
@@ -245,9 +244,7 @@ uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places,
         return 1;
     }
     const uint8_t *data = t->data + b->offset;
-    uint32_t base = i > 0 ? b[-1].last + 1 : 0;
-    if (n == SPARSE_BLOCK) kernels()->unpack_gaps(data, b->bits, base, places);
-    else segment_unpack(data, n, base, b->bits, places);
+    segment_unpack(data, n, i > 0 ? b[-1].last + 1 : 0, b->bits, places);
     *impacts = data + segment_packed_size(n, b->bits);
     return n;
 }
