@@ -51,31 +51,33 @@ forage_status bisect_order(bisect_documents *documents, const bisect_options *op
 /* Bytes of the documents and of ordering them: 33 per document, 8 per posting, 16 per term. */
 size_t bisect_memory(uint32_t n, uint64_t postings, uint32_t n_terms);
 
-/* What an order costs. Gaps are counted from the place before the first, so that none is below 1. */
+/* What an order costs, per posting. Gaps are counted from the place before the first, so that none is below 1. Blocks are of
+ * SPARSE_BLOCK gaps, a term's last one shorter. */
 typedef struct bisect_cost {
-    double log_gap; /* mean of log2(gap) over all postings, what bisection makes small; 0 without postings */
-    double bits;    /* per posting: gaps packed in blocks of SPARSE_BLOCK of as many bits as the block's largest needs */
+    double log_gap; /* log2(gap): what bisection makes small */
+    double packed;  /* bits, when a block's gaps have as many as its largest needs */
+    double patched; /* bits, when gaps too large for the best width are exceptions of 8 bits and their high bits each */
 } bisect_cost;
 
-/* `order` NULL: as they are. Takes 4 bytes per posting and 12 per term and document. */
+/* `order` NULL: as they are. All 0 without postings. Takes 4 bytes per posting, 8 per term. */
 bisect_cost bisect_cost_of(const bisect_documents *documents, const uint32_t *order);
 
-/* Gathers documents from terms. Its caller goes over the terms several times, always in the same order: first to count,
- * once more when what was counted does not fit, then to fill. Terms of fewer than min_df documents or of more than half of
- * them are left out, and while memory_limit does not suffice for gathering and ordering, so are the most frequent of the
- * rest. Takes 4 bytes per posting kept, 16 per document, 4 per term kept. */
+/* Gathers documents from the places of terms. The caller goes over the terms several times, always the same: to count, once
+ * more when what was counted does not fit, then to fill. Left out are terms of fewer than min_df documents or of more than
+ * half of them and, while memory_limit does not suffice for bisect_memory, the most frequent of the rest. Takes 4 bytes per
+ * posting that is kept and 10 per document. */
 typedef struct bisect_gather bisect_gather;
 
-bisect_gather *bisect_gather_create(uint32_t n, const bisect_options *options); /* `options` is copied */
+bisect_gather *bisect_gather_create(uint32_t n, const bisect_options *options); /* keeps only min_df and memory_limit */
 void bisect_gather_destroy(bisect_gather *g);                                  /* NULL is a no-op */
 
 bool bisect_gather_pass(bisect_gather *g); /* begins a pass; false: there is no more to do */
 /* More places of the term, ascending, below n; a term's may come in several calls. */
-void bisect_gather_places(bisect_gather *g, const uint32_t *places, uint32_t count);
+void bisect_gather_places(bisect_gather *g, const uint32_t *places, size_t count);
 void bisect_gather_end(bisect_gather *g); /* the next places are another term's */
 
-/* False when nothing useful fits into memory_limit: then keep the order there is. The documents live as long as the
- * gatherer; their terms are numbered in the order they came. */
-bool bisect_gather_documents(bisect_gather *g, bisect_documents *out);
+/* After the passes. False when memory_limit is too low to be of use: then keep the order there is. The documents live as
+ * long as the gatherer; their terms are numbered in the order in which they came. */
+bool bisect_gather_documents(const bisect_gather *g, bisect_documents *out);
 
 #endif
