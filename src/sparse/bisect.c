@@ -1,15 +1,18 @@
 /* Recursive graph bisection, made fast as in Mackenzie, Petri & Moffat 2021, "Faster index reordering with bipartite graph
- * partitioning": gains per term are computed once an iteration, nothing is sorted, and swapping tires.
+ * partitioning": gains per term are computed once a pass, nothing is sorted, and exchanging tires.
  *
  * A cut sees only what can tell its documents apart. On the way down, terms that one document or all of a half have are
  * dropped and the others numbered anew, so a half's postings shrink with each level and its tables soon fit the cache. Two
  * buffers take turns: a cut reads its postings, always front to back, from one and writes those of its halves into the same
- * range of the other. During a cut documents stay where they are; only `side` says which half they belong to.
+ * range of the other. During a cut documents stay where they are; only `sides` says which half they belong to.
  *
- * The cost of a term with l documents on the left and r on the right is estimated by −F(l) − F(r), F(x) = x · log2(x + 1)
- * (section 3.1 of the paper, less what is constant when the halves are of equal size). Moving a document from left to right then
- * gains h(r + 1) − h(l) with h(x) = F(x) − F(x − 1). Gains are whole numbers, in units of 1/1024 bit, so that neither the
- * order of a sum nor a machine's floating point decides. */
+ * The cost of a term with l documents on the left and r on the right is estimated by -F(l) - F(r), F(x) = x log2(x + 1)
+ * (Dhulipala et al., less what is constant when the halves are of equal size). Moving a document from left to
+ * right then gains h(r + 1) - h(l) with h(x) = F(x) - F(x - 1). Gains are whole numbers, in units of 1/1024 bit, so that
+ * the order of a sum does not decide.
+ *
+ * Leaves of a block's size are enough: a block of bit-packed gaps costs what its largest need, so what lies within it may
+ * as well be ordered by popularity. */
 #include "sparse/bisect.h"
 
 #include "base/memory.h"
@@ -19,9 +22,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEFT, RIGHT };
-enum { DEFAULT_LEAF = 16, DEFAULT_ITERATIONS = 20 };
-enum { UNIT = 1024, TIRING = UNIT / 10, SETTLED = 200, BINS = 1024, FEW_BINS = 64, SLICE_OF_WORK = 1 << 21, NO_TERM = -1 };
+enum { LEFT, RIGHT, ARRIVED }; /* of a document: its side; ARRIVED: on the right since just now */
+enum { NONE = INT32_MAX, MOST = INT32_MAX / 2 };
+enum { DEFAULT_LEAF = 128, DEFAULT_ITERATIONS = 20 };
+enum {
+    UNIT = 1024,
+    TIRING = UNIT / 20,
+    SETTLED = 200,
+    BINS = 1024,
+    FEW_BINS = 64,
+    SLICE_OF_WORK = 1 << 21,
+    NO_TERM = -1
+};
 
 /* Documents of a cut: `first` and `n` into the arrays per document, `begin` into the postings. */
 typedef struct part {
@@ -41,7 +53,7 @@ typedef struct bisector {
     bool stopped;
     uint32_t *ids[2], *sizes[2];
     uint32_t *terms[2];   /* per posting and buffer */
-    int32_t *values;      /* per document: what the index gains when it is on the right rather than on the left */
+    int32_t *values;      /* per document: what the left loses by it, and the right would not */
     uint8_t *sides;       /* per document */
     uint32_t *degrees[2]; /* per term: documents on each side */
     int32_t *gains[2];    /* per term: of a document's leaving that side; afterwards the term's number in that half */
@@ -80,34 +92,59 @@ static void compute_gains(bisector *b, uint32_t n_terms) {
     }
 }
 
+static inline int64_t sum_of(const int32_t *gains, const uint32_t *terms, uint32_t n) {
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) sum += gains[terms[i]];
+    return sum;
+}
+
+static inline void cross(bisector *b, const uint32_t *terms, uint32_t n, unsigned from) {
+    for (uint32_t i = 0; i < n; i++) {
+        b->degrees[from][terms[i]]--;
+        b->degrees[1 - from][terms[i]]++;
+    }
+}
+
 typedef struct range {
     int32_t low, high;
 } range;
 
-/* `reluctance` is taken off the gain of every swap. */
+static inline int32_t note_value(int64_t value, range *seen) {
+    if (value > MOST) value = MOST;
+    if (value < -MOST) value = -MOST;
+    if (value < seen->low) seen->low = (int32_t)value;
+    if (value > seen->high) seen->high = (int32_t)value;
+    return (int32_t)value;
+}
+
+/* What every document adds to the gaps' cost on the left, less what on the right; `reluctance` more when it is on the right. */
 static range compute_values(bisector *b, const part *x, int32_t reluctance) {
     const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first;
     const uint8_t *sides = b->sides + x->first;
-    int32_t *values = b->values + x->first;
     range seen = {INT32_MAX, INT32_MIN};
-    for (uint32_t i = 0; i < x->n; i++) {
-        const int32_t *gains = b->gains[sides[i]];
-        int64_t sum = 0;
-        for (uint32_t j = 0; j < sizes[i]; j++) sum += gains[t[j]];
-        t += sizes[i];
-        if (sides[i] == RIGHT) sum = reluctance - sum;
-        if (sum > INT32_MAX / 2) sum = INT32_MAX / 2;
-        if (sum < INT32_MIN / 2) sum = INT32_MIN / 2;
-        values[i] = (int32_t)sum;
-        if (values[i] < seen.low) seen.low = values[i];
-        if (values[i] > seen.high) seen.high = values[i];
+    for (uint32_t i = 0; i < x->n; t += sizes[i++]) {
+        int64_t gain = sum_of(b->gains[sides[i]], t, sizes[i]);
+        b->values[x->first + i] = note_value(sides[i] == LEFT ? gain : reluctance - gain, &seen);
+    }
+    return seen;
+}
+
+/* The same of the documents on the right, as if those who have just arrived were on the left; NONE of the others. */
+static range compute_values_right(bisector *b, const part *x, int32_t reluctance) {
+    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first;
+    const uint8_t *sides = b->sides + x->first;
+    range seen = {INT32_MAX, INT32_MIN};
+    for (uint32_t i = 0; i < x->n; t += sizes[i++]) {
+        int32_t *value = b->values + x->first + i;
+        if (sides[i] == LEFT) *value = NONE;
+        else *value = note_value((sides[i] == RIGHT ? reluctance : 0) - sum_of(b->gains[RIGHT], t, sizes[i]), &seen);
     }
     return seen;
 }
 
 typedef struct boundary {
-    int32_t value;  /* below it: left; above: right */
-    uint32_t equal; /* of those that have it, so many go left */
+    int32_t value;  /* below it: left */
+    uint32_t equal; /* of those that have it, so many: left */
 } boundary;
 
 /* The k-th smallest value, by histograms of ever narrower ranges: two or three passes over the values and no sorting. */
@@ -132,45 +169,75 @@ static boundary select_boundary(const int32_t *values, uint32_t n, uint32_t k, r
     }
 }
 
-/* Documents cross where their value says so; of equal ones those on the left stay there. Returns how many crossed. */
-static uint32_t apply_boundary(bisector *b, const part *x, boundary at) {
+/* Documents on the left that belong on the right go there; of equal values, those on the left stay. Returns how many. */
+static uint32_t go_right(bisector *b, const part *x, boundary at) {
     const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first;
     const int32_t *values = b->values + x->first;
     uint8_t *sides = b->sides + x->first;
-    uint32_t moved = 0, stay = 0;
-    for (uint32_t i = 0; i < x->n; i++) stay += values[i] == at.value && sides[i] == LEFT;
-    if (stay > at.equal) stay = at.equal;
-    uint32_t come = at.equal - stay;
+    uint32_t gone = 0;
     for (uint32_t i = 0; i < x->n; t += sizes[i++]) {
-        unsigned from = sides[i], to = values[i] > at.value;
-        if (values[i] == at.value) {
-            uint32_t *left = from == LEFT ? &stay : &come;
-            to = *left > 0 ? LEFT : RIGHT;
-            *left -= *left > 0;
+        if (sides[i] != LEFT || values[i] < at.value) continue;
+        if (values[i] == at.value && at.equal > 0) {
+            at.equal--;
+            continue;
         }
-        if (to == from) continue;
-        sides[i] = (uint8_t)to;
-        moved++;
-        for (uint32_t j = 0; j < sizes[i]; j++) {
-            b->degrees[from][t[j]]--;
-            b->degrees[to][t[j]]++;
-        }
+        sides[i] = ARRIVED;
+        cross(b, t, sizes[i], LEFT);
+        gone++;
     }
-    return moved;
+    return gone;
 }
 
-/* The first half begins on the left. Swaps must gain more from one iteration to the next, else pairs of like documents would
- * change places for ever; and when hardly any documents move, the rest is left to the cuts below. */
+/* Documents on the right that belong on the left go there; of equal values, first those that had just arrived. Returns how
+ * many of the others did: so many pairs were exchanged. */
+static uint32_t go_left(bisector *b, const part *x, boundary at) {
+    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first;
+    const int32_t *values = b->values + x->first;
+    uint8_t *sides = b->sides + x->first;
+    uint32_t exchanged = 0, back = 0;
+    for (uint32_t i = 0; i < x->n; i++) back += values[i] == at.value && sides[i] == ARRIVED;
+    if (back > at.equal) back = at.equal;
+    uint32_t others = at.equal - back;
+    for (uint32_t i = 0; i < x->n; t += sizes[i++]) {
+        if (sides[i] == LEFT) continue;
+        const bool arrived = sides[i] == ARRIVED;
+        bool goes = values[i] < at.value;
+        if (values[i] == at.value) {
+            uint32_t *may = arrived ? &back : &others;
+            goes = *may > 0;
+            *may -= goes;
+        }
+        sides[i] = goes ? LEFT : RIGHT;
+        if (!goes) continue;
+        cross(b, t, sizes[i], RIGHT);
+        exchanged += !arrived;
+    }
+    return exchanged;
+}
+
+/* All pairs whose exchange gains more than `reluctance`, as in the paper, but one after the other: those on the left go, the
+ * gains are computed anew, and only then as many are chosen on the right. When both went at once, documents with the same
+ * words would leave both halves together, and come back in the next iteration. Returns how many pairs. */
+static uint32_t exchange(bisector *b, const part *x, uint32_t n_left, int32_t reluctance) {
+    int32_t *values = b->values + x->first;
+    compute_gains(b, x->n_terms);
+    range seen = compute_values(b, x, reluctance);
+    uint32_t gone = go_right(b, x, select_boundary(values, x->n, n_left, seen));
+    if (gone == 0) return 0;
+    compute_gains(b, x->n_terms);
+    seen = compute_values_right(b, x, reluctance);
+    return go_left(b, x, select_boundary(values, x->n, gone, seen));
+}
+
+/* The first half begins on the left. Exchanges have to gain more from one iteration to the next; and when hardly any are
+ * left, the rest is left to the cuts below. */
 static void refine(bisector *b, const part *x, uint32_t n_left) {
     memset(b->sides + x->first, LEFT, n_left);
     memset(b->sides + x->first + n_left, RIGHT, x->n - n_left);
     uint64_t postings = count_degrees(b, x);
     for (uint32_t i = 0; i < b->iterations && may_go_on(b, postings + x->n); i++) {
-        compute_gains(b, x->n_terms);
-        range seen = compute_values(b, x, 1 + (int32_t)i * TIRING);
-        boundary at = select_boundary(b->values + x->first, x->n, n_left, seen);
-        uint32_t moved = apply_boundary(b, x, at);
-        if (moved == 0 || moved < x->n / SETTLED) break;
+        uint32_t exchanged = exchange(b, x, n_left, 1 + (int32_t)i * TIRING);
+        if (exchanged <= x->n / SETTLED) break;
     }
 }
 
@@ -330,8 +397,11 @@ forage_status bisect_order(bisect_documents *documents, const bisect_options *o,
     const uint32_t n = documents->n, n_terms = documents->n_terms, min_df = o->min_df > 2 ? o->min_df : 2;
     uint64_t postings = documents->starts[n];
     if (o->memory_limit && bisect_memory(n, postings, n_terms) > o->memory_limit) return FORAGE_E_TOO_LARGE;
-    bisector b = {.leaf = o->leaf ? o->leaf : DEFAULT_LEAF, .iterations = o->iterations ? o->iterations : DEFAULT_ITERATIONS,
-                  .popularity = o->popularity, .proceed = o->proceed, .context = o->context};
+    bisector b = {.leaf = o->leaf ? o->leaf : DEFAULT_LEAF,
+                  .iterations = o->iterations ? o->iterations : DEFAULT_ITERATIONS,
+                  .popularity = o->popularity,
+                  .proceed = o->proceed,
+                  .context = o->context};
     for (unsigned i = 0; i < 2; i++) {
         b.ids[i] = mem_alloc(n * sizeof *b.ids[i]);
         b.sizes[i] = mem_alloc(n * sizeof *b.sizes[i]);
@@ -346,10 +416,8 @@ forage_status bisect_order(bisect_documents *documents, const bisect_options *o,
     b.terms[0] = mem_alloc(postings * sizeof *b.terms[0]);
     b.terms[1] = documents->terms;
     part root = fill_root(&b, documents, kept);
-    if (b.popularity && o->head > 0 && o->head < n)
-        order_head(&b, &root, o->head);
-    else
-        order_part(&b, root);
+    if (b.popularity && o->head > 0 && o->head < n) order_head(&b, &root, o->head);
+    else order_part(&b, root);
     if (!b.stopped) memcpy(order, b.ids[0], n * sizeof *order);
     for (unsigned i = 0; i < 2; i++) {
         free(b.ids[i]);

@@ -31,8 +31,8 @@ typedef struct bisect_documents {
 } bisect_documents;
 
 typedef struct bisect_options {
-    uint32_t leaf;           /* at most so many documents are not cut any more; 0: 16 */
-    uint32_t iterations;     /* of swapping, for each cut; 0: 20 */
+    uint32_t leaf;           /* at most so many documents are not cut any more; 0: 128 */
+    uint32_t iterations;     /* of exchanging, for each cut; 0: 20 */
     uint32_t min_df;         /* terms of fewer documents are ignored; 0: 2 */
     const float *popularity; /* n, finite; what does not matter to the gaps is decided by it. NULL: by the given order */
     uint32_t head;           /* so many of the most popular come first, ordered among themselves; needs popularity */

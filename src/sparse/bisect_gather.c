@@ -21,8 +21,8 @@ struct bisect_gather {
     uint32_t n, min_df, max_df;
     size_t memory_limit;
     pass pass;
-    uint32_t cut; /* classes from here on are left out */
-    uint32_t df;  /* of the term that is coming in */
+    uint32_t cut;     /* classes from here on are left out */
+    uint32_t df;      /* of the term that is coming in */
     uint32_t *places; /* its first max_df */
     struct {
         uint64_t postings;
