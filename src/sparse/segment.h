@@ -80,6 +80,10 @@ typedef struct sparse_term_walk {
 } sparse_term_walk;
 void sparse_term_walk_start(sparse_term_walk *w, const sparse_segment *s, slice from);
 bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term); /* key: until the next call */
+/* The next term >= `to`, which the key last given is not; dictionary blocks between are not read. A walk that has given
+ * nothing is {.segment = s}. *shared: how many first bytes the key has in common, at least, with the one given before. An
+ * empty `to` is any term. */
+bool sparse_term_walk_skip(sparse_term_walk *w, slice to, slice *key, size_t *shared, sparse_term *term);
 
 /* Exact frequency of the term in each text field of the document at `place` (all zero for a keyword); false when it
  * does not occur. frequency[] is written in full, later fields too. Decodes one block. */

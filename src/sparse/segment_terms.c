@@ -286,3 +286,69 @@ bool sparse_term_frequencies(const sparse_term *t, uint32_t place, uint32_t freq
     for (uint32_t i = 0; p && i < n; i++) frequency[t->segment->text_fields[f[i].ordinal]] = f[i].tf;
     return true;
 }
+
+/* --- skipping ---------------------------------------------------------------------------------------------------- */
+
+/* Whether the first key of a dictionary block is <= key. */
+static bool starts_by(const sparse_segment *s, uint64_t entries, slice key) {
+    uint64_t shared;
+    slice first;
+    skip_key(s->keys + s->dictionary[entries].keys, s->keys_end, &shared, &first);
+    return slice_compare(first, key) <= 0;
+}
+
+/* The last dictionary block from `low` on whose first key is <= key, as that of `low` is. Steps of doubling size first,
+ * because the next key wanted is mostly near. */
+static uint64_t gallop(const sparse_segment *s, uint64_t low, slice key) {
+    uint64_t n = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS, step = 1;
+    while (low + step < n && starts_by(s, low + step, key)) {
+        low += step;
+        step *= 2;
+    }
+    uint64_t high = low + step < n ? low + step : n;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (starts_by(s, middle, key)) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Keys ascend, so that an entry is compared only when it shares with its predecessor just what the predecessor shared
+ * with `to`, as in sparse_segment_term. */
+bool sparse_term_walk_skip(sparse_term_walk *w, slice to, slice *key, size_t *shared, sparse_term *term) {
+    const sparse_segment *s = w->segment;
+    uint64_t next = ((uint64_t)w->ordinal + SEGMENT_TERMS - 1) / SEGMENT_TERMS;
+    size_t kept = w->key_size, matched = common_prefix((slice){(const char *)w->key, w->key_size}, to);
+    if (w->ordinal < s->n_terms && next * SEGMENT_TERMS < s->n_terms && starts_by(s, next, to)) go_to(w, gallop(s, next, to));
+    else if (w->ordinal == 0) go_to(w, 0);
+    while (w->ordinal < s->n_terms) {
+        uint64_t same;
+        slice rest;
+        const uint8_t *p = skip_key(s->keys + w->state[AT], s->keys_end, &same, &rest);
+        if (!p || same > w->key_size || rest.size > SEGMENT_MAX_KEY - same) return false;
+        if (w->ordinal % SEGMENT_TERMS == 0) { /* a whole key: what it shares with the one before is to be found */
+            same = common_prefix((slice){(const char *)w->key, w->key_size}, rest);
+            rest = (slice){rest.data + same, rest.size - same};
+        }
+        memcpy(w->key + same, rest.data, rest.size);
+        w->key_size = same + rest.size;
+        if (same < kept) kept = same;
+        p = read_entry(s, p, w->key[0] == SPARSE_SPACE_TEXT, w->state, term);
+        if (!p) return false;
+        w->state[AT] = (uint64_t)(p - s->keys);
+        term->ordinal = w->ordinal++;
+        bool reached = same < matched || to.size == 0;
+        if (same == matched && !reached) {
+            slice wanted = {to.data + matched, to.size - matched};
+            size_t n = common_prefix(rest, wanted);
+            reached = n == wanted.size || (n < rest.size && (uint8_t)rest.data[n] > (uint8_t)wanted.data[n]);
+            matched += n;
+        }
+        if (!reached) continue;
+        *key = (slice){(const char *)w->key, w->key_size};
+        *shared = kept;
+        return true;
+    }
+    return false;
+}
