@@ -26,7 +26,7 @@ static void start(sparse_enumerator *e, const sparse_segment *s, const sparse_ef
     e->effort = *effort;
     e->space = e->high = (slice){0};
     e->automaton = NULL;
-    e->looked = e->seeks = 0;
+    e->looked = 0;
     e->cut = e->ended = false;
     e->depth = 0;
 }
@@ -48,6 +48,8 @@ void sparse_enumerate_fuzzy(sparse_enumerator *e, const sparse_segment *s, slice
     sparse_enumerate_range(e, s, space, space, (slice){0}, effort);
     e->automaton = automaton;
     e->states[0] = levenshtein_start(automaton);
+    e->walk.letters = levenshtein_letters(automaton);
+    e->walk.missing = levenshtein_edits(automaton);
 }
 
 static bool exhausted(sparse_enumerator *e) {
@@ -76,7 +78,6 @@ static void jump(sparse_enumerator *e, slice key) {
     size_t n = levenshtein_next(e->automaton, e->states, text, e->depth, e->to + e->space.size);
     e->ended = n == 0;
     e->to_size = n ? e->space.size + n : 0;
-    e->seeks++;
 }
 
 static bool begins_with(slice key, slice prefix) {

@@ -24,8 +24,7 @@ typedef struct sparse_enumerator {
     slice space;             /* every key given begins with it */
     slice high;              /* and is less; empty: no bound */
     levenshtein *automaton;  /* and what follows `space` matches; NULL: whatever follows */
-    uint64_t looked;         /* keys so far; an automaton's dictionary blocks are looked[0 … n) of them */
-    uint64_t seeks;          /* times that keys were jumped over */
+    uint64_t looked;         /* keys so far; those that were skipped do not count */
     bool cut, ended;
     size_t to_size, depth;   /* next key wanted; bytes after `space` whose states are known */
     uint8_t to[SPARSE_MAX_TERM + 16 + LEVENSHTEIN_MOST_BYTES];

@@ -6,6 +6,8 @@
  * class. Bytes of an incomplete symbol belong to the state, so that a byte is all that a step reads. */
 #include "sparse/levenshtein.h"
 
+#include "sparse/segment.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,12 +127,9 @@ static void settle(unsigned base, uint8_t best, const uint8_t *edits, const uint
     while (first < WIDTH + 2 && edits[first] >= best && half[first] + 1 >= best) first++;
     if (first == WIDTH + 2) return;
     to->base = (uint8_t)(base + first);
-    for (unsigned x = first; x < WIDTH + 2; x++) {
-        uint8_t e = edits[x] < best ? edits[x] : FAR, h = half[x] + 1 < best ? half[x] : FAR;
-        if (e == FAR && h == FAR) continue;
-        assert(x - first < WIDTH);
-        to->edits[x - first] = e;
-        to->half[x - first] = h;
+    for (unsigned x = 0; x < WIDTH && first + x < WIDTH + 2; x++) {
+        if (edits[first + x] < best) to->edits[x] = edits[first + x];
+        if (half[first + x] + 1 < best) to->half[x] = half[first + x];
     }
 }
 
@@ -324,6 +323,15 @@ const levenshtein_bytes *levenshtein_alive(levenshtein *a, levenshtein_state at)
     s->alive_known = true;
     return &s->alive;
 }
+
+/* One bit for each symbol, of its last byte, which tells symbols best apart: what lacks the bit lacks the symbol. */
+uint64_t levenshtein_letters(const levenshtein *a) {
+    uint64_t set = 0;
+    for (uint32_t i = 0; i < a->n_different; i++) set |= sparse_letter((uint8_t)a->different[i]);
+    return set;
+}
+
+uint32_t levenshtein_edits(const levenshtein *a) { return a->options.edits; }
 
 uint8_t levenshtein_match(levenshtein *a, slice term) {
     levenshtein_state at = START;

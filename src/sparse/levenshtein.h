@@ -54,6 +54,10 @@ const levenshtein_bytes *levenshtein_alive(levenshtein *a, levenshtein_state sta
 #define LEVENSHTEIN_MOST_BYTES (4 * (LEVENSHTEIN_MOST_SYMBOLS + LEVENSHTEIN_MOST_EDITS))
 size_t levenshtein_next(levenshtein *a, const levenshtein_state *states, const uint8_t *key, size_t n, uint8_t *out);
 
+/* sparse_letters of segment.h that a match lacks at most `edits` of. */
+uint64_t levenshtein_letters(const levenshtein *a);
+uint32_t levenshtein_edits(const levenshtein *a);
+
 /* The whole of a term at once. */
 uint8_t levenshtein_match(levenshtein *a, slice term);
 

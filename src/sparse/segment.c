@@ -126,6 +126,8 @@ static bool open_terms(sparse_segment *s, const sections *t) {
     s->postings_size = postings_size - SEGMENT_PAD;
     s->frequencies = frequencies;
     s->frequencies_size = frequencies_size;
+    s->heads = mem_zalloc(s->n_terms / SEGMENT_TERMS + 1, sizeof *s->heads);
+    s->letters = mem_zalloc(s->n_terms / SEGMENT_TERMS + 1, sizeof *s->letters);
     return segment_check_terms(s);
 }
 
@@ -239,11 +241,16 @@ forage_status sparse_segment_open(slice image, sparse_segment **out, base_error 
     *out = s;
     s = NULL;
 done:
-    free(s);
+    sparse_segment_close(s);
     return status;
 }
 
-void sparse_segment_close(sparse_segment *s) { free(s); }
+void sparse_segment_close(sparse_segment *s) {
+    if (!s) return;
+    free(s->heads);
+    free(s->letters);
+    free(s);
+}
 
 /* --- places ------------------------------------------------------------------------------------------------------ */
 

@@ -75,11 +75,19 @@ typedef struct sparse_term_walk {
     const sparse_segment *segment;
     uint32_t ordinal; /* of the next term */
     size_t key_size;
+    uint64_t blocks; /* of the dictionary that sparse_term_walk_skip has read from */
+    uint64_t letters; /* set beforehand: it passes over blocks whose texts, all together, lack more than `missing` */
+    uint32_t missing; /* of these sparse_letters */
     uint64_t state[4];
     uint8_t key[SPARSE_MAX_TERM + 16];
 } sparse_term_walk;
 void sparse_term_walk_start(sparse_term_walk *w, const sparse_segment *s, slice from);
 bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term); /* key: until the next call */
+/* A bit for a byte of a text: letters and digits have one of their own, the others share 28. */
+static inline uint64_t sparse_letter(uint8_t byte) {
+    unsigned bit = byte >= 'a' && byte <= 'z' ? 0u + byte - 'a' : byte >= '0' && byte <= '9' ? 26u + byte - '0' : 36u + byte % 28u;
+    return (uint64_t)1 << bit;
+}
 /* The next term >= `to`, which the key last given is not; dictionary blocks between are not read. A walk that has given
  * nothing is {.segment = s}. *shared: how many first bytes the key has in common, at least, with the one given before. An
  * empty `to` is any term. */

@@ -31,6 +31,9 @@ struct sparse_segment {
     uint64_t n_blocks;
     const uint8_t *postings, *frequencies;
     size_t postings_size, frequencies_size; /* postings without their padding */
+    /* Per dictionary block, made when opening: the first 8 bytes of its first key as a number, and the sparse_letters of
+     * its texts. Searching the one and looking at the other costs no cache line of the keys. */
+    uint64_t *heads, *letters;
 
     segment_column columns[SPARSE_MAX_FIELDS];
     const uint32_t *popularity;
@@ -45,7 +48,7 @@ bool segment_next_term(sparse_term_walk *w, sparse_term *term, bool check);
 /* From the frequencies of block i to the end of the term's; false when they are damaged. */
 bool segment_block_codes(const sparse_term *t, uint32_t i, const uint8_t **from, const uint8_t **end);
 
-/* The whole dictionary, entry by entry. */
+/* The whole dictionary, entry by entry; fills `heads` and `letters`. */
 bool segment_check_terms(const sparse_segment *s);
 
 #endif

@@ -4,6 +4,7 @@
  * later. Frequencies alone are checked whenever they are read, because few readers want them. */
 #include "sparse/segment_image.h"
 
+#include "base/bytes.h"
 #include "sparse/segment_pack.h"
 
 enum { AT, POSTINGS, FREQUENCIES, BLOCKS }; /* sparse_term_walk.state: offsets in those sections */
@@ -139,6 +140,20 @@ bool segment_next_term(sparse_term_walk *w, sparse_term *term, bool check) {
     return !check || term->df == 1 || check_blocks(term, w->state[POSTINGS] - postings);
 }
 
+/* The first 8 bytes as a number that orders keys as they do, zeros behind a shorter one. */
+static uint64_t head_of(slice key) {
+    uint8_t bytes[8] = {0};
+    if (key.size) memcpy(bytes, key.data, key.size < sizeof bytes ? key.size : sizeof bytes);
+    return load_be64(bytes);
+}
+
+/* Of a key's text: a keyword's field is none of it. */
+static uint64_t letters_of(const uint8_t *key, size_t size) {
+    uint64_t set = 0;
+    for (size_t i = key[0] == SPARSE_SPACE_TEXT ? 1 : 2; i < size; i++) set |= sparse_letter(key[i]);
+    return set;
+}
+
 bool segment_check_terms(const sparse_segment *s) {
     sparse_term_walk w = {.segment = s};
     sparse_term term;
@@ -154,20 +169,29 @@ bool segment_check_terms(const sparse_segment *s) {
         if (slice_compare((slice){(const char *)last, last_size}, key) >= 0) return false;
         memcpy(last, w.key, w.key_size);
         last_size = w.key_size;
+        if (i % SEGMENT_TERMS == 0) s->heads[i / SEGMENT_TERMS] = head_of(key);
+        s->letters[i / SEGMENT_TERMS] |= letters_of(w.key, w.key_size);
     }
     return w.state[AT] == (uint64_t)(s->keys_end - s->keys);
 }
 
 /* --- looking up -------------------------------------------------------------------------------------------------- */
 
+/* Whether the first key of a dictionary block is <= key, whose head it is. */
+static bool starts_by(const sparse_segment *s, uint64_t entries, slice key, uint64_t head) {
+    if (s->heads[entries] != head) return s->heads[entries] < head;
+    uint64_t shared;
+    slice first;
+    skip_key(s->keys + s->dictionary[entries].keys, s->keys_end, &shared, &first);
+    return slice_compare(first, key) <= 0;
+}
+
 /* The last dictionary block whose first key is <= key, or false. */
 static bool find_entries(const sparse_segment *s, slice key, uint64_t *out) {
-    uint64_t low = 0, high = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS;
+    uint64_t low = 0, high = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS, head = head_of(key);
     while (low < high) {
-        uint64_t middle = low + (high - low) / 2, shared;
-        slice first;
-        skip_key(s->keys + s->dictionary[middle].keys, s->keys_end, &shared, &first);
-        if (slice_compare(first, key) <= 0) low = middle + 1;
+        uint64_t middle = low + (high - low) / 2;
+        if (starts_by(s, middle, key, head)) low = middle + 1;
         else high = middle;
     }
     if (low == 0) return false;
@@ -289,29 +313,37 @@ bool sparse_term_frequencies(const sparse_term *t, uint32_t place, uint32_t freq
 
 /* --- skipping ---------------------------------------------------------------------------------------------------- */
 
-/* Whether the first key of a dictionary block is <= key. */
-static bool starts_by(const sparse_segment *s, uint64_t entries, slice key) {
-    uint64_t shared;
-    slice first;
-    skip_key(s->keys + s->dictionary[entries].keys, s->keys_end, &shared, &first);
-    return slice_compare(first, key) <= 0;
-}
-
 /* The last dictionary block from `low` on whose first key is <= key, as that of `low` is. Steps of doubling size first,
  * because the next key wanted is mostly near. */
-static uint64_t gallop(const sparse_segment *s, uint64_t low, slice key) {
+static uint64_t gallop(const sparse_segment *s, uint64_t low, slice key, uint64_t head) {
     uint64_t n = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS, step = 1;
-    while (low + step < n && starts_by(s, low + step, key)) {
+    while (low + step < n && starts_by(s, low + step, key, head)) {
         low += step;
         step *= 2;
     }
     uint64_t high = low + step < n ? low + step : n;
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
-        if (starts_by(s, middle, key)) low = middle;
+        if (starts_by(s, middle, key, head)) low = middle;
         else high = middle;
     }
     return low;
+}
+
+/* Passes over dictionary blocks that lack too many letters; false at the end. */
+static bool enter_block(sparse_term_walk *w, uint64_t entries) {
+    const sparse_segment *s = w->segment;
+    uint64_t n = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS;
+    for (; w->letters && entries < n; entries++) {
+        uint64_t lacking = w->letters & ~s->letters[entries];
+        for (uint32_t i = 0; i < w->missing; i++) lacking &= lacking - 1; /* many processors count bits slowly */
+        if (!lacking) break;
+    }
+    w->ordinal = s->n_terms;
+    if (entries == n) return false;
+    go_to(w, entries);
+    w->blocks++;
+    return true;
 }
 
 /* Keys ascend, so that an entry is compared only when it shares with its predecessor just what the predecessor shared
@@ -320,9 +352,12 @@ bool sparse_term_walk_skip(sparse_term_walk *w, slice to, slice *key, size_t *sh
     const sparse_segment *s = w->segment;
     uint64_t next = ((uint64_t)w->ordinal + SEGMENT_TERMS - 1) / SEGMENT_TERMS;
     size_t kept = w->key_size, matched = common_prefix((slice){(const char *)w->key, w->key_size}, to);
-    if (w->ordinal < s->n_terms && next * SEGMENT_TERMS < s->n_terms && starts_by(s, next, to)) go_to(w, gallop(s, next, to));
-    else if (w->ordinal == 0) go_to(w, 0);
+    uint64_t head = head_of(to);
+    bool entered = false;
+    if (next * SEGMENT_TERMS < s->n_terms && starts_by(s, next, to, head)) entered = enter_block(w, gallop(s, next, to, head));
     while (w->ordinal < s->n_terms) {
+        if (w->ordinal % SEGMENT_TERMS == 0 && !entered && !enter_block(w, w->ordinal / SEGMENT_TERMS)) return false;
+        entered = false;
         uint64_t same;
         slice rest;
         const uint8_t *p = skip_key(s->keys + w->state[AT], s->keys_end, &same, &rest);
