@@ -48,7 +48,7 @@ void sparse_enumerate_fuzzy(sparse_enumerator *e, const sparse_segment *s, slice
     sparse_enumerate_range(e, s, space, space, (slice){0}, effort);
     e->automaton = automaton;
     e->states[0] = levenshtein_start(automaton);
-    e->walk.letters = levenshtein_letters(automaton);
+    levenshtein_letters(automaton, &e->walk.wanted, &e->walk.wanted_anywhere);
     e->walk.missing = levenshtein_edits(automaton);
 }
 

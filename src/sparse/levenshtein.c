@@ -6,8 +6,6 @@
  * class. Bytes of an incomplete symbol belong to the state, so that a byte is all that a step reads. */
 #include "sparse/levenshtein.h"
 
-#include "sparse/segment.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,11 +322,18 @@ const levenshtein_bytes *levenshtein_alive(levenshtein *a, levenshtein_state at)
     return &s->alive;
 }
 
-/* One bit for each symbol, of its last byte, which tells symbols best apart: what lacks the bit lacks the symbol. */
-uint64_t levenshtein_letters(const levenshtein *a) {
-    uint64_t set = 0;
-    for (uint32_t i = 0; i < a->n_different; i++) set |= sparse_letter((uint8_t)a->different[i]);
-    return set;
+/* What lacks the bit of a symbol's last byte, which tells symbols best apart, lacks the symbol. k edits move a symbol by k
+ * places at most, and each leaves one symbol of the word without its like, so those that are lacking add up. */
+void levenshtein_letters(const levenshtein *a, sparse_letters *wanted, uint64_t *anywhere) {
+    uint32_t k = a->options.edits;
+    *wanted = (sparse_letters){0};
+    *anywhere = 0;
+    for (uint32_t i = 0; i < a->n; i++) {
+        uint64_t letter = sparse_letter((uint8_t)a->symbols[i]);
+        if (i + k < SPARSE_EARLY) wanted->early |= letter;
+        else if (i >= SPARSE_LATE + k) wanted->late |= letter;
+        else *anywhere |= letter;
+    }
 }
 
 uint32_t levenshtein_edits(const levenshtein *a) { return a->options.edits; }

@@ -13,8 +13,7 @@
 #ifndef SPARSE_LEVENSHTEIN_H
 #define SPARSE_LEVENSHTEIN_H
 
-#include "base/memory.h"
-#include "base/status.h"
+#include "sparse/segment.h"
 
 #define LEVENSHTEIN_MOST_EDITS 3
 #define LEVENSHTEIN_MOST_SYMBOLS 63 /* of the word */
@@ -54,8 +53,8 @@ const levenshtein_bytes *levenshtein_alive(levenshtein *a, levenshtein_state sta
 #define LEVENSHTEIN_MOST_BYTES (4 * (LEVENSHTEIN_MOST_SYMBOLS + LEVENSHTEIN_MOST_EDITS))
 size_t levenshtein_next(levenshtein *a, const levenshtein_state *states, const uint8_t *key, size_t n, uint8_t *out);
 
-/* sparse_letters of segment.h that a match lacks at most `edits` of. */
-uint64_t levenshtein_letters(const levenshtein *a);
+/* Letters (see segment.h) of which a match lacks at most `edits`: early, late, or in either. */
+void levenshtein_letters(const levenshtein *a, sparse_letters *wanted, uint64_t *anywhere);
 uint32_t levenshtein_edits(const levenshtein *a);
 
 /* The whole of a term at once. */

@@ -31,9 +31,10 @@ struct sparse_segment {
     uint64_t n_blocks;
     const uint8_t *postings, *frequencies;
     size_t postings_size, frequencies_size; /* postings without their padding */
-    /* Per dictionary block, made when opening: the first 8 bytes of its first key as a number, and the sparse_letters of
-     * its texts. Searching the one and looking at the other costs no cache line of the keys. */
-    uint64_t *heads, *letters;
+    /* Per dictionary block, made when opening: the first 8 bytes of its first key as a number, and the letters of its
+     * texts. Searching the one and looking at the other costs no cache line of the keys. */
+    uint64_t *heads;
+    sparse_letters *letters;
 
     segment_column columns[SPARSE_MAX_FIELDS];
     const uint32_t *popularity;

@@ -147,11 +147,16 @@ static uint64_t head_of(slice key) {
     return load_be64(bytes);
 }
 
-/* Of a key's text: a keyword's field is none of it. */
-static uint64_t letters_of(const uint8_t *key, size_t size) {
-    uint64_t set = 0;
-    for (size_t i = key[0] == SPARSE_SPACE_TEXT ? 1 : 2; i < size; i++) set |= sparse_letter(key[i]);
-    return set;
+/* Of a key's text: a keyword's field is none of it. Continuation bytes do not count as symbols, so that `early` holds
+ * those of the symbols that it should, and maybe more. */
+static void add_letters(sparse_letters *to, const uint8_t *key, size_t size) {
+    size_t start = key[0] == SPARSE_SPACE_TEXT ? 1 : 2, symbols = 0;
+    for (size_t i = start; i < size; i++) {
+        uint64_t letter = sparse_letter(key[i]);
+        symbols += (key[i] & 0xc0) != 0x80;
+        if (symbols <= SPARSE_EARLY) to->early |= letter;
+        if (i >= start + SPARSE_LATE) to->late |= letter;
+    }
 }
 
 bool segment_check_terms(const sparse_segment *s) {
@@ -170,7 +175,7 @@ bool segment_check_terms(const sparse_segment *s) {
         memcpy(last, w.key, w.key_size);
         last_size = w.key_size;
         if (i % SEGMENT_TERMS == 0) s->heads[i / SEGMENT_TERMS] = head_of(key);
-        s->letters[i / SEGMENT_TERMS] |= letters_of(w.key, w.key_size);
+        add_letters(&s->letters[i / SEGMENT_TERMS], w.key, w.key_size);
     }
     return w.state[AT] == (uint64_t)(s->keys_end - s->keys);
 }
@@ -330,15 +335,22 @@ static uint64_t gallop(const sparse_segment *s, uint64_t low, slice key, uint64_
     return low;
 }
 
+/* Counts bit by bit: many processors have no other way, and few bits are enough. */
+static bool lacks_letters(const sparse_term_walk *w, const sparse_letters *has) {
+    const uint64_t lacking[] = {w->wanted.early & ~has->early, w->wanted.late & ~has->late,
+                                w->wanted_anywhere & ~(has->early | has->late)};
+    uint32_t n = 0;
+    for (int i = 0; i < 3; i++)
+        for (uint64_t left = lacking[i]; left; left &= left - 1)
+            if (n++ == w->missing) return true;
+    return false;
+}
+
 /* Passes over dictionary blocks that lack too many letters; false at the end. */
 static bool enter_block(sparse_term_walk *w, uint64_t entries) {
     const sparse_segment *s = w->segment;
     uint64_t n = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS;
-    for (; w->letters && entries < n; entries++) {
-        uint64_t lacking = w->letters & ~s->letters[entries];
-        for (uint32_t i = 0; i < w->missing; i++) lacking &= lacking - 1; /* many processors count bits slowly */
-        if (!lacking) break;
-    }
+    while (entries < n && lacks_letters(w, &s->letters[entries])) entries++;
     w->ordinal = s->n_terms;
     if (entries == n) return false;
     go_to(w, entries);
