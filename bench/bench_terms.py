@@ -1,9 +1,9 @@
 """Looking for words in the vocabulary of the million packages: fuzzy, by beginning, and by reading all of it.
 
-The vocabulary is that of names and summaries (folded words, one segment). 1,000 words of 5 to 14 letters are drawn evenly from it and
-misspelt by as many random edits as are searched for, exchanges of neighbours among them; each is looked for in processor time of one thread,
-making its automaton included, after a pass that warms. The same words, fewer of them, by reading the whole dictionary with the same automaton.
-`terms_driver.c` says how.
+The vocabulary is that of names and summaries (folded words, one segment). 1,000 words of 5 to 14 letters are drawn evenly
+from it and misspelt by as many random edits as are searched for, exchanges of neighbours among them; each is looked for in
+processor time of one thread, making its automaton included, after a pass that warms. The same words, fewer of them, by
+reading the whole dictionary with the same automaton. `terms_driver.c` says how.
 """
 
 import json
