@@ -40,6 +40,10 @@ struct sparse_segment {
     uint64_t n_blocks;
     const uint8_t *postings, *positions;
     size_t postings_size, positions_size; /* postings without their padding */
+    /* Per dictionary block, made when opening: the first 8 bytes of its first key as a number, and the letters of its
+     * texts. Searching the one and looking at the other costs no cache line of the keys. */
+    uint64_t *heads;
+    sparse_letters *letters;
 
     segment_column columns[SPARSE_MAX_FIELDS];
     const uint32_t *popularity;
@@ -63,7 +67,8 @@ bool segment_block_positions(const sparse_term *t, uint32_t i, const uint8_t **f
 /* The hashes that follow the image's first `end` bytes, against its header's checksum and against those bytes. */
 forage_status segment_check_hashes(slice image, uint64_t end, uint64_t checksum, base_error *error);
 
-/* The whole dictionary, entry by entry. maxima (may be NULL): gets those of the frequent terms. */
+/* The whole dictionary, entry by entry. With maxima, which get those of the frequent terms, `heads` and `letters` are
+ * filled: while opening. */
 bool segment_check_terms(const sparse_segment *s, segment_maxima *maxima);
 
 /* Adds those of the term, which is the next in order, if it is frequent. */
