@@ -50,7 +50,7 @@ struct segment_writer {
     uint32_t counts[SPARSE_BLOCK]; /* occurrences less 1 */
     buffer gaps;                   /* u32: of these postings' positions */
     buffer packed;                 /* positions of the full blocks, as they will be stored */
-    buffer starts;                 /* u32: of each block but the first in them */
+    buffer starts;                 /* u64: of each block but the first in them */
 };
 
 void segment_columns_init(segment_columns *c, const sparse_config *config, uint32_t count) {
@@ -206,7 +206,6 @@ static void write_positions(segment_writer *w) {
         uint32_t some = n - i < SPARSE_BLOCK ? (uint32_t)(n - i) : SPARSE_BLOCK;
         w->packed.size += pack_values(gaps + i, some, (uint8_t *)buffer_reserve(&w->packed, PACK_VALUES_ROOM));
     }
-    assert(w->packed.size <= UINT32_MAX);
     buffer_clear(&w->gaps);
 }
 
@@ -216,7 +215,7 @@ void segment_writer_posting(segment_writer *w, uint32_t place, const uint32_t *p
         write_positions(w);
         sparse_block block = write_block(w);
         buffer_append(&w->blocks, &block, sizeof block);
-        append_u32(&w->starts, (uint32_t)w->packed.size);
+        append_u64(&w->starts, w->packed.size);
         w->base = block.last + 1;
         w->full_blocks++;
         w->n = 0;
@@ -245,10 +244,10 @@ static uint8_t *put_key(segment_writer *w, uint8_t *p) {
 
 /* Moves the term's positions to their section; returns how many bytes. */
 static size_t put_positions(segment_writer *w) {
-    size_t n_starts = w->starts.size / sizeof(uint32_t), width = 1;
+    size_t n_starts = w->starts.size / sizeof(uint64_t), width = 1;
     while (segment_start_width(w->packed.size + n_starts * width) > width) width++;
     for (size_t i = 0; i < n_starts; i++) /* little-endian */
-        buffer_append(&w->positions, w->starts.data + i * sizeof(uint32_t), width);
+        buffer_append(&w->positions, w->starts.data + i * sizeof(uint64_t), width);
     if (w->packed.size > 0) buffer_append(&w->positions, w->packed.data, w->packed.size);
     return n_starts * width + w->packed.size;
 }
