@@ -59,7 +59,9 @@ struct sparse_segment {
 bool segment_next_term(sparse_term_walk *w, sparse_term *term, bool check);
 
 /* Bytes of a number that says where in the positions of a term a block's begin: as many as hold the size of all. */
-static inline size_t segment_start_width(uint64_t size) { return 1 + (size > 0xff) + (size > 0xffff) + (size > 0xffffff); }
+static inline size_t segment_start_width(uint64_t size) {
+    return 1 + (size >> 8 > 0) + (size >> 16 > 0) + (size >> 24 > 0) + (size >> 32 > 0);
+}
 
 /* From the positions of block i to their end; false when they are damaged. */
 bool segment_block_positions(const sparse_term *t, uint32_t i, const uint8_t **from, const uint8_t **end);

@@ -52,7 +52,7 @@ static void build_part(vocabulary *v, uint32_t part, random_source *r) {
     if (sparse_segment_open((slice){v->images[part].data, v->images[part].size}, &v->segments[part], &error))
         fail_msg("%s", error.message);
     /* every second document is dead: that changes no df until a merge */
-    v->parts[part] = (sparse_part){v->segments[part], part % 2 ? v->live : NULL, n};
+    v->parts[part] = (sparse_part){.segment = v->segments[part], .live = part % 2 ? v->live : NULL, .n_live = n};
     sparse_builder_destroy(b);
 }
 
