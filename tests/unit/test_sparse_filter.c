@@ -124,7 +124,7 @@ static void check_matching(const world *w, random_source *r, arena *a) {
         for (size_t i = 0; i < n; i++) {
             uint32_t word = world_draw(r, w->vocabulary + 2);
             bool must = random_below(r, round % 3 ? 5 : 2) == 0;
-            terms[i] = (sparse_query_term){sparse_text_key(a, world_word(a, "w", word)), 1, must};
+            terms[i] = (sparse_query_term){.key = sparse_text_key(a, world_word(a, "w", word)), .weight = 1, .required = must};
             required |= terms[i].required;
         }
         sparse_eligible e, m;
