@@ -351,7 +351,7 @@ bool sparse_term_walk_skip(sparse_term_walk *w, slice to, slice *key, size_t *sh
         memcpy(w->key + same, rest.data, rest.size);
         w->key_size = same + rest.size;
         if (same < kept) kept = same;
-        p = read_entry(s, p, w->key[0] == SPARSE_SPACE_TEXT, w->state, term);
+        p = read_entry(s, p, (char)w->key[0], w->state, term);
         if (!p) return false;
         w->state[AT] = (uint64_t)(p - s->keys);
         term->ordinal = w->ordinal++;

@@ -207,8 +207,8 @@ static void nothing_to_match_is_zero(void **state) {
     assert_near(m.bm25 + m.coverage + m.phrase + m.first + coverage, 0);
     m = match_of(&s, "red* lamp*", 0, COLUMN_TITLE, &coverage); /* words that count for nothing */
     assert_near(m.bm25 + m.coverage + m.phrase + m.first + coverage, 0);
-    sparse_query_term terms[] = {{sparse_attribute_key(&s.memory, BRAND, SLICE("red")), 1, false},
-                                 {sparse_text_key(&s.memory, SLICE("red")), 1, false}};
+    sparse_query_term terms[] = {{.key = sparse_attribute_key(&s.memory, BRAND, SLICE("red")), .weight = 1},
+                                 {.key = sparse_text_key(&s.memory, SLICE("red")), .weight = 1}};
     sparse_match out[COLUMNS];
     sparse_match_fields(&s.snapshot, terms, 2, &(uint32_t){0}, 1, &s.memory, out, NULL);
     assert_near(out[COLUMN_TITLE].phrase, 1); /* an attribute is no word of the query */

@@ -170,7 +170,7 @@ static void window_edges_are_searched(void **state) {
         assert_ok(sparse_segment_open((slice){image.data, image.size}, &segment, NULL));
         part.segment = segment;
         sparse_eligible_compute(&s, NULL, &memory, &e);
-        sparse_query_term term = {sparse_text_key(&memory, SLICE("a")), 1, false};
+        sparse_query_term term = {.key = sparse_text_key(&memory, SLICE("a")), .weight = 1};
         sparse_query query = {.terms = &term, .n_terms = 1, .text_weight = 1};
         assert_int_equal(compare_searches(&e, &query, best, hits), best);
         for (uint32_t i = 0; i < best; i++) {
