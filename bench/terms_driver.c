@@ -222,7 +222,7 @@ static void scan(const sparse_segment *s, uint32_t edits, const slice *list, siz
 static void prefix(const sparse_segment *s, size_t size, size_t n) {
     char(*drawn)[LONGEST + 8] = mem_zalloc(n, sizeof *drawn);
     double *times = mem_alloc(n * sizeof *times);
-    const sparse_part part = {s, NULL, sparse_segment_count(s)};
+    const sparse_part part = {.segment = s, .n_live = sparse_segment_count(s)};
     const sparse_snapshot snapshot = {.n_parts = 1, .parts = &part};
     sparse_completion out[LIMIT];
     random_source r;
