@@ -1,8 +1,9 @@
 /* Documents from postings, and what an order of them costs. */
 #include "sparse/bisect.h"
 
+#include "sparse/fields.h"
+
 #include "base/memory.h"
-#include "sparse/segment_pack.h"
 
 #include <assert.h>
 #include <math.h>
@@ -170,7 +171,7 @@ static uint32_t *invert(const bisect_documents *d, const uint32_t *order, uint64
 
 static void add_block(bisect_cost *cost, const uint32_t *places, uint32_t n, uint32_t base) {
     enum { EXCEPTION = 8 };
-    unsigned most = segment_pack_bits(places, n, base);
+    unsigned most = 32;
     uint32_t need[33] = {0}, exceptions = 0; /* need[b]: gaps of b bits */
     for (uint32_t i = 0; i < n; i++) {
         uint32_t gap = places[i] - base;
@@ -178,6 +179,7 @@ static void add_block(bisect_cost *cost, const uint32_t *places, uint32_t n, uin
         cost->log_gap += log2(gap + 1.0);
         base = places[i] + 1;
     }
+    while (most > 0 && need[most] == 0) most--;
     uint32_t best = n * most;
     for (unsigned bits = most; bits-- > 0;) {
         exceptions += need[bits + 1];

@@ -16,10 +16,13 @@ typedef struct sparse_cursor {
     uint32_t block;     /* the first that can overlap the window … */
     uint32_t end_block; /* … and one past the last */
     uint32_t bound;     /* the most that the term adds to a document of this window; 0: it is not there */
-    uint32_t decoded;   /* the block whose postings are below */
+    uint32_t decoded;   /* the block whose places are below */
     uint32_t n;
-    const uint8_t *impacts;
-    uint32_t places[SPARSE_BLOCK + 8];
+    bool coded, weighed; /* its codes are there; its impacts are */
+    const sparse_impacts *table;
+    const kernel_table *kernel;
+    uint32_t places[SPARSE_BLOCK + 8], codes[SPARSE_BLOCK + 8];
+    uint8_t impacts[SPARSE_BLOCK + 8];
 } sparse_cursor;
 
 /* Takes the term over; the first block is the next. */
@@ -30,6 +33,8 @@ static inline void cursor_open(sparse_cursor *c, const sparse_term *term, uint32
     c->top = units * term->max_impact + 1;
     c->block = c->end_block = 0;
     c->decoded = CURSOR_NO_BLOCK;
+    c->kernel = kernels();
+    c->table = sparse_segment_impacts(term->segment);
 }
 
 /* The first block from `b` on whose last place is not before `place`: gallops, then halves. */
@@ -53,20 +58,30 @@ static inline uint32_t cursor_skip(const sparse_cursor *c, uint32_t b, uint32_t 
 
 static inline void cursor_load(sparse_cursor *c, uint32_t b) {
     if (c->decoded == b) return;
-    c->n = sparse_block_places(&c->term, b, c->places, &c->impacts);
+    c->n = sparse_block_places(&c->term, b, c->places);
     c->decoded = b;
+    c->coded = c->weighed = false;
 }
 
-/* The first posting of the decoded block that is not before `place`; n when all are. Without branches to mispredict. */
+/* All impacts of the decoded block. */
+static inline void cursor_weigh(sparse_cursor *c) {
+    if (c->weighed) return;
+    sparse_block_impacts(&c->term, c->decoded, c->n, c->places, c->impacts);
+    c->weighed = true;
+}
+
+/* The impact of one posting of it. */
+static inline uint8_t cursor_impact(sparse_cursor *c, uint32_t i) {
+    if (c->weighed) return c->impacts[i];
+    if (!c->term.coded || c->term.df == 1) return c->blocks[c->decoded].max_impact;
+    if (!c->coded) sparse_block_codes(&c->term, c->decoded, c->n, c->codes);
+    c->coded = true;
+    return sparse_impact(c->table, c->places[i], c->codes[i]);
+}
+
+/* The first posting of the decoded block that is not before `place`; n when all are. */
 static inline uint32_t cursor_from(const sparse_cursor *c, uint32_t place) {
-    const uint32_t *at = c->places;
-    uint32_t n = c->n;
-    while (n > 1) {
-        uint32_t half = n / 2;
-        at += half & -(uint32_t)(at[half - 1] < place);
-        n -= half;
-    }
-    return (uint32_t)(at - c->places) + (*at < place);
+    return c->kernel->first_from(c->places, c->n, place);
 }
 
 #endif

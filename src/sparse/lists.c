@@ -36,11 +36,11 @@ static size_t take_popular(hit_heap *heap, sparse_hit *hits) {
 /* The permutation is in the heap's own order, so the first that cannot enter ends the walk. */
 static void walk_popular(const sparse_eligible *set, uint32_t part, const uint32_t *order, const double *popularity,
                          hit_heap *heap) {
-    const uint32_t *documents = sparse_segment_documents(set->snapshot->parts[part].segment);
+    const sparse_segment *segment = set->snapshot->parts[part].segment;
     for (uint32_t i = 0, count = places_of(set, part); i < count; i++) {
         uint32_t place = order[i];
         if (!in_set(set, part, place)) continue;
-        hit_entry entry = {popularity_key(popularity[place]), documents[place]};
+        hit_entry entry = {popularity_key(popularity[place]), sparse_segment_document(segment, place)};
         if (hit_heap_full(heap) && !hit_better(entry, heap->entries[0])) return;
         hit_heap_offer(heap, entry.key, entry.document);
     }
@@ -48,12 +48,12 @@ static void walk_popular(const sparse_eligible *set, uint32_t part, const uint32
 
 /* Every member, in the order of places, with the key that its number has; without numbers all are alike. */
 static void offer_members(const sparse_eligible *set, uint32_t part, const double *popularity, hit_heap *heap) {
-    const uint32_t *documents = sparse_segment_documents(set->snapshot->parts[part].segment);
+    const sparse_segment *segment = set->snapshot->parts[part].segment;
     uint32_t count = places_of(set, part);
     for (size_t i = 0, words = placeset_words(count); i < words; i++) {
         for (uint64_t word = placeset_word(set->bits[part], i, count); word;) {
             uint32_t place = placeset_take(&word, i);
-            hit_heap_offer(heap, popularity_key(popularity ? popularity[place] : 0), documents[place]);
+            hit_heap_offer(heap, popularity_key(popularity ? popularity[place] : 0), sparse_segment_document(segment, place));
         }
     }
 }
@@ -76,14 +76,14 @@ size_t sparse_newest(const sparse_eligible *eligible, size_t k, arena *a, sparse
     const sparse_snapshot *s = eligible->snapshot;
     hit_heap heap = hit_heap_of(k, eligible->count, a);
     for (uint32_t p = s->n_parts; p-- > 0 && heap.k > 0;) {
-        const uint32_t *documents = sparse_segment_documents(s->parts[p].segment);
-        const uint64_t *versions = sparse_segment_versions(s->parts[p].segment);
+        const sparse_segment *segment = s->parts[p].segment;
         uint32_t count = places_of(eligible, p);
         for (size_t i = placeset_words(count); i-- > 0;) {
             for (uint64_t word = placeset_word(eligible->bits[p], i, count); word;) {
                 uint32_t place = placeset_take(&word, i);
-                if (hit_heap_full(&heap) && versions[place] < heap.entries[0].key) continue;
-                hit_heap_offer(&heap, versions[place], documents[place]);
+                uint64_t version = sparse_segment_version(segment, place);
+                if (hit_heap_full(&heap) && version < heap.entries[0].key) continue;
+                hit_heap_offer(&heap, version, sparse_segment_document(segment, place));
             }
         }
     }
@@ -100,13 +100,12 @@ size_t sparse_with_keyword(const sparse_eligible *eligible, uint32_t field, slic
     slice key = sparse_attribute_key(a, field, value);
     hit_heap heap = hit_heap_of(k, eligible->count, a);
     uint32_t places[SPARSE_BLOCK + 8];
-    uint8_t impacts[SPARSE_BLOCK + 8];
     for (uint32_t p = 0; p < s->n_parts && heap.k > 0; p++) {
         const double *popularity = popularity_of(s, p);
         sparse_term t;
         if (!sparse_segment_term(s->parts[p].segment, key, &t)) continue;
         for (uint32_t b = 0; b < t.n_blocks; b++) {
-            uint32_t n = sparse_block_decode(&t, b, places, impacts);
+            uint32_t n = sparse_block_places(&t, b, places);
             for (uint32_t i = 0; i < n; i++) {
                 if (places[i] >= places_of(eligible, p) || !in_set(eligible, p, places[i])) continue;
                 hit_heap_offer(&heap, popularity_key(popularity ? popularity[places[i]] : 0),

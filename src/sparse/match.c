@@ -36,7 +36,6 @@ typedef struct match_cursor {
     uint32_t n;
     sparse_positions positions;
     uint32_t places[SPARSE_BLOCK + 8];
-    uint8_t impacts[SPARSE_BLOCK + 8];
 } match_cursor;
 
 /* The query, made ready. Words are its different terms, the plan's; order is the query as it was asked. */
@@ -244,7 +243,7 @@ static uint32_t read_word(match_cursor *c, uint32_t place, const uint32_t **posi
     if (!c->term) return 0;
     c->block = find_block(c->term, c->block, place);
     if (c->block == c->term->n_blocks) return c->term = NULL, 0;
-    if (c->decoded != c->block) c->n = sparse_block_decode(c->term, c->block, c->places, c->impacts);
+    if (c->decoded != c->block) c->n = sparse_block_places(c->term, c->block, c->places);
     c->decoded = c->block;
     uint32_t at = find_place(c->places, c->n, place);
     return c->places[at] == place ? sparse_positions_at(&c->positions, c->block, at, positions) : 0;

@@ -44,9 +44,8 @@ static void choose_terms(const sparse_plan *plan, uint32_t part, part_terms *out
 /* The term's places that are eligible. */
 static uint32_t list_term(const sparse_term *t, const uint64_t *eligible, uint32_t count, uint32_t *list) {
     uint32_t places[SPARSE_BLOCK + 8], n = 0;
-    uint8_t impacts[SPARSE_BLOCK + 8];
     for (uint32_t b = 0; b < t->n_blocks; b++) {
-        uint32_t size = sparse_block_decode(t, b, places, impacts);
+        uint32_t size = sparse_block_places(t, b, places);
         for (uint32_t i = 0; i < size; i++) {
             if (places[i] >= count) continue;
             list[n] = places[i];
@@ -88,12 +87,11 @@ static uint32_t find_place(const uint32_t *places, uint32_t from, uint32_t n, ui
 static uint32_t keep_listed(const sparse_term *t, uint32_t *list, uint32_t n) {
     const sparse_block *blocks = sparse_term_blocks(t);
     uint32_t places[SPARSE_BLOCK + 8], kept = 0, b = 0, decoded = UINT32_MAX, size = 0, at = 0;
-    uint8_t impacts[SPARSE_BLOCK + 8];
     for (uint32_t i = 0; i < n; i++) {
         if (blocks[b].last < list[i]) b = skip_to(blocks, t->n_blocks, b, list[i]);
         if (b == t->n_blocks) break;
         if (decoded != b) {
-            size = sparse_block_decode(t, b, places, impacts);
+            size = sparse_block_places(t, b, places);
             decoded = b;
             at = 0;
         }

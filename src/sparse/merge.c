@@ -101,8 +101,7 @@ static void each_posting(const source *s, slice key, arena *a, void (*add)(void 
     sparse_positions_open(&r, &s->term, a);
     for (uint32_t i = 0; i < s->term.n_blocks; i++) {
         uint32_t places[SPARSE_BLOCK + 8];
-        uint8_t impacts[SPARSE_BLOCK + 8];
-        uint32_t n = sparse_block_decode(&s->term, i, places, impacts);
+        uint32_t n = sparse_block_places(&s->term, i, places);
         for (uint32_t j = 0; j < n; j++) {
             if (s->moved[places[j]] == NONE) continue;
             const uint32_t *positions = beginning;

@@ -1,10 +1,12 @@
-/* Patched frame of reference. The vector type of GCC and clang compiles to SSE2 and NEON. */
+/* Patched frame of reference; full blocks are unpacked by a kernel. */
 #include "sparse/pack_values.h"
+
+#include "kernel/kernel.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { LANES = 4, ROWS = SPARSE_BLOCK / LANES, EXCEPTIONS = 0x40 };
+enum { LANES = 4, EXCEPTIONS = 0x40, WIDTH = EXCEPTIONS - 1, PLACES_GAIN = 12 };
 
 static size_t packed_size(uint32_t n, unsigned bits) { return ((size_t)n * bits + 7) / 8; }
 static unsigned width_of(uint32_t value) { return value == 0 ? 0 : 32u - (unsigned)__builtin_clz(value); }
@@ -32,26 +34,6 @@ static void put_string(const uint32_t *values, uint32_t n, unsigned bits, uint8_
     if (held > 0) *out = (uint8_t)word;
 }
 
-typedef uint32_t lanes __attribute__((vector_size(16)));
-
-static inline lanes load_row(const uint8_t *in, unsigned row) {
-    lanes v;
-    memcpy(&v, in + 16 * row, sizeof v);
-    return v;
-}
-
-static void get_rows(const uint8_t *in, unsigned bits, uint32_t *values) {
-    const uint32_t low = low_mask(bits);
-    const lanes mask = {low, low, low, low};
-    for (unsigned j = 0, at = 0; j < ROWS; j++, at += bits) {
-        unsigned shift = at % 32;
-        lanes v = load_row(in, at / 32) >> shift;
-        if (shift + bits > 32) v |= load_row(in, at / 32 + 1) << (32 - shift);
-        v &= mask;
-        memcpy(values + LANES * j, &v, sizeof v);
-    }
-}
-
 /* `left` bytes may be read. Whole words are loaded while there are eight of them; the last values come from a copy. */
 static void get_string(const uint8_t *in, size_t left, uint32_t n, unsigned bits, uint32_t *values) {
     const uint64_t mask = low_mask(bits);
@@ -74,8 +56,8 @@ static void get_string(const uint8_t *in, size_t left, uint32_t n, unsigned bits
 
 /* --- values ------------------------------------------------------------------------------------------------------ */
 
-/* The width that takes the fewest bytes; *most: of the largest value, *beyond: values wider than the result. */
-static unsigned best_width(const uint32_t *values, uint32_t n, unsigned *most, uint32_t *beyond) {
+/* The width that takes the fewest bytes, exceptions counting as `gain` more; *most: of the largest value, *beyond: values wider than the result. */
+static unsigned best_width(const uint32_t *values, uint32_t n, size_t gain, unsigned *most, uint32_t *beyond) {
     uint32_t of_width[33] = {0}, wider = 0;
     for (uint32_t i = 0; i < n; i++) of_width[width_of(values[i])]++;
     unsigned widest = 32;
@@ -86,7 +68,7 @@ static unsigned best_width(const uint32_t *values, uint32_t n, unsigned *most, u
     *beyond = 0;
     for (unsigned bits = widest; bits-- > 0;) {
         wider += of_width[bits + 1];
-        size_t size = 3 + packed_size(n, bits) + wider + packed_size(wider, widest - bits);
+        size_t size = 3 + gain + packed_size(n, bits) + wider + packed_size(wider, widest - bits);
         if (size >= least) continue;
         least = size;
         best = bits;
@@ -95,11 +77,11 @@ static unsigned best_width(const uint32_t *values, uint32_t n, unsigned *most, u
     return best;
 }
 
-size_t pack_values(const uint32_t *values, uint32_t n, uint8_t *out) {
+static size_t pack(const uint32_t *values, uint32_t n, size_t gain, uint8_t *out) {
     assert(n > 0 && n <= SPARSE_BLOCK);
     unsigned most;
     uint32_t beyond;
-    unsigned bits = best_width(values, n, &most, &beyond);
+    unsigned bits = best_width(values, n, gain, &most, &beyond);
     uint8_t *p = out;
     *p++ = (uint8_t)(bits | (beyond > 0 ? EXCEPTIONS : 0));
     if (beyond > 0) *p++ = (uint8_t)beyond;
@@ -118,6 +100,17 @@ size_t pack_values(const uint32_t *values, uint32_t n, uint8_t *out) {
     return (size_t)(p - out) + packed_size(m, most - bits);
 }
 
+size_t pack_values(const uint32_t *values, uint32_t n, uint8_t *out) { return pack(values, n, 0, out); }
+
+size_t pack_places(const uint32_t *places, uint32_t n, uint32_t base, uint8_t *out) {
+    uint32_t gaps[SPARSE_BLOCK];
+    for (uint32_t i = 0; i < n; i++) {
+        gaps[i] = places[i] - base;
+        base = places[i] + 1;
+    }
+    return pack(gaps, n, PLACES_GAIN, out);
+}
+
 typedef struct layout {
     unsigned bits, high_bits;
     uint32_t m;
@@ -126,7 +119,7 @@ typedef struct layout {
 
 static bool read_layout(const uint8_t *in, const uint8_t *end, uint32_t n, layout *l) {
     if (in >= end) return false;
-    *l = (layout){.bits = *in & (EXCEPTIONS - 1)};
+    *l = (layout){.bits = *in & WIDTH};
     bool exceptions = *in & EXCEPTIONS;
     if (*in++ >= 2 * EXCEPTIONS || l->bits > 32) return false;
     if (exceptions) {
@@ -148,7 +141,7 @@ const uint8_t *unpack_values(const uint8_t *in, const uint8_t *end, uint32_t n, 
     layout l;
     if (!read_layout(in, end, n, &l)) return NULL;
     if (l.bits == 0) memset(values, 0, n * sizeof *values);
-    else if (n == SPARSE_BLOCK) get_rows(l.packed, l.bits, values);
+    else if (n == SPARSE_BLOCK) kernels()->unpack(l.packed, l.bits, values);
     else get_string(l.packed, (size_t)(end - l.packed), n, l.bits, values);
     if (l.m == 0) return l.end;
     uint32_t high[SPARSE_BLOCK];
@@ -163,4 +156,16 @@ const uint8_t *unpack_values(const uint8_t *in, const uint8_t *end, uint32_t n, 
 const uint8_t *skip_values(const uint8_t *in, const uint8_t *end, uint32_t n) {
     layout l;
     return read_layout(in, end, n, &l) ? l.end : NULL;
+}
+
+const uint8_t *unpack_places(const uint8_t *in, const uint8_t *end, uint32_t n, uint32_t base, uint32_t *places) {
+    if (n == SPARSE_BLOCK && in < end && *in <= 32) { /* no exceptions: the usual case */
+        size_t size = packed_size(n, *in);
+        if ((size_t)(end - in) < 1 + size) return NULL;
+        kernels()->unpack_gaps(in + 1, *in, base, places);
+        return in + 1 + size;
+    }
+    const uint8_t *behind = unpack_values(in, end, n, places);
+    if (behind) kernels()->sum_gaps(places, n, base);
+    return behind;
 }

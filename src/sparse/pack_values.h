@@ -4,8 +4,11 @@
  *     bits b u8, + 64 with exceptions · with exceptions: how many m u8 · high bits h u8 ·
  *     the values' low b bits, ⌈n · b / 8⌉ bytes · m ascending indices u8 · m times h bits, ⌈m · h / 8⌉ bytes
  *
- * 128 values lie in rows of four 32-bit lanes, as the gaps of a full block do (segment_pack.h); fewer are a plain
- * little-endian bit string. b is the one that takes the fewest bytes; values that are all 0 take one. */
+ * 128 values lie in rows of four 32-bit lanes (kernel.h: unpack), so that any vector unit unpacks several at once; fewer
+ * are a plain little-endian bit string. b is the one that takes the fewest bytes; values that are all 0 take one.
+ *
+ * Ascending places are packed as their gaps, place − previous place − 1. Exceptions make them half as fast to read, so they
+ * have to save more. */
 #ifndef SPARSE_PACK_VALUES_H
 #define SPARSE_PACK_VALUES_H
 
@@ -20,5 +23,10 @@ size_t pack_values(const uint32_t *values, uint32_t n, uint8_t *out);
  * `values` has room for SPARSE_BLOCK + 8. */
 const uint8_t *unpack_values(const uint8_t *in, const uint8_t *end, uint32_t n, uint32_t *values);
 const uint8_t *skip_values(const uint8_t *in, const uint8_t *end, uint32_t n); /* looks at sizes only */
+
+/* n places >= base, ascending, as their gaps. */
+size_t pack_places(const uint32_t *places, uint32_t n, uint32_t base, uint8_t *out);
+/* The bytes may be hostile: the places need not ascend then. */
+const uint8_t *unpack_places(const uint8_t *in, const uint8_t *end, uint32_t n, uint32_t base, uint32_t *places);
 
 #endif

@@ -20,9 +20,8 @@ static void add_close(uint64_t *bits, const uint32_t *places, uint32_t n) {
 
 void placeset_add_term(uint64_t *bits, uint32_t count, const sparse_term *t) {
     uint32_t places[SPARSE_BLOCK + 8];
-    uint8_t impacts[SPARSE_BLOCK + 8];
     for (uint32_t b = 0; b < t->n_blocks; b++) {
-        uint32_t n = sparse_block_decode(t, b, places, impacts), beyond = 0;
+        uint32_t n = sparse_block_places(t, b, places), beyond = 0;
         for (uint32_t i = 0; i < n; i++) beyond |= places[i] >= count;
         if (beyond) continue; /* only when the bytes have changed since they were checked */
         if (places[n - 1] - places[0] < n * CLOSE) add_close(bits, places, n);

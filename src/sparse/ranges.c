@@ -68,6 +68,7 @@ static void add_postings(sparse_ranges *r, sparse_cursor *c, uint8_t before, uin
         cursor_load(c, b);
         uint32_t i = c->places[0] < base ? cursor_from(c, base) : 0;
         uint32_t to = c->places[c->n - 1] >= end ? cursor_from(c, end) : c->n;
+        cursor_weigh(c);
         for (uint32_t j = i; j < to; j++) { /* in one range, what exceeds the greatest so far */
             uint32_t range = (c->places[j] / 64 - first) & (CHUNK - 1), impact = c->impacts[j];
             uint32_t under = range == last ? greatest : 0;
@@ -151,7 +152,7 @@ static void score_cursor(sparse_windows *w, const sparse_ranges *r, uint32_t n, 
         for (uint32_t at = b; at < n_blocks && (at == 0 || c->blocks[at - 1].last < end - 1); at++) {
             cursor_load(c, at);
             uint32_t from = c->places[0] < base ? cursor_from(c, base) : 0, i = from;
-            for (; i < c->n && c->places[i] < end; i++) sums[c->places[i] % 64] += units * c->impacts[i] + 1;
+            for (; i < c->n && c->places[i] < end; i++) sums[c->places[i] % 64] += units * cursor_impact(c, i) + 1;
             for (; seen && from < i; from++) seen[j] |= (uint64_t)1 << c->places[from] % 64;
             if (c->blocks[at].last >= end - 1) break;
         }

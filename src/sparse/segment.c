@@ -103,24 +103,69 @@ static bool all_below(const uint32_t *list, uint64_t n, uint32_t limit) {
     return !bad;
 }
 
+static bool open_versions(sparse_segment *s, const sections *t) {
+    const void *data;
+    uint64_t size;
+    if (!find_section(t, SEGMENT_VERSIONS, 0, &data, &size) || size < sizeof s->least_version) return false;
+    memcpy(&s->least_version, data, sizeof s->least_version);
+    size -= sizeof s->least_version;
+    s->versions = (const uint8_t *)data + sizeof s->least_version;
+    s->version_width = s->count ? size / s->count : 0;
+    return size == s->version_width * s->count && s->version_width <= 8;
+}
+
 static bool open_documents(sparse_segment *s, const sections *t) {
-    const void *fields, *documents, *versions, *order = NULL;
+    const void *fields, *documents, *order = NULL;
     uint64_t count = s->count, size;
     if (!fixed_section(t, SEGMENT_FIELDS, 0, s->n_fields * sizeof(segment_field), &fields)) return false;
-    if (!fixed_section(t, SEGMENT_DOCUMENTS, 0, count * sizeof *s->documents, &documents)) return false;
-    if (!fixed_section(t, SEGMENT_VERSIONS, 0, count * sizeof *s->versions, &versions)) return false;
+    if (!find_section(t, SEGMENT_DOCUMENTS, 0, &documents, &size) || !open_versions(s, t)) return false;
+    s->documents = documents;
+    if (count != 1 && size == sizeof *s->documents) {
+        s->first_document = s->documents[0];
+        s->documents = NULL;
+        if (count == 0 || UINT32_MAX - s->first_document < count - 1) return false;
+    } else if (size != count * sizeof *s->documents) {
+        return false;
+    }
     if (find_section(t, SEGMENT_ORDER, 0, &order, &size) &&
-        (size != count * sizeof *s->order || !all_below(order, count, s->count)))
+        (!s->documents || size != count * sizeof *s->order || !all_below(order, count, s->count)))
         return false;
     s->fields = fields;
-    s->documents = documents;
-    s->versions = versions;
     s->order = order;
     for (uint32_t f = 0; f < s->n_fields; f++) {
         if (s->fields[f].kind > SPARSE_NUMBER) return false;
         if (s->fields[f].kind == SPARSE_TEXT) s->text_fields[s->n_text++] = f;
     }
     return true;
+}
+
+/* The rows are as many as the least power of two that the codes fit in, each as long as the least that the classes do. */
+static bool open_impacts(sparse_segment *s, const sections *t) {
+    const void *classes, *totals, *rows;
+    uint64_t totals_size, rows_size, row = 1, n_rows = 1;
+    if (!find_section(t, SEGMENT_TOTALS, 0, &totals, &totals_size) ||
+        !find_section(t, SEGMENT_IMPACTS, 0, &rows, &rows_size) || totals_size > 256 * sizeof *s->totals)
+        return false;
+    s->totals = totals;
+    s->n_codes = (uint32_t)(totals_size / sizeof *s->totals);
+    if (!fixed_section(t, SEGMENT_CLASSES, 0, s->count, &classes)) {
+        const segment_column *c = s->n_text == 1 ? &s->columns[s->text_fields[0]] : NULL;
+        if (s->count > 0 && s->n_text > 0 && (!c || c->length_width != 1)) return false;
+        classes = c ? c->lengths : NULL;
+    }
+    while (n_rows < s->n_codes) n_rows *= 2;
+    sparse_impacts *i = &s->impacts;
+    while (row * n_rows < rows_size && row < 256) {
+        row *= 2;
+        i->shift++;
+    }
+    i->classes = classes;
+    i->rows = rows;
+    i->mask = (uint32_t)n_rows - 1;
+    i->last = s->count ? s->count - 1 : 0;
+    for (uint32_t c = 0; c < s->n_codes; c++)
+        if (s->totals[c] == 0 || s->totals[c] > SPARSE_MAX_TOKENS) return false;
+    return row * n_rows == rows_size;
 }
 
 static bool open_terms(sparse_segment *s, const sections *t) {
@@ -133,14 +178,14 @@ static bool open_terms(sparse_segment *s, const sections *t) {
         !find_section(t, SEGMENT_POSTINGS, 0, &postings, &postings_size) ||
         !find_section(t, SEGMENT_POSITIONS, 0, &positions, &positions_size))
         return false;
-    if (blocks_size % sizeof *s->blocks != 0 || postings_size < SEGMENT_PAD) return false;
+    if (blocks_size % sizeof *s->blocks != 0) return false;
     s->dictionary = dictionary;
     s->keys = keys;
     s->keys_end = s->keys + keys_size;
     s->blocks = blocks;
     s->n_blocks = blocks_size / sizeof *s->blocks;
     s->postings = postings;
-    s->postings_size = postings_size - SEGMENT_PAD;
+    s->postings_size = postings_size;
     s->positions = positions;
     s->positions_size = positions_size;
     s->heads = mem_zalloc(s->n_terms / SEGMENT_TERMS + 1, sizeof *s->heads);
@@ -239,10 +284,10 @@ forage_status sparse_segment_open(slice image, sparse_segment **out, base_error 
     const char *bad = NULL;
     if (s->count > SEGMENT_MAX_COUNT || s->n_fields > SPARSE_MAX_FIELDS) bad = "header";
     else if (!open_documents(s, &t)) bad = "document table";
-    else if (!open_terms(s, &t)) bad = "inverted index";
     else if (!open_popularity(s, &t)) bad = "popularity order";
     for (uint32_t f = 0; !bad && f < s->n_fields; f++)
         if (!open_column(s, f, &t)) bad = "column";
+    if (!bad && (!open_impacts(s, &t) || !open_terms(s, &t))) bad = "inverted index";
     if (bad) {
         status = error_set(error, FORAGE_E_CORRUPT, "segment: the %s is damaged", bad);
         goto done;
@@ -266,10 +311,21 @@ void sparse_segment_close(sparse_segment *s) {
 /* --- places ------------------------------------------------------------------------------------------------------ */
 
 uint32_t sparse_segment_count(const sparse_segment *s) { return s->count; }
-uint32_t sparse_segment_document(const sparse_segment *s, uint32_t place) { return s->documents[place]; }
-uint64_t sparse_segment_version(const sparse_segment *s, uint32_t place) { return s->versions[place]; }
-const uint32_t *sparse_segment_documents(const sparse_segment *s) { return s->documents; }
-const uint64_t *sparse_segment_versions(const sparse_segment *s) { return s->versions; }
+static inline uint32_t document_at(const sparse_segment *s, uint32_t place) {
+    return s->documents ? s->documents[place] : s->first_document + place;
+}
+
+uint32_t sparse_segment_document(const sparse_segment *s, uint32_t place) { return document_at(s, place); }
+uint64_t sparse_segment_version(const sparse_segment *s, uint32_t place) {
+    uint64_t more = 0;
+    memcpy(&more, s->versions + place * s->version_width, s->version_width); /* little-endian */
+    return s->least_version + more;
+}
+const uint32_t *sparse_segment_documents(const sparse_segment *s, uint32_t *first) {
+    *first = s->first_document;
+    return s->documents;
+}
+const sparse_impacts *sparse_segment_impacts(const sparse_segment *s) { return &s->impacts; }
 uint32_t sparse_segment_terms(const sparse_segment *s) { return s->n_terms; }
 uint32_t sparse_segment_fields(const sparse_segment *s) { return s->n_fields; }
 size_t sparse_segment_bytes(const sparse_segment *s) { return s->image.size; }
@@ -278,6 +334,7 @@ uint64_t sparse_segment_checksum(const sparse_segment *s) { return s->checksum; 
 /* Interpolation narrows quickly, because document numbers are dense; halving bounds the worst case. */
 bool sparse_segment_find(const sparse_segment *s, uint32_t document, uint32_t *place) {
     if (s->count == 0) return false;
+    if (!s->documents) return *place = document - s->first_document, *place < s->count;
     uint32_t low = 0, high = s->count - 1;
     for (unsigned step = 0; low <= high; step++) {
         uint32_t first = s->documents[s->order ? s->order[low] : low];
@@ -296,7 +353,7 @@ bool sparse_segment_find(const sparse_segment *s, uint32_t document, uint32_t *p
 }
 
 void sparse_segment_find_soon(const sparse_segment *s, uint32_t document) {
-    if (s->count == 0) return;
+    if (s->count == 0 || !s->documents) return;
     const uint32_t *sorted = s->order ? s->order : s->documents; /* an order's documents are a second step, left alone */
     uint32_t first = s->documents[s->order ? s->order[0] : 0];
     uint32_t last = s->documents[s->order ? s->order[s->count - 1] : s->count - 1];

@@ -27,9 +27,8 @@ uint32_t sparse_segment_fields(const sparse_segment *s); /* known when it was bu
 
 bool sparse_segment_matches(const sparse_segment *s, const sparse_config *config); /* the fields both have are alike */
 
-/* Arrays behind the two calls above, one element per place. */
-const uint32_t *sparse_segment_documents(const sparse_segment *s);
-const uint64_t *sparse_segment_versions(const sparse_segment *s);
+/* The array behind sparse_segment_document; NULL when the numbers are *first + place. */
+const uint32_t *sparse_segment_documents(const sparse_segment *s, uint32_t *first);
 uint32_t sparse_segment_terms(const sparse_segment *s); /* in the dictionary; ordinals are below it */
 size_t sparse_segment_bytes(const sparse_segment *s);   /* of the image */
 uint64_t sparse_segment_checksum(const sparse_segment *s); /* covers every byte of it */
@@ -41,9 +40,9 @@ static inline float sparse_impact_value(uint8_t impact) { return (float)impact *
 typedef struct sparse_block {
     uint32_t last;   /* last place in the block */
     uint32_t offset; /* of its bytes in the term's data */
-    uint8_t bits;    /* per delta */
     uint8_t count_minus_1;
     uint8_t max_impact;
+    uint8_t counted; /* 1: its positions say how many each posting has, because the codes do not */
     uint8_t reserved;
 } sparse_block;
 
@@ -55,6 +54,8 @@ typedef struct sparse_term {
     const sparse_block *blocks; /* NULL when there is one block: use sparse_term_blocks */
     sparse_block single;
     const uint8_t *data;
+    size_t data_bytes;
+    bool coded;                 /* a text term; all postings of another have its highest impact */
     uint32_t ordinal;           /* of the term in the dictionary */
     const uint8_t *positions; /* read by sparse_positions */
     size_t position_bytes;
@@ -71,8 +72,24 @@ bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out);
 /* Decodes block i: ascending places and their impacts. Returns how many (1 … SPARSE_BLOCK). Both arrays have room for
  * SPARSE_BLOCK + 8. */
 uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts);
-/* The same with the impacts in place; they hold while *t stays where it is. */
-uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places, const uint8_t **impacts);
+/* The two halves: places alone, at a third of the cost; and, of those n places, codes (of a coded term) and impacts. */
+uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places);
+void sparse_block_codes(const sparse_term *t, uint32_t i, uint32_t n, uint32_t *codes);
+void sparse_block_impacts(const sparse_term *t, uint32_t i, uint32_t n, const uint32_t *places, uint8_t *impacts);
+
+/* impact = rows[(code & mask) << shift | classes[place]]: what the fields of the place say to a code. */
+typedef struct sparse_impacts {
+    const uint8_t *classes, *rows;
+    uint32_t mask;
+    unsigned shift;
+    uint32_t last; /* place */
+} sparse_impacts;
+const sparse_impacts *sparse_segment_impacts(const sparse_segment *s);
+
+static inline uint8_t sparse_impact(const sparse_impacts *t, uint32_t place, uint32_t code) {
+    place = place < t->last ? place : t->last; /* a mapped file can change after it was checked */
+    return t->rows[(code & t->mask) << t->shift | (t->classes[place] & ((1u << t->shift) - 1))];
+}
 
 /* A bit for a byte of a text: letters and digits have one of their own, the others share 28. */
 static inline uint64_t sparse_letter(uint8_t byte) {

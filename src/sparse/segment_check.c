@@ -13,7 +13,7 @@ static forage_status check_bytes(const sparse_segment *s, base_error *error) {
 }
 
 static forage_status check_documents(const sparse_segment *s, base_error *error) {
-    for (uint32_t i = 1; i < s->count; i++) {
+    for (uint32_t i = 1; s->documents && i < s->count; i++) {
         uint32_t before = s->order ? s->order[i - 1] : i - 1, at = s->order ? s->order[i] : i;
         if (s->documents[before] >= s->documents[at]) return damaged(error, "the document of place", at);
     }

@@ -7,12 +7,11 @@
 #include <string.h>
 
 #define SEGMENT_MAGIC "ForageSg"
-#define SEGMENT_VERSION 3u
+#define SEGMENT_VERSION 4u
 #define SEGMENT_MAX_COUNT (1u << 28) /* places: keeps a term's postings below 4 GiB */
 #define SEGMENT_TERMS 16             /* in a dictionary block */
 #define SEGMENT_MAX_KEY (SPARSE_MAX_TERM + 2)
 #define SEGMENT_HASHED 65536u /* bytes of the image under one hash */
-#define SEGMENT_PAD 16 /* zero bytes after the postings, so that decoding may load whole words */
 
 typedef struct segment_header {
     char magic[8];
@@ -26,13 +25,16 @@ typedef struct segment_header {
 /* Sections are stored in this order, each at a multiple of 8; those of a field follow each other. */
 typedef enum segment_kind {
     SEGMENT_FIELDS = 1,   /* segment_field × n_fields */
-    SEGMENT_DOCUMENTS,    /* u32 × count: document number of each place */
+    SEGMENT_DOCUMENTS,    /* u32 × count: document number of each place; the first alone when they are consecutive */
     SEGMENT_ORDER,        /* u32 × count: places by document number; left out when they ascend already */
-    SEGMENT_VERSIONS,     /* u64 × count */
+    SEGMENT_VERSIONS,     /* u64: the least; and what is added to it, 0, 1, 2, 4 or 8 bytes × count */
+    SEGMENT_CLASSES,      /* u8 × count: of the lengths; left out where the lengths of the one text field serve */
+    SEGMENT_TOTALS,       /* u32 × codes: occurrences that a code stands for */
+    SEGMENT_IMPACTS,      /* u8, for each code (up to a power of 2) a row of one for each class (likewise) */
     SEGMENT_DICTIONARY,   /* segment_entries × ⌈n_terms / 16⌉ */
     SEGMENT_KEYS,         /* entries of the dictionary */
     SEGMENT_BLOCKS,       /* sparse_block, of terms with more than one */
-    SEGMENT_POSTINGS,     /* packed places and impacts, then SEGMENT_PAD zeros */
+    SEGMENT_POSTINGS,     /* places and codes, packed */
     SEGMENT_POSITIONS,    /* where the words stand, of terms that are in several documents */
     SEGMENT_LENGTHS,      /* per text field: u8, u16 or u32 × count */
     SEGMENT_SPANS,        /* per text field, likewise; left out where every span is its length */

@@ -31,15 +31,22 @@ struct sparse_segment {
     uint64_t checksum, hashed; /* hashed: bytes before the hashes */
 
     const segment_field *fields;
-    const uint32_t *documents, *order; /* order NULL: documents ascend */
-    const uint64_t *versions;
+    const uint32_t *documents, *order; /* documents NULL: consecutive; order NULL: ascending */
+    uint32_t first_document;
+    uint64_t least_version;
+    const uint8_t *versions; /* what is added to it */
+    size_t version_width;
+
+    sparse_impacts impacts;
+    const uint32_t *totals; /* of each code */
+    uint32_t n_codes;
 
     const segment_entries *dictionary;
     const uint8_t *keys, *keys_end;
     const sparse_block *blocks;
     uint64_t n_blocks;
     const uint8_t *postings, *positions;
-    size_t postings_size, positions_size; /* postings without their padding */
+    size_t postings_size, positions_size;
     /* Per dictionary block, made when opening: the first 8 bytes of its first key as a number, and the letters of its
      * texts. Searching the one and looking at the other costs no cache line of the keys. */
     uint64_t *heads;

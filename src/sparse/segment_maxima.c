@@ -33,8 +33,8 @@ void segment_maxima_add(segment_maxima *m, const sparse_term *t) {
     m->bytes.size += size;
     for (uint32_t b = 0; b < t->n_blocks; b++) {
         uint32_t places[SPARSE_BLOCK + 8], n;
-        const uint8_t *impacts;
-        n = sparse_block_places(t, b, places, &impacts);
+        uint8_t impacts[SPARSE_BLOCK + 8];
+        n = sparse_block_decode(t, b, places, impacts);
         for (uint32_t i = 0; i < n; i++) {
             uint8_t *max = &maxima[places[i] >> shift];
             if (impacts[i] > *max) *max = impacts[i];

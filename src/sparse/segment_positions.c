@@ -2,7 +2,7 @@
  *
  *     starts   of each block but the first, in the bytes behind the starts: 1 … 5 bytes each, as many as hold the size of
  *              all the term's bytes
- *     blocks   of the postings of a block: how often each has the term, less 1 · the first position of the first posting,
+ *     blocks   of the postings of a block: how often each has the term, less 1 (where the codes do not say it) · the first position of the first posting,
  *              then its gaps less 1, those of the second, …: 128 at a time, the last fewer. All by pack_values.
  *
  * Nothing here was checked when the image was opened, so that everything is checked as it is read. */
@@ -56,7 +56,13 @@ static bool read_block(sparse_positions *r, uint32_t block) {
     r->n = 0;
     if (t->position_bytes == 0 || !segment_block_positions(t, block, &p, &r->end)) return false;
     uint32_t n = sparse_term_blocks(t)[block].count_minus_1 + 1u, sum = 0;
-    p = unpack_values(p, r->end, n, r->starts + 1);
+    const sparse_segment *s = t->segment;
+    if (sparse_term_blocks(t)[block].counted || !t->coded) {
+        p = unpack_values(p, r->end, n, r->starts + 1);
+    } else {
+        sparse_block_codes(t, block, n, r->starts + 1);
+        for (uint32_t i = 1; i <= n; i++) r->starts[i] = s->totals[r->starts[i] < s->n_codes ? r->starts[i] : 0] - 1;
+    }
     if (!p) return false;
     r->starts[0] = 0;
     for (uint32_t i = 1; i <= n; i++) {
@@ -127,8 +133,7 @@ bool sparse_term_frequencies(const sparse_term *t, uint32_t place, uint32_t freq
     }
     if (low == t->n_blocks) return false;
     uint32_t places[SPARSE_BLOCK + 8], at = 0;
-    uint8_t impacts[SPARSE_BLOCK + 8];
-    uint32_t n_places = sparse_block_decode(t, low, places, impacts);
+    uint32_t n_places = sparse_block_places(t, low, places);
     while (at < n_places && places[at] < place) at++;
     if (at == n_places || places[at] != place) return false;
 

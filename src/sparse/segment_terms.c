@@ -5,7 +5,7 @@
 #include "sparse/segment_image.h"
 
 #include "base/bytes.h"
-#include "sparse/segment_pack.h"
+#include "sparse/pack_values.h"
 
 enum { AT, POSTINGS, POSITIONS, BLOCKS }; /* sparse_term_walk.state: offsets in those sections */
 
@@ -21,27 +21,34 @@ static void go_to(sparse_term_walk *w, uint64_t entries) {
 /* --- checking ---------------------------------------------------------------------------------------------------- */
 
 /* The block's n places are >= base, ascend and end at `last`. A gap so large that the sum wraps breaks the ascent. */
-static bool check_places(const uint8_t *data, uint32_t n, uint32_t base, unsigned bits, uint32_t last) {
-    uint32_t places[SPARSE_BLOCK + 8], bad;
-    segment_unpack(data, n, base, bits, places);
-    bad = places[0] < base || places[n - 1] != last;
+static bool check_places(const uint32_t *places, uint32_t n, uint32_t base, uint32_t last) {
+    uint32_t bad = places[0] < base || places[n - 1] != last;
     for (uint32_t i = 1; i < n; i++) bad |= places[i] <= places[i - 1];
+    return !bad;
+}
+
+static bool check_codes(const sparse_segment *s, const uint32_t *codes, uint32_t n) {
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < n; i++) bad |= codes[i] >= s->n_codes;
     return !bad;
 }
 
 static bool check_blocks(const sparse_term *t, size_t data_size) {
     uint32_t base = 0;
-    size_t offset = 0;
+    const uint8_t *p = t->data, *end = t->data + data_size;
     for (uint32_t i = 0; i < t->n_blocks; i++) {
         const sparse_block *b = &sparse_term_blocks(t)[i];
-        uint32_t n = i + 1 < t->n_blocks ? SPARSE_BLOCK : t->df - i * SPARSE_BLOCK;
-        if (b->count_minus_1 != n - 1 || b->bits > 32 || b->offset != offset || b->last >= t->segment->count)
+        uint32_t values[SPARSE_BLOCK + 8], n = i + 1 < t->n_blocks ? SPARSE_BLOCK : t->df - i * SPARSE_BLOCK;
+        if (b->count_minus_1 != n - 1 || b->counted > 1 || b->offset != (size_t)(p - t->data) ||
+            b->last >= t->segment->count)
             return false;
-        offset += segment_packed_size(n, b->bits) + n;
-        if (offset > data_size || !check_places(t->data + b->offset, n, base, b->bits, b->last)) return false;
+        p = unpack_places(p, end, n, base, values);
+        if (!p || !check_places(values, n, base, b->last)) return false;
+        if (t->coded) p = unpack_values(p, end, n, values);
+        if (!p || (t->coded && !check_codes(t->segment, values, n))) return false;
         base = b->last + 1;
     }
-    return offset == data_size;
+    return p == end;
 }
 
 /* --- entries ----------------------------------------------------------------------------------------------------- */
@@ -79,14 +86,17 @@ static const uint8_t *single_entry(const sparse_segment *s, const uint8_t *p, bo
 }
 
 static const uint8_t *block_entry(const sparse_segment *s, const uint8_t *p, sparse_term *t, uint64_t *size) {
-    uint64_t last;
+    uint64_t last, counted_size = 0;
     p = segment_get_varint(p, s->keys_end, &last);
-    if (!p || last >= s->count || s->keys_end - p < 2) return NULL;
-    t->single = (sparse_block){
-        .last = (uint32_t)last, .bits = p[0], .count_minus_1 = (uint8_t)(t->df - 1), .max_impact = p[1]};
-    t->max_impact = p[1];
-    *size = segment_packed_size(t->df, t->single.bits) + t->df;
-    return p + 2;
+    if (!p || last >= s->count || p == s->keys_end) return NULL;
+    t->max_impact = *p++;
+    p = segment_get_varint(p, s->keys_end, &counted_size);
+    t->single = (sparse_block){.last = (uint32_t)last,
+                               .count_minus_1 = (uint8_t)(t->df - 1),
+                               .max_impact = t->max_impact,
+                               .counted = (uint8_t)(counted_size & 1)};
+    *size = counted_size >> 1;
+    return p;
 }
 
 static const uint8_t *blocks_entry(const sparse_segment *s, const uint8_t *p, uint64_t *block, sparse_term *t,
@@ -109,13 +119,15 @@ static const uint8_t *read_entry(const sparse_segment *s, const uint8_t *p, char
     t->df = (uint32_t)df;
     t->n_blocks = 1;
     t->blocks = NULL;
-    t->position_bytes = 0;
+    t->position_bytes = t->data_bytes = 0;
+    t->coded = space == SPARSE_SPACE_TEXT;
     if (df == 1) return single_entry(s, p, segment_has_positions(space), t);
     p = df <= SPARSE_BLOCK ? block_entry(s, p, t, &postings) : blocks_entry(s, p, &state[BLOCKS], t, &postings);
     if (p && segment_has_positions(space)) p = segment_get_varint(p, s->keys_end, &positions);
     if (!p || state[POSTINGS] > s->postings_size || postings > s->postings_size - state[POSTINGS]) return NULL;
     if (state[POSITIONS] > s->positions_size || positions > s->positions_size - state[POSITIONS]) return NULL;
     t->data = s->postings + state[POSTINGS];
+    t->data_bytes = postings;
     t->positions = s->positions + state[POSITIONS];
     t->position_bytes = positions;
     state[POSTINGS] += postings;
@@ -265,24 +277,45 @@ bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term) {
 
 /* --- postings ---------------------------------------------------------------------------------------------------- */
 
-uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places, const uint8_t **impacts) {
+/* The bytes were checked when the image was opened. If they changed since, whatever is read is harmless. */
+static const uint8_t *block_places(const sparse_term *t, uint32_t i, uint32_t n, uint32_t *places) {
+    const sparse_block *b = &sparse_term_blocks(t)[i];
+    const uint8_t *in = t->data + (b->offset < t->data_bytes ? b->offset : t->data_bytes);
+    const uint8_t *p = unpack_places(in, t->data + t->data_bytes, n, i > 0 ? b[-1].last + 1 : 0, places);
+    if (!p) memset(places, 0, n * sizeof *places);
+    return p;
+}
+
+uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places) {
     const sparse_block *b = &sparse_term_blocks(t)[i];
     uint32_t n = b->count_minus_1 + 1u;
-    if (t->df == 1) {
-        places[0] = b->last;
-        *impacts = &b->max_impact;
-        return 1;
-    }
-    const uint8_t *data = t->data + b->offset;
-    segment_unpack(data, n, i > 0 ? b[-1].last + 1 : 0, b->bits, places);
-    *impacts = data + segment_packed_size(n, b->bits);
+    if (n > SPARSE_BLOCK) n = SPARSE_BLOCK;
+    if (t->df == 1) places[0] = b->last;
+    else block_places(t, i, n, places);
     return n;
 }
 
+void sparse_block_codes(const sparse_term *t, uint32_t i, uint32_t n, uint32_t *codes) {
+    const sparse_block *b = &sparse_term_blocks(t)[i];
+    const uint8_t *end = t->data + t->data_bytes;
+    const uint8_t *p = skip_values(t->data + (b->offset < t->data_bytes ? b->offset : t->data_bytes), end, n);
+    if (!p || !unpack_values(p, end, n, codes)) memset(codes, 0, n * sizeof *codes);
+}
+
+void sparse_block_impacts(const sparse_term *t, uint32_t i, uint32_t n, const uint32_t *places, uint8_t *impacts) {
+    if (!t->coded || t->df == 1) {
+        memset(impacts, sparse_term_blocks(t)[i].max_impact, n);
+        return;
+    }
+    uint32_t codes[SPARSE_BLOCK + 8];
+    const sparse_impacts *table = &t->segment->impacts;
+    sparse_block_codes(t, i, n, codes);
+    for (uint32_t j = 0; j < n; j++) impacts[j] = sparse_impact(table, places[j], codes[j]);
+}
+
 uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts) {
-    const uint8_t *stored;
-    uint32_t n = sparse_block_places(t, i, places, &stored);
-    memcpy(impacts, stored, n);
+    uint32_t n = sparse_block_places(t, i, places);
+    sparse_block_impacts(t, i, n, places, impacts);
     return n;
 }
 

@@ -2,9 +2,9 @@
 #include "sparse/segment_write.h"
 
 #include "base/hash.h"
+#include "sparse/impact_table.h"
 #include "sparse/pack_values.h"
 #include "sparse/segment_image.h"
-#include "sparse/segment_pack.h"
 
 #include <assert.h>
 #include <math.h>
@@ -18,17 +18,12 @@ typedef struct value_column {
     buffer places; /* u32: the places of the first value, of the second, … */
 } value_column;
 
-/* A text field of one place: where its positions end, and w_f / (1 − b + b × len / avg). */
-typedef struct extent {
-    uint32_t end;
-    float norm;
-} extent;
-
 struct segment_writer {
     const sparse_config *config;
     const segment_columns *columns;
     uint32_t n_text;
-    extent *extents; /* n_text of each place, in their order */
+    uint32_t *ends; /* of each place, n_text: where the positions of a text field end */
+    impact_table impacts_of;
     value_column values[SPARSE_MAX_FIELDS];
 
     buffer dictionary, keys, blocks, postings, positions;
@@ -47,7 +42,10 @@ struct segment_writer {
     uint8_t max_impact;
     uint32_t places[SPARSE_BLOCK];
     uint8_t impacts[SPARSE_BLOCK];
+    uint32_t codes[SPARSE_BLOCK];
     uint32_t counts[SPARSE_BLOCK]; /* occurrences less 1 */
+    bool coded;                    /* it is a text term */
+    bool counted;                  /* the codes do not say all the counts of these postings */
     buffer gaps;                   /* u32: of these postings' positions */
     buffer packed;                 /* positions of the full blocks, as they will be stored */
     buffer starts;                 /* u64: of each block but the first in them */
@@ -78,16 +76,11 @@ void segment_columns_release(segment_columns *c) {
     *c = (segment_columns){0};
 }
 
-/* BM25F (Zaragoza et al. 2004, Robertson & Zaragoza 2009, eq. 3.20): the length normalisation of one field. */
-static void add_field(segment_writer *w, uint32_t ordinal, uint32_t field, const sparse_statistics *statistics) {
-    const sparse_config *config = w->config;
-    const uint32_t *lengths = w->columns->lengths[field], *spans = w->columns->spans[field];
-    double length = (double)statistics->length[field], having = (double)statistics->having[field];
-    float average = length > 0 && having > 0 ? (float)(length / having) : 1.0f, b = config->b;
+static void add_field(segment_writer *w, uint32_t ordinal, uint32_t field) {
+    const uint32_t *spans = w->columns->spans[field];
     for (uint32_t p = 0; p < w->columns->count; p++) {
-        extent *e = &w->extents[(size_t)p * w->n_text + ordinal];
-        e->end = spans[p] + (ordinal > 0 ? e[-1].end : 0);
-        e->norm = config->fields[field].weight / (1.0f - b + b * (float)lengths[p] / average);
+        uint32_t *end = &w->ends[(size_t)p * w->n_text + ordinal];
+        *end = spans[p] + (ordinal > 0 ? end[-1] : 0);
     }
 }
 
@@ -96,10 +89,11 @@ segment_writer *segment_writer_create(const sparse_config *config, const segment
     segment_writer *w = mem_zalloc(1, sizeof *w);
     w->config = config;
     w->columns = columns;
-    for (uint32_t f = 0; f < config->n_fields; f++) w->n_text += config->fields[f].kind == SPARSE_TEXT;
-    w->extents = mem_alloc(columns->count * (size_t)w->n_text * sizeof *w->extents);
+    impact_table_create(&w->impacts_of, config, columns, statistics);
+    w->n_text = w->impacts_of.n_text;
+    w->ends = mem_alloc(columns->count * (size_t)w->n_text * sizeof *w->ends);
     for (uint32_t f = 0, ordinal = 0; f < config->n_fields; f++)
-        if (config->fields[f].kind == SPARSE_TEXT) add_field(w, ordinal++, f, statistics);
+        if (config->fields[f].kind == SPARSE_TEXT) add_field(w, ordinal++, f);
     return w;
 }
 
@@ -114,7 +108,8 @@ void segment_writer_destroy(segment_writer *w) {
         buffer_release(&w->values[f].counts);
         buffer_release(&w->values[f].places);
     }
-    free(w->extents);
+    impact_table_destroy(&w->impacts_of);
+    free(w->ends);
     free(w);
 }
 
@@ -126,19 +121,13 @@ static inline void append_u32(buffer *b, uint32_t v) {
 
 static void append_u64(buffer *b, uint64_t v) { buffer_append(b, &v, sizeof v); }
 
-/* saturation = x / (k1 + x) of the weighted frequency x, rounded to the nearest of 255 equal steps. */
-static uint8_t quantise(float x, float k1) {
-    float saturation = x / (k1 + x);
-    if (!(saturation * 255.0f > 1.0f)) return 1; /* not a number, too */
-    return saturation >= 1.0f ? 255 : (uint8_t)(saturation * 255.0f + 0.5f);
-}
-
 void segment_writer_begin(segment_writer *w, slice key) {
     assert(key.size > 0 && key.size <= SEGMENT_MAX_KEY);
     w->key = key;
     w->column = NULL;
     w->df = w->n = w->base = w->full_blocks = 0;
     w->max_impact = 0;
+    w->coded = key.data[0] == SPARSE_SPACE_TEXT && w->n_text > 0;
     w->data_start = w->postings.size;
     buffer_clear(&w->gaps);
     buffer_clear(&w->packed);
@@ -160,39 +149,50 @@ static sparse_block write_block(segment_writer *w) {
         if (w->impacts[i] > block.max_impact) block.max_impact = w->impacts[i];
     if (block.max_impact > w->max_impact) w->max_impact = block.max_impact;
     if (w->df == 1) return block; /* a single posting is all in its description */
-    block.bits = (uint8_t)segment_pack_bits(w->places, w->n, w->base);
-    size_t packed = segment_packed_size(w->n, block.bits);
-    uint8_t *at = (uint8_t *)buffer_reserve(&w->postings, packed + w->n);
-    segment_pack(w->places, w->n, w->base, block.bits, at);
-    memcpy(at + packed, w->impacts, w->n);
-    w->postings.size += packed + w->n;
+    block.counted = w->counted;
+    uint8_t *at = (uint8_t *)buffer_reserve(&w->postings, 2 * PACK_VALUES_ROOM);
+    size_t size = pack_places(w->places, w->n, w->base, at);
+    if (w->coded) size += pack_values(w->codes, w->n, at + size);
+    w->postings.size += size;
     return block;
 }
 
-/* The sum over the fields of the term's frequency there by the field's norm. */
-static float weigh(const segment_writer *w, uint32_t place, const uint32_t *gaps, uint32_t n) {
-    const extent *e = &w->extents[(size_t)place * w->n_text], *last = e + w->n_text - 1;
-    float x = 0;
-    uint32_t position = gaps[0];
-    for (uint32_t i = 0; i < n;) {
-        while (e < last && position >= e->end) e++;
-        uint32_t from = i;
-        do {
-            if (++i < n) position += gaps[i] + 1;
-        } while (i < n && (e == last || position < e->end));
-        x += e->norm * (float)(i - from);
+/* How often the term is in each text field. */
+static void count_fields(const segment_writer *w, uint32_t place, const uint32_t *gaps, uint32_t n,
+                         uint32_t frequencies[SPARSE_MAX_FIELDS]) {
+    if (w->n_text == 1) {
+        frequencies[0] = n;
+        return;
     }
-    return x;
+    const uint32_t *end = &w->ends[(size_t)place * w->n_text];
+    memset(frequencies, 0, w->n_text * sizeof *frequencies);
+    uint32_t position = gaps[0], field = 0, last = w->n_text - 1;
+    for (uint32_t i = 0; i < n;) {
+        while (field < last && position >= end[field]) field++;
+        frequencies[field]++;
+        if (++i < n) position += gaps[i] + 1;
+    }
 }
 
-/* The impacts of the arrays' postings. Not before all are here: so their extents are waited for together. */
+/* The codes and impacts of the arrays' postings. Not before all are here: so what lies apart is waited for together. */
 static void weigh_postings(segment_writer *w) {
     const uint32_t *gaps = (const uint32_t *)(const void *)w->gaps.data;
-    bool text = w->gaps.size > 0 && w->n_text > 0;
-    for (uint32_t i = 0; i < w->n; i++) {
-        float x = text ? weigh(w, w->places[i], gaps, w->counts[i] + 1) : 1.0f; /* a keyword is as an average word */
-        w->impacts[i] = quantise(x, w->config->k1);
-        if (text) gaps += w->counts[i] + 1;
+    w->counted = !w->coded && w->gaps.size > 0;
+    if (!w->coded) { /* a keyword is as an average word */
+        memset(w->impacts, impact_quantise(1.0f, w->config->k1), w->n);
+        return;
+    }
+    uint32_t frequencies[SPARSE_MAX_FIELDS];
+    bool exact;
+    for (uint32_t i = 0; i < w->n; gaps += w->counts[i++] + 1) {
+        count_fields(w, w->places[i], gaps, w->counts[i] + 1, frequencies);
+        if (w->df == 1) {
+            w->impacts[i] = impact_table_exact(&w->impacts_of, w->places[i], frequencies);
+            continue;
+        }
+        w->codes[i] = impact_table_code(&w->impacts_of, w->places[i], frequencies, &exact);
+        w->impacts[i] = impact_table_impact(&w->impacts_of, w->places[i], w->codes[i]);
+        w->counted |= !exact;
     }
 }
 
@@ -201,7 +201,8 @@ static void write_positions(segment_writer *w) {
     size_t n = w->gaps.size / sizeof(uint32_t);
     if (n == 0) return;
     const uint32_t *gaps = (const uint32_t *)(const void *)w->gaps.data;
-    w->packed.size += pack_values(w->counts, w->n, (uint8_t *)buffer_reserve(&w->packed, PACK_VALUES_ROOM));
+    if (w->counted)
+        w->packed.size += pack_values(w->counts, w->n, (uint8_t *)buffer_reserve(&w->packed, PACK_VALUES_ROOM));
     for (size_t i = 0; i < n; i += SPARSE_BLOCK) {
         uint32_t some = n - i < SPARSE_BLOCK ? (uint32_t)(n - i) : SPARSE_BLOCK;
         w->packed.size += pack_values(gaps + i, some, (uint8_t *)buffer_reserve(&w->packed, PACK_VALUES_ROOM));
@@ -220,7 +221,7 @@ void segment_writer_posting(segment_writer *w, uint32_t place, const uint32_t *p
         w->full_blocks++;
         w->n = 0;
     }
-    if (n > 0) __builtin_prefetch(&w->extents[(size_t)place * w->n_text]);
+    if (n > 0 && w->n_text > 1) __builtin_prefetch(&w->ends[(size_t)place * w->n_text]);
     w->places[w->n] = place;
     w->counts[w->n++] = n - 1;
     w->df++;
@@ -278,8 +279,8 @@ void segment_writer_end(segment_writer *w) {
         p = put_code(w, p);
     } else if (w->full_blocks == 0) {
         p = segment_put_varint(p, block.last);
-        *p++ = block.bits;
         *p++ = block.max_impact;
+        p = segment_put_varint(p, (uint64_t)(w->postings.size - w->data_start) << 1 | block.counted);
     } else {
         buffer_append(&w->blocks, &block, sizeof block);
         w->n_blocks += w->full_blocks + 1;
@@ -363,17 +364,44 @@ static void put_order(image *m, segment_kind kind, ranked *list, uint32_t count,
     close_section(m);
 }
 
+static void put_versions(image *m, const uint64_t *versions, uint32_t count) {
+    uint64_t least = count ? versions[0] : 0, most = 0;
+    for (uint32_t p = 0; p < count; p++) least = versions[p] < least ? versions[p] : least;
+    for (uint32_t p = 0; p < count; p++) most |= versions[p] - least;
+    size_t width = most == 0 ? 0 : most <= UINT8_MAX ? 1 : most <= UINT16_MAX ? 2 : most <= UINT32_MAX ? 4 : 8;
+    uint8_t *at = open_section(m, SEGMENT_VERSIONS, 0, sizeof least + count * width);
+    memcpy(at, &least, sizeof least);
+    at += sizeof least;
+    for (uint32_t p = 0; p < count; p++) {
+        uint64_t more = versions[p] - least;
+        memcpy(at + p * width, &more, width); /* little-endian */
+    }
+    close_section(m);
+}
+
 static void put_documents(image *m, const segment_columns *c) {
-    put_section(m, SEGMENT_DOCUMENTS, 0, c->documents, c->count * sizeof *c->documents);
-    bool ascending = true;
-    for (uint32_t p = 1; p < c->count; p++) ascending = ascending && c->documents[p - 1] < c->documents[p];
+    bool ascending = true, consecutive = c->count > 0;
+    for (uint32_t p = 1; p < c->count; p++) {
+        ascending = ascending && c->documents[p - 1] < c->documents[p];
+        consecutive = consecutive && c->documents[p] == c->documents[p - 1] + 1;
+    }
+    put_section(m, SEGMENT_DOCUMENTS, 0, c->documents, (consecutive ? 1 : c->count) * sizeof *c->documents);
     if (!ascending) {
         ranked *list = mem_alloc(c->count * sizeof *list);
         for (uint32_t p = 0; p < c->count; p++) list[p] = (ranked){0, c->documents[p], p};
         put_order(m, SEGMENT_ORDER, list, c->count, by_document);
         free(list);
     }
-    put_section(m, SEGMENT_VERSIONS, 0, c->versions, c->count * sizeof *c->versions);
+    put_versions(m, c->versions, c->count);
+}
+
+static void put_impacts(image *m, const segment_writer *w) {
+    const impact_table *t = &w->impacts_of;
+    size_t rows = 1;
+    while (rows < t->n_codes) rows *= 2;
+    if (!t->lengths) put_section(m, SEGMENT_CLASSES, 0, t->classes, w->columns->count);
+    put_section(m, SEGMENT_TOTALS, 0, t->totals, t->n_codes * sizeof *t->totals);
+    put_section(m, SEGMENT_IMPACTS, 0, t->rows, rows << t->shift);
 }
 
 /* One number per place, in as few bytes as hold the largest. */
@@ -456,11 +484,10 @@ void segment_writer_finish(segment_writer *w, buffer *out) {
 
     put_fields(m, w);
     put_documents(m, w->columns);
+    put_impacts(m, w);
     put_buffer(m, SEGMENT_DICTIONARY, 0, &w->dictionary);
     put_buffer(m, SEGMENT_KEYS, 0, &w->keys);
     put_buffer(m, SEGMENT_BLOCKS, 0, &w->blocks);
-    memset(buffer_reserve(&w->postings, SEGMENT_PAD), 0, SEGMENT_PAD);
-    w->postings.size += SEGMENT_PAD;
     put_buffer(m, SEGMENT_POSTINGS, 0, &w->postings);
     put_buffer(m, SEGMENT_POSITIONS, 0, &w->positions);
     put_columns(m, w);

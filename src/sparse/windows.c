@@ -7,7 +7,7 @@
  *
  * How large a window is depends on how many postings there are to add up. Of one essential (or the rarest required) term a
  * window is what gives about a cache of candidates. Several dense terms are added into an array that fits the first-level
- * cache and is scanned afterwards; several sparse ones into an array sixteen times as large, with a bit for each element
+ * cache and is scanned afterwards; several sparse ones into an array sixteen times as large, with a list of the elements
  * in use, so that neither clearing nor scanning costs more than the postings do.
  *
  * A decoded place is masked or compared before it is an index. Opening a segment checked them all, but a mapped file can
@@ -31,7 +31,6 @@ sparse_windows *sparse_windows_create(const sparse_plan *plan, const sparse_elig
     w->excluded = plan->n_excluded ? arena_alloc(a, plan->n_excluded * sizeof *w->excluded) : NULL;
     w->candidates = arena_alloc(a, (WIDE + SLACK) * sizeof *w->candidates);
     w->candidate_sums = arena_alloc(a, (WIDE + SLACK) * sizeof *w->candidate_sums);
-    if (plan->n_terms > 1) w->wide = arena_alloc(a, WIDE * sizeof *w->wide);
     return w;
 }
 
@@ -115,25 +114,28 @@ static void add_postings(sparse_windows *w, sparse_cursor *c) {
     for (uint32_t b = c->block; b < c->end_block; b++) {
         uint32_t i, to;
         load_range(w, c, b, &i, &to);
-        if (i < to) w->kernel->add_impacts(w->sums, DENSE - 1, c->places + i, c->impacts + i, to - i, c->units);
+        if (i >= to) continue;
+        cursor_weigh(c);
+        w->kernel->add_impacts(w->sums, DENSE - 1, c->places + i, c->impacts + i, to - i, c->units);
     }
 }
 
-/* The same for a wide window, whose base is not a multiple of its size. */
+/* The same for a wide window, whose base is not a multiple of its size; and lists the elements that it is the first to use. */
 static void add_postings_wide(sparse_windows *w, sparse_cursor *c) {
     const uint32_t units = c->units, base = w->base;
-    uint32_t *sums = w->wide;
+    uint32_t *sums = w->wide, *used = w->used, n = w->n_used;
     for (uint32_t b = c->block; b < c->end_block; b++) {
         uint32_t i, to;
         load_range(w, c, b, &i, &to);
+        cursor_weigh(c);
         for (; i < to; i++) {
-            uint32_t offset = (c->places[i] - base) & (WIDE - 1);
-            uint64_t *word = &w->used[offset / 64];
-            uint32_t before = sums[offset] & -(uint32_t)(*word >> offset % 64 & 1);
-            *word |= (uint64_t)1 << offset % 64;
+            uint32_t offset = (c->places[i] - base) & (WIDE - 1), before = sums[offset];
             sums[offset] = before + units * c->impacts[i] + 1;
+            used[n] = offset;
+            n += before == 0;
         }
     }
+    w->n_used = n;
 }
 
 /* ---- candidates ---- */
@@ -153,6 +155,7 @@ static void collect_term(sparse_windows *w, sparse_cursor *c, uint32_t rest) {
         uint32_t i, to;
         load_range(w, c, b, &i, &to);
         if (i >= to) continue;
+        cursor_weigh(c);
         n += w->kernel->collect_impacts(c->places + i, c->impacts + i, to - i, least, c->units, 0, candidates + n,
                                         sums + n);
     }
@@ -174,20 +177,35 @@ static void collect_sums(sparse_windows *w, uint32_t rest) {
     for (uint32_t i = 0; i < w->n; i++) w->candidates[i] += w->base;
 }
 
+/* Few of the elements in use reach what is needed, and these are put into order; many are marked and listed. */
 static void collect_wide(sparse_windows *w, uint32_t rest) {
-    uint32_t least = w->need > rest ? w->need - rest : 1, n, kept = 0, words = (w->size + 63) / 64;
-    uint32_t *candidates = w->candidates, *candidate_sums = w->candidate_sums;
-    const uint32_t *sums = w->wide, base = w->base;
-    for (uint32_t i = 0; w->bits && i < words; i++) w->used[i] &= placeset_word(w->bits, base / 64 + i, w->count);
-    n = w->kernel->list_ones(w->used, words, 0, candidates);
-    memset(w->used, 0, words * sizeof *w->used);
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t offset = candidates[i], sum = sums[offset];
-        candidates[kept] = base + offset;
-        candidate_sums[kept] = sum;
-        kept += sum >= least;
+    uint32_t least = w->need > rest ? w->need - rest : 1, n = 0, n_used = w->n_used;
+    uint32_t *sums = w->wide, *found = w->candidates;
+    for (uint32_t i = 0; i < n_used; i++) {
+        found[n] = w->used[i];
+        n += sums[w->used[i]] >= least;
     }
-    w->n = kept;
+    if (n > FEW_FOUND) {
+        uint64_t *marks = w->marks;
+        memset(marks, 0, sizeof w->marks);
+        for (uint32_t i = 0; i < n; i++) placeset_add(marks, found[i]);
+        n = w->kernel->list_ones(marks, WIDE / 64, 0, found);
+    } else {
+        for (uint32_t i = 1; i < n; i++) {
+            uint32_t one = found[i], at = i;
+            for (; at > 0 && found[at - 1] > one; at--) found[at] = found[at - 1];
+            found[at] = one;
+        }
+    }
+    w->n = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t sum = sums[found[i]], place = w->base + found[i];
+        w->candidates[w->n] = place;
+        w->candidate_sums[w->n] = sum;
+        w->n += !w->bits || placeset_has(w->bits, place);
+    }
+    for (uint32_t i = 0; i < n_used; i++) sums[w->used[i]] = 0;
+    w->n_used = 0;
 }
 
 static void collect_eligible(sparse_windows *w) {
@@ -271,7 +289,7 @@ static uint32_t look_up_block(sparse_windows *w, sparse_cursor *c, uint32_t b, u
     if (end - first >= GROUP && end - first <= SPARSE_BLOCK) {
         uint32_t *mine = w->at_candidate, *theirs = w->at_posting;
         uint32_t n = w->kernel->intersect(candidates + first, end - first, c->places, c->n, mine, theirs);
-        for (uint32_t j = 0; j < n; j++) sums[first + mine[j]] += units * c->impacts[theirs[j]] + 1;
+        for (uint32_t j = 0; j < n; j++) sums[first + mine[j]] += units * cursor_impact(c, theirs[j]) + 1;
         if (c->required) {
             for (uint32_t j = kept = 0; j < n; j++) {
                 uint32_t place = candidates[first + mine[j]], sum = sums[first + mine[j]];
@@ -292,7 +310,7 @@ static uint32_t look_up_block(sparse_windows *w, sparse_cursor *c, uint32_t b, u
     for (i = kept = first; i < end; i++) {
         uint32_t place = candidates[i], sum = sums[i], at = cursor_from(c, place);
         bool found = at < c->n && c->places[at] == place;
-        sum += found ? units * c->impacts[at] + 1 : 0;
+        if (found) sum += units * cursor_impact(c, at) + 1;
         candidates[kept] = place;
         sums[kept] = sum;
         kept += (sum + rest >= need) & (found | !c->required);
@@ -359,8 +377,15 @@ static uint32_t split_terms(sparse_windows *w, uint32_t *n_essential) {
     return rest;
 }
 
+static void prepare_wide(sparse_windows *w) {
+    if (w->wide) return;
+    w->wide = arena_zalloc(w->arena, WIDE, sizeof *w->wide);
+    w->used = arena_alloc(w->arena, (WIDE + SLACK) * sizeof *w->used);
+}
+
 static void collect_essential(sparse_windows *w, uint32_t rest, uint32_t n_essential) {
     bool wide = w->size > DENSE;
+    if (wide && n_essential > 1) prepare_wide(w);
     for (uint32_t i = 0; i < w->n_cursors; i++) {
         sparse_cursor *c = &w->cursors[i];
         if (!c->essential) continue;
@@ -423,7 +448,7 @@ static bool enter(sparse_windows *w) {
 
 /* The candidates left lie far apart in the documents' numbers, which nobody has touched yet. */
 static void prefetch_documents(const sparse_windows *w) {
-    for (uint32_t i = 0; i < w->n; i++) __builtin_prefetch(&w->documents[w->candidates[i]]);
+    for (uint32_t i = 0; w->documents && i < w->n; i++) __builtin_prefetch(&w->documents[w->candidates[i]]);
 }
 
 static void search_window(sparse_windows *w) {
@@ -497,7 +522,7 @@ bool sparse_windows_search(sparse_windows *w, uint32_t part) {
     bool in_time = true;
     w->segment = segment;
     w->count = sparse_segment_count(segment);
-    w->documents = sparse_segment_documents(segment);
+    w->documents = sparse_segment_documents(segment, &w->first_document);
     w->bits = w->eligible->bits[part];
     w->few = w->bits && w->eligible->counts[part] < w->count / 4;
     w->prior = prior_of(w, part, &w->prior_max);

@@ -12,9 +12,10 @@
 
 enum {
     DENSE = 4096,            /* places of a window that is scanned; sums, candidates and a block share a 32 KiB cache */
-    WIDE = 65536,            /* places of a window whose elements are found by their bits, and candidates at most */
-    WIDE_POSTINGS = 6144,    /* with fewer postings in WIDE places, bits are faster than scanning: measured */
+    WIDE = 65536,            /* places of a window whose elements in use are listed, and candidates at most */
+    WIDE_POSTINGS = 6144,    /* with fewer postings in WIDE places, listing is faster than scanning: measured */
     CANDIDATES = 4096,       /* wanted in a window of one essential term */
+    FEW_FOUND = 48,          /* sorted by insertion */
     GROUP = 24,              /* candidates within a block from which on two lists are intersected as such */
     TRIAL = 16384,           /* places after which a threshold says something */
     RETRY = 1 << 20,         /* places until ranges are tried again when they did not suit */
@@ -36,7 +37,8 @@ struct sparse_windows {
     uint32_t n_cursors, n_required;
     sparse_cursor *excluded;
     uint32_t n_excluded;
-    const uint32_t *documents;
+    const uint32_t *documents; /* NULL: first_document + place */
+    uint32_t first_document;
     const uint64_t *bits;
     bool few;           /* so few places are eligible that counting them window by window pays */
     const sparse_segment *segment;
@@ -54,11 +56,12 @@ struct sparse_windows {
     uint32_t n_lookups, n;
     uint32_t *candidates;     /* places, ascending */
     uint32_t *candidate_sums; /* one for each */
-    uint32_t *wide;           /* WIDE sums, valid where `used` has a bit; NULL until needed */
-    uint64_t used[WIDE / 64]; /* all zero between uses */
+    uint32_t *wide, *used;    /* WIDE sums, all zero between uses, and n_used of them that are not; NULL until needed */
+    uint32_t n_used;
     uint32_t sums[DENSE];     /* all zero between uses */
     struct sparse_ranges *ranges; /* NULL until needed */
     uint32_t at_candidate[SLACK], at_posting[SLACK];
+    uint64_t marks[WIDE / 64];
 };
 
 /* The smallest sum that can reach the threshold beside a prior of at most `prior_max`; UINT32_MAX: none can. The slack
@@ -77,7 +80,7 @@ static inline void offer_candidates(sparse_windows *w) {
         uint32_t place = w->candidates[i];
         float score = sparse_plan_score(w->plan, w->candidate_sums[i], w->prior ? w->prior[place] : 0);
         if ((double)score < w->threshold || (w->phrases && !sparse_phrases_match(w->phrases, place))) continue;
-        hit_heap_offer(w->heap, hit_key_double((double)score), w->documents[place]);
+        hit_heap_offer(w->heap, hit_key_double((double)score), w->documents ? w->documents[place] : w->first_document + place);
         if (hit_heap_full(w->heap)) w->threshold = fmax(w->floor, hit_double(w->heap->entries[0].key));
     }
 }

@@ -479,7 +479,7 @@ static void a_phrase_stays_within_a_value(void **state) {
         sparse_query_term terms[2] = {{.weight = 1}, {.weight = 1}};
         for (size_t t = 0; t < 2; t++) terms[t].key = sparse_text_key(&w->memory, slice_of(wanted[i].words[t]));
         sparse_match *found = arena_alloc(&w->memory, sparse_match_columns(s->config, NULL) * sizeof *found);
-        sparse_match_fields(s, terms, 2, sparse_segment_documents(s->parts[0].segment), 1, &w->memory, found, NULL);
+        sparse_match_fields(s, terms, 2, (uint32_t[]){sparse_segment_document(s->parts[0].segment, 0)}, 1, &w->memory, found, NULL);
         assert_true(found[0].phrase == wanted[i].phrase && found[0].exact == wanted[i].exact);
     }
     collection_release(w->collection, s);
