@@ -19,6 +19,7 @@ typedef struct sparse_cursor {
     uint32_t decoded;   /* the block whose places are below */
     uint32_t n;
     bool coded, weighed; /* its codes are there; its impacts are */
+    const uint8_t *codes_at;
     const sparse_impacts *table;
     const kernel_table *kernel;
     uint32_t places[SPARSE_BLOCK + 8], codes[SPARSE_BLOCK + 8];
@@ -58,7 +59,7 @@ static inline uint32_t cursor_skip(const sparse_cursor *c, uint32_t b, uint32_t 
 
 static inline void cursor_load(sparse_cursor *c, uint32_t b) {
     if (c->decoded == b) return;
-    c->n = sparse_block_places(&c->term, b, c->places);
+    c->n = sparse_block_load(&c->term, b, c->places, &c->codes_at);
     c->decoded = b;
     c->coded = c->weighed = false;
 }
@@ -66,15 +67,15 @@ static inline void cursor_load(sparse_cursor *c, uint32_t b) {
 /* All impacts of the decoded block. */
 static inline void cursor_weigh(sparse_cursor *c) {
     if (c->weighed) return;
-    sparse_block_impacts(&c->term, c->decoded, c->n, c->places, c->impacts);
+    sparse_block_impacts(&c->term, c->decoded, c->codes_at, c->n, c->places, c->impacts);
     c->weighed = true;
 }
 
 /* The impact of one posting of it. */
 static inline uint8_t cursor_impact(sparse_cursor *c, uint32_t i) {
     if (c->weighed) return c->impacts[i];
-    if (!c->term.coded || c->term.df == 1) return c->blocks[c->decoded].max_impact;
-    if (!c->coded) sparse_block_codes(&c->term, c->decoded, c->n, c->codes);
+    if (!c->term.coded || !c->codes_at) return c->blocks[c->decoded].max_impact;
+    if (!c->coded) sparse_block_codes(&c->term, c->codes_at, c->n, c->codes);
     c->coded = true;
     return sparse_impact(c->table, c->places[i], c->codes[i]);
 }

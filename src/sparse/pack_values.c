@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { LANES = 4, EXCEPTIONS = 0x40, WIDTH = EXCEPTIONS - 1, PLACES_GAIN = 12 };
+enum { LANES = 4, EXCEPTIONS = 0x40, WIDTH = EXCEPTIONS - 1, PLACES_GAIN = 16 };
 
 static size_t packed_size(uint32_t n, unsigned bits) { return ((size_t)n * bits + 7) / 8; }
 static unsigned width_of(uint32_t value) { return value == 0 ? 0 : 32u - (unsigned)__builtin_clz(value); }
@@ -158,6 +158,22 @@ const uint8_t *skip_values(const uint8_t *in, const uint8_t *end, uint32_t n) {
     return read_layout(in, end, n, &l) ? l.end : NULL;
 }
 
+/* A full block with exceptions, with eight bytes to spare behind it. */
+static const uint8_t *unpack_patched(const layout *l, uint32_t base, uint32_t *places) {
+    kernels()->unpack(l->packed, l->bits, places);
+    const uint64_t mask = low_mask(l->high_bits);
+    uint32_t bad = 0;
+    for (uint32_t i = 0, at = 0; i < l->m; i++, at += l->high_bits) {
+        uint64_t word;
+        memcpy(&word, l->high + at / 8, sizeof word);
+        places[l->indices[i] & (SPARSE_BLOCK - 1)] |= (uint32_t)(word >> at % 8 & mask) << l->bits;
+        bad |= l->indices[i] >= SPARSE_BLOCK;
+    }
+    if (bad) return NULL;
+    kernels()->sum_gaps(places, SPARSE_BLOCK, base);
+    return l->end;
+}
+
 const uint8_t *unpack_places(const uint8_t *in, const uint8_t *end, uint32_t n, uint32_t base, uint32_t *places) {
     if (n == SPARSE_BLOCK && in < end && *in <= 32) { /* no exceptions: the usual case */
         size_t size = packed_size(n, *in);
@@ -165,6 +181,8 @@ const uint8_t *unpack_places(const uint8_t *in, const uint8_t *end, uint32_t n, 
         kernels()->unpack_gaps(in + 1, *in, base, places);
         return in + 1 + size;
     }
+    layout l;
+    if (n == SPARSE_BLOCK && read_layout(in, end, n, &l) && end - l.end >= 8) return unpack_patched(&l, base, places);
     const uint8_t *behind = unpack_values(in, end, n, places);
     if (behind) kernels()->sum_gaps(places, n, base);
     return behind;

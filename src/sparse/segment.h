@@ -72,10 +72,12 @@ bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out);
 /* Decodes block i: ascending places and their impacts. Returns how many (1 … SPARSE_BLOCK). Both arrays have room for
  * SPARSE_BLOCK + 8. */
 uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts);
-/* The two halves: places alone, at a third of the cost; and, of those n places, codes (of a coded term) and impacts. */
-uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places);
-void sparse_block_codes(const sparse_term *t, uint32_t i, uint32_t n, uint32_t *codes);
-void sparse_block_impacts(const sparse_term *t, uint32_t i, uint32_t n, const uint32_t *places, uint8_t *impacts);
+uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places); /* at a third of the cost */
+/* The same in two steps: places, and where the codes are (NULL: there are none); of those, codes and impacts. */
+uint32_t sparse_block_load(const sparse_term *t, uint32_t i, uint32_t *places, const uint8_t **codes);
+void sparse_block_codes(const sparse_term *t, const uint8_t *at, uint32_t n, uint32_t *codes);
+void sparse_block_impacts(const sparse_term *t, uint32_t i, const uint8_t *codes, uint32_t n, const uint32_t *places,
+                          uint8_t *impacts);
 
 /* impact = rows[(code & mask) << shift | classes[place]]: what the fields of the place say to a code. */
 typedef struct sparse_impacts {

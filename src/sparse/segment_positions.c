@@ -60,7 +60,10 @@ static bool read_block(sparse_positions *r, uint32_t block) {
     if (sparse_term_blocks(t)[block].counted || !t->coded) {
         p = unpack_values(p, r->end, n, r->starts + 1);
     } else {
-        sparse_block_codes(t, block, n, r->starts + 1);
+        const uint8_t *codes;
+        uint32_t places[SPARSE_BLOCK + 8];
+        sparse_block_load(t, block, places, &codes);
+        sparse_block_codes(t, codes, n, r->starts + 1);
         for (uint32_t i = 1; i <= n; i++) r->starts[i] = s->totals[r->starts[i] < s->n_codes ? r->starts[i] : 0] - 1;
     }
     if (!p) return false;

@@ -286,36 +286,46 @@ static const uint8_t *block_places(const sparse_term *t, uint32_t i, uint32_t n,
     return p;
 }
 
-uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places) {
+uint32_t sparse_block_load(const sparse_term *t, uint32_t i, uint32_t *places, const uint8_t **codes) {
     const sparse_block *b = &sparse_term_blocks(t)[i];
     uint32_t n = b->count_minus_1 + 1u;
     if (n > SPARSE_BLOCK) n = SPARSE_BLOCK;
+    *codes = NULL;
     if (t->df == 1) places[0] = b->last;
-    else block_places(t, i, n, places);
+    else *codes = block_places(t, i, n, places);
     return n;
 }
 
-void sparse_block_codes(const sparse_term *t, uint32_t i, uint32_t n, uint32_t *codes) {
-    const sparse_block *b = &sparse_term_blocks(t)[i];
-    const uint8_t *end = t->data + t->data_bytes;
-    const uint8_t *p = skip_values(t->data + (b->offset < t->data_bytes ? b->offset : t->data_bytes), end, n);
-    if (!p || !unpack_values(p, end, n, codes)) memset(codes, 0, n * sizeof *codes);
+uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places) {
+    const uint8_t *codes;
+    return sparse_block_load(t, i, places, &codes);
 }
 
-void sparse_block_impacts(const sparse_term *t, uint32_t i, uint32_t n, const uint32_t *places, uint8_t *impacts) {
-    if (!t->coded || t->df == 1) {
+void sparse_block_codes(const sparse_term *t, const uint8_t *at, uint32_t n, uint32_t *codes) {
+    if (!at || !unpack_values(at, t->data + t->data_bytes, n, codes)) memset(codes, 0, n * sizeof *codes);
+}
+
+/* All locals, because bytes that are written might be anything's. */
+static void look_up_impacts(sparse_impacts table, uint32_t n, const uint32_t *places, const uint32_t *codes,
+                            uint8_t *impacts) {
+    for (uint32_t j = 0; j < n; j++) impacts[j] = sparse_impact(&table, places[j], codes[j]);
+}
+
+void sparse_block_impacts(const sparse_term *t, uint32_t i, const uint8_t *at, uint32_t n, const uint32_t *places,
+                          uint8_t *impacts) {
+    if (!t->coded || !at) {
         memset(impacts, sparse_term_blocks(t)[i].max_impact, n);
         return;
     }
     uint32_t codes[SPARSE_BLOCK + 8];
-    const sparse_impacts *table = &t->segment->impacts;
-    sparse_block_codes(t, i, n, codes);
-    for (uint32_t j = 0; j < n; j++) impacts[j] = sparse_impact(table, places[j], codes[j]);
+    sparse_block_codes(t, at, n, codes);
+    look_up_impacts(t->segment->impacts, n, places, codes, impacts);
 }
 
 uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts) {
-    uint32_t n = sparse_block_places(t, i, places);
-    sparse_block_impacts(t, i, n, places, impacts);
+    const uint8_t *codes;
+    uint32_t n = sparse_block_load(t, i, places, &codes);
+    sparse_block_impacts(t, i, codes, n, places, impacts);
     return n;
 }
 
