@@ -46,6 +46,7 @@ float sparse_windows_bound(const sparse_windows *w, uint32_t part) {
     float prior_max;
     for (uint32_t t = 0; t < w->plan->n_terms; t++) {
         const sparse_term *found = sparse_plan_found(w->plan, part, t);
+        if (w->plan->terms[t].excluded && w->plan->terms[t].required) return -INFINITY;
         if (w->plan->terms[t].excluded) continue;
         if (found->n_blocks) sum += w->plan->terms[t].units * found->max_impact + 1;
         else if (w->plan->terms[t].required) return -INFINITY;
