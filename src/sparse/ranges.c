@@ -259,6 +259,7 @@ bool ranges_search(sparse_windows *w, bool *in_time) {
         w->threshold = w->floor;
         if (hit_heap_full(w->heap)) w->threshold = fmax(w->floor, hit_double(w->heap->entries[0].key));
         for (uint32_t i = 0; i < w->n_cursors; i++) w->cursors[i].block = 0;
+        for (uint32_t i = 0; i < w->n_excluded; i++) w->excluded[i].block = 0;
         return false;
     }
     *in_time = score_alive(w, r, n);

@@ -360,7 +360,10 @@ static uint32_t split_terms(sparse_windows *w, uint32_t *n_essential) {
     return rest;
 }
 
+/* A window larger than WIDE is meant for one essential term; where its bounds are low others can be, too, and it ends
+ * earlier. */
 static void collect_essential(sparse_windows *w, uint32_t rest, uint32_t n_essential) {
+    if (n_essential > 1 && w->size > WIDE) w->size = WIDE;
     bool wide = w->size > DENSE;
     for (uint32_t i = 0; i < w->n_cursors; i++) {
         sparse_cursor *c = &w->cursors[i];
