@@ -185,7 +185,7 @@ static sparse_query_term made_term(const char *word, float weight) {
 /* All postings of a term lie together where a window is large because they seemed to be few: it ends earlier. */
 static void crowded_windows_are_cut(void **state) {
     (void)state;
-    enum { PLACES = 1300000, FIRST = 126976, CROWD = 70000 };
+    enum { PLACES = 1300000, FIRST = 126976 + 5 /* a window begins 5 places before */, CROWD = 70000 };
     made m;
     made_begin(&m);
     for (uint32_t i = 0; i < PLACES; i++) {
@@ -246,6 +246,46 @@ static void terms_become_essential_in_large_windows(void **state) {
         arena_reset(&memory);
     }
     made_release(&m);
+}
+
+/* ---- deadlines ---- */
+
+static int64_t ticking(void *self) {
+    return ++*(int64_t *)self;
+}
+
+/* Wherever the search is when time is up, what it has found are hits with their scores. */
+static void a_deadline_leaves_true_hits(void **state) {
+    (void)state;
+    enum { K = 50 };
+    world w;
+    sparse_eligible e;
+    sparse_hit hits[K];
+    int finished = 0;
+    world_create(&w, &source, &(world_options){.documents = 120000, .parts = 2, .vocabulary = 300, .plain = true});
+    sparse_eligible_compute(&w.snapshot, NULL, &memory, &e);
+    sparse_query_term terms[] = {{.key = text_key(1), .weight = 1}, {.key = text_key(2), .weight = 1},
+                                 {.key = text_key(3), .weight = 1}, {.key = text_key(9), .excluded = true}};
+    sparse_query query = {.terms = terms, .n_terms = 4, .text_weight = 1};
+    sparse_hit *all = arena_alloc(&memory, e.count * sizeof *all);
+    size_t n = sparse_search_exhaustive(&e, &query, SIZE_MAX, &memory, all);
+    float *scores = arena_zalloc(&memory, (size_t)w.n * 3 + 3, sizeof *scores);
+    for (size_t i = 0; i < n; i++) scores[all[i].document] = all[i].score;
+    for (int64_t deadline = 1; deadline < 300 && finished < 3; deadline++) {
+        int64_t ticks = 0;
+        os_clock clock = {ticking, ticking, &ticks};
+        bool late = false;
+        query.clock = &clock;
+        query.deadline = deadline;
+        size_t m = sparse_search(&e, &query, K, &memory, hits, &late);
+        assert_int_equal(late, ticks >= deadline);
+        for (size_t i = 0; i < m; i++) assert_true(hits[i].score > 0 && scores[hits[i].document] == hits[i].score);
+        if (late) continue;
+        assert_memory_equal(hits, all, sizeof hits);
+        finished++;
+    }
+    assert_int_equal(finished, 3);
+    world_destroy(&w);
 }
 
 /* ---- kernels ---- */
@@ -372,6 +412,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(values_of_all_lengths_agree, set_up, tear_down),
         cmocka_unit_test_setup_teardown(crowded_windows_are_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(terms_become_essential_in_large_windows, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_deadline_leaves_true_hits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(all_kernels_find_the_same, set_up, tear_down),
         cmocka_unit_test_setup_teardown(packages_agree, set_up, tear_down),
     };
