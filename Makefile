@@ -5,6 +5,7 @@ DATA ?= forage-data
 PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 600
 WERROR ?= false
 
 # Real data for tests and benchmarks; without it they skip and say so.
@@ -20,7 +21,7 @@ configure = @meson setup build/$(1) $$(test -f build/$(1)/build.ninja && echo --
 	--prefix $(PREFIX) --libdir lib $(2) >build/$(1).log 2>&1 || { cat build/$(1).log; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test asan tsan fuzz bench format lint install clean
+.PHONY: help demo build test asan tsan fuzz soak bench format lint install clean
 
 help:
 	@echo 'make demo      install what is missing, build, import the sample catalogue, serve it on port $(PORT)'
@@ -30,6 +31,7 @@ help:
 	@echo 'make asan      unit tests and fuzz seeds under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make tsan      unit tests under ThreadSanitizer'
 	@echo 'make fuzz      every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) (needs clang)'
+	@echo 'make soak      writers, readers and kill -9 for SOAK_SECONDS=$(SOAK_SECONDS), then a proof that nothing is wrong'
 	@echo 'make bench     every benchmark; make bench-NAME one of: $(BENCHES)'
 	@echo 'make format    clang-format over the .c files'
 	@echo 'make lint      layers, lengths, names, documentation'
@@ -73,6 +75,9 @@ fuzz: deps | build/
 	@ninja -C build/fuzz --quiet
 	@tools/fuzz.sh build/fuzz $(FUZZ_SECONDS)
 fuzz: export CC = clang
+
+soak: build
+	@FORAGE=build/release/src/cli/forage python3 -B tools/soak.py --seconds $(SOAK_SECONDS)
 
 BENCHES := $(patsubst bench/bench_%.py,%,$(wildcard bench/bench_*.py))
 

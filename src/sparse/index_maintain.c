@@ -189,8 +189,9 @@ static forage_status merge_chosen(const task *t, buffer *image, base_error *erro
             inputs[n_inputs++] = (sparse_merge_input){t->base->visible.parts[i].segment,
                                                       t->base->visible.parts[i].live};
     bool fits = sparse_merge_fits(inputs, n_inputs);
-    if (fits && n_inputs > 0)
-        sparse_merge(inputs, n_inputs, NULL, t->base->visible.config, &t->base->visible.statistics, image);
+    sparse_statistics statistics = t->base->visible.statistics;
+    sparse_merge_statistics(inputs, n_inputs, &statistics);
+    if (fits && n_inputs > 0) sparse_merge(inputs, n_inputs, NULL, t->base->visible.config, &statistics, image);
     free(inputs);
     return fits ? FORAGE_OK : error_set(error, FORAGE_E_TOO_LARGE, "its documents do not fit one segment");
 }

@@ -16,6 +16,10 @@ typedef struct sparse_merge_input {
 void sparse_merge(const sparse_merge_input *inputs, size_t n, const uint32_t *order, const sparse_config *config,
                   const sparse_statistics *statistics, buffer *out);
 
+/* Takes the inputs' dead out of statistics that count them: what is left is what holds after the merge, so that its impacts
+ * are those of an index that never had them. Cost: the dead. */
+void sparse_merge_statistics(const sparse_merge_input *inputs, size_t n, sparse_statistics *statistics);
+
 /* Whether one segment can hold them. */
 bool sparse_merge_fits(const sparse_merge_input *inputs, size_t n);
 

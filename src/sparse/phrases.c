@@ -27,16 +27,21 @@ struct sparse_phrases {
     phrase_run *runs;
     size_t n_runs;
     uint32_t *next; /* scratch: a position of each word of a phrase */
+    bool has_gaps;
+    phrase_word gaps; /* positions between the values of a field */
 };
+
+static void open_word(phrase_word *w, const sparse_term *t, arena *a) {
+    cursor_open(&w->cursor, t, 0);
+    sparse_positions_open(&w->reader, &w->cursor.term, a);
+    w->place = UINT32_MAX;
+}
 
 static uint32_t word_of(sparse_phrases *p, const sparse_plan *plan, uint32_t part, uint32_t term, arena *a) {
     const sparse_term *found = sparse_plan_found(plan, part, term);
     for (uint32_t i = 0; i < p->n_words; i++)
         if (p->words[i].cursor.term.ordinal == found->ordinal) return i;
-    phrase_word *w = &p->words[p->n_words];
-    cursor_open(&w->cursor, found, 0);
-    sparse_positions_open(&w->reader, &w->cursor.term, a);
-    w->place = UINT32_MAX;
+    open_word(&p->words[p->n_words], found, a);
     return p->n_words++;
 }
 
@@ -51,6 +56,10 @@ sparse_phrases *sparse_phrases_open(const sparse_plan *plan, uint32_t part, aren
     p->order = arena_alloc(a, total * sizeof *p->order);
     p->next = arena_alloc(a, total * sizeof *p->next);
     p->runs = arena_alloc(a, plan->n_phrases * sizeof *p->runs);
+    const char gap = SPARSE_SPACE_GAP;
+    sparse_term gaps;
+    p->has_gaps = sparse_segment_term(p->segment, (slice){&gap, 1}, &gaps);
+    if (p->has_gaps) open_word(&p->gaps, &gaps, a);
     for (size_t i = 0; i < plan->n_phrases; i++) {
         const sparse_phrase *phrase = &plan->phrases[i];
         p->runs[p->n_runs++] = (phrase_run){(uint32_t)n, phrase->n, phrase->slop, phrase->any_order};
@@ -85,17 +94,32 @@ static bool in_one_field(const sparse_phrases *p, uint32_t place, uint32_t first
     return true;
 }
 
-static bool has(const phrase_word *w, uint32_t position) {
+/* The first of the word's positions that is not before `position`; n when all are. */
+static uint32_t seek(const phrase_word *w, uint32_t position) {
     uint32_t low = 0, high = w->n;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (w->at[middle] < position) low = middle + 1;
         else high = middle;
     }
-    return low < w->n && w->at[low] == position;
+    return low;
 }
 
-/* Word j at the start's position + j; the word with the fewest positions says where to look. */
+static bool has(const phrase_word *w, uint32_t position) {
+    uint32_t at = seek(w, position);
+    return at < w->n && w->at[at] == position;
+}
+
+/* … and to one value of it. */
+static bool in_one_value(sparse_phrases *p, uint32_t place, uint32_t first, uint32_t last) {
+    if (!in_one_field(p, place, first, last)) return false;
+    if (!p->has_gaps || fetch(&p->gaps, place) == 0) return true;
+    uint32_t at = seek(&p->gaps, first);
+    return at == p->gaps.n || p->gaps.at[at] > last;
+}
+
+/* Word j at the start's position + j, so that there is no room for a gap; the word with the fewest positions says where to
+ * look. */
 static bool match_exact(const sparse_phrases *p, const phrase_run *run, uint32_t place) {
     const uint32_t *order = p->order + run->first;
     uint32_t rarest = 0;
@@ -112,7 +136,7 @@ static bool match_exact(const sparse_phrases *p, const phrase_run *run, uint32_t
 }
 
 /* In order, each as soon as it can be after the one before: no end is nearer to this start. */
-static bool match_ordered(const sparse_phrases *p, const phrase_run *run, uint32_t place) {
+static bool match_ordered(sparse_phrases *p, const phrase_run *run, uint32_t place) {
     const uint32_t *order = p->order + run->first;
     const phrase_word *w = &p->words[order[0]];
     for (uint32_t j = 0; j < run->n; j++) p->next[j] = 0;
@@ -124,7 +148,7 @@ static bool match_ordered(const sparse_phrases *p, const phrase_run *run, uint32
             if (p->next[j] == v->n) return false;
             last = v->at[p->next[j]];
         }
-        if (last - w->at[i] <= run->n - 1 + (uint64_t)run->slop && in_one_field(p, place, w->at[i], last)) return true;
+        if (last - w->at[i] <= run->n - 1 + (uint64_t)run->slop && in_one_value(p, place, w->at[i], last)) return true;
     }
     return false;
 }
@@ -138,7 +162,7 @@ static uint32_t earlier(const sparse_phrases *p, const phrase_run *run, uint32_t
 }
 
 /* In any order: the span of one position of each, moving the first of them on until one is at its end. */
-static bool match_near(const sparse_phrases *p, const phrase_run *run, uint32_t place) {
+static bool match_near(sparse_phrases *p, const phrase_run *run, uint32_t place) {
     const uint32_t *order = p->order + run->first;
     for (uint32_t j = 0; j < run->n; j++)
         if ((p->next[j] = earlier(p, run, j)) >= p->words[order[j]].n) return false;
@@ -149,7 +173,7 @@ static bool match_near(const sparse_phrases *p, const phrase_run *run, uint32_t 
             if (position < first) first = position, word = order[j];
             if (position > last) last = position;
         }
-        if (last - first <= run->n - 1 + (uint64_t)run->slop && in_one_field(p, place, first, last)) return true;
+        if (last - first <= run->n - 1 + (uint64_t)run->slop && in_one_value(p, place, first, last)) return true;
         for (uint32_t j = 0; j < run->n; j++) /* equal words move on together */
             if (order[j] == word && ++p->next[j] == p->words[word].n) return false;
     }

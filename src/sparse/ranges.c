@@ -102,6 +102,7 @@ static void bound_chunk(const sparse_windows *w, sparse_ranges *r) {
         add_maxima(w, r, c);
         if (c->required) require_maxima(r, c, (uint8_t)i);
     }
+    memset(r->bounds + r->n, 0, 64 * sizeof *r->bounds); /* what wider maxima say of ranges behind the last */
     if (w->prior) add_priors(w, r);
     for (uint32_t i = 0; w->n_required && i < r->n; i++) r->bounds[i] &= -(uint32_t)(r->have[i] >= w->n_required);
     for (uint32_t i = 0; w->bits && i < r->n; i++) r->bounds[i] &= -(uint32_t)(w->bits[r->first + i] != 0);
@@ -260,6 +261,7 @@ bool ranges_search(sparse_windows *w, bool *in_time) {
         w->threshold = w->floor;
         if (hit_heap_full(w->heap)) w->threshold = fmax(w->floor, hit_double(w->heap->entries[0].key));
         for (uint32_t i = 0; i < w->n_cursors; i++) w->cursors[i].block = 0;
+        for (uint32_t i = 0; i < w->n_excluded; i++) w->excluded[i].block = 0;
         return false;
     }
     *in_time = score_alive(w, r, n);

@@ -37,7 +37,7 @@ static float score_floor(const sparse_plan *plan, const sparse_eligible *eligibl
     for (uint32_t p = 0; p < plan->snapshot->n_parts; p++) {
         rank += sparse_segment_count(plan->snapshot->parts[p].segment) - eligible->counts[p];
     }
-    if (plan->n_required && plan->n_terms - plan->n_excluded > 1) return -INFINITY;
+    if (plan->n_phrases || (plan->n_required && plan->n_terms - plan->n_excluded > 1)) return -INFINITY;
     for (uint32_t t = 0; t < plan->n_terms; t++) rank += plan->terms[t].excluded ? plan->terms[t].df : 0;
     for (uint32_t t = 0; t < plan->n_terms; t++) {
         if (plan->terms[t].excluded) continue;

@@ -67,10 +67,7 @@ static forage_status read_table(slice image, segment_header *header, sections *t
     memcpy(header, image.data, sizeof *header);
     if (memcmp(header->magic, SEGMENT_MAGIC, sizeof header->magic) != 0)
         return error_set(error, FORAGE_E_CORRUPT, "segment: this is no segment");
-    if (header->version > SEGMENT_VERSION)
-        return error_set(error, FORAGE_E_VERSION, "segment: format %u is newer than %u", header->version,
-                         SEGMENT_VERSION);
-    if (header->version != SEGMENT_VERSION)
+    if (header->version < SEGMENT_VERSION)
         return error_set(error, FORAGE_E_CORRUPT, "segment: format %u, this program builds and reads %u",
                          header->version, SEGMENT_VERSION);
     uint64_t table_size = (uint64_t)header->n_sections * sizeof(segment_section), end = header->table + table_size;
@@ -80,7 +77,11 @@ static forage_status read_table(slice image, segment_header *header, sections *t
         return error_set(error, FORAGE_E_CORRUPT, "segment: %zu bytes are not what its header says", image.size);
     *t = (sections){image.data, (const segment_section *)(const void *)(image.data + header->table),
                     header->n_sections};
-    return segment_check_hashes(image, end, header->checksum, error);
+    forage_status status = segment_check_hashes(image, end, header->checksum, error);
+    if (status == FORAGE_OK && header->version > SEGMENT_VERSION) /* not a wrong bit in the version */
+        status = error_set(error, FORAGE_E_VERSION, "segment: format %u is newer than %u", header->version,
+                           SEGMENT_VERSION);
+    return status;
 }
 
 /* Sections follow each other, each at the next multiple of 8, with zeros between them: no byte is left unchecked. */

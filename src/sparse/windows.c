@@ -45,6 +45,7 @@ float sparse_windows_bound(const sparse_windows *w, uint32_t part) {
     float prior_max;
     for (uint32_t t = 0; t < w->plan->n_terms; t++) {
         const sparse_term *found = sparse_plan_found(w->plan, part, t);
+        if (w->plan->terms[t].excluded && w->plan->terms[t].required) return -INFINITY;
         if (w->plan->terms[t].excluded) continue;
         if (found->n_blocks) sum += w->plan->terms[t].units * found->max_impact + 1;
         else if (w->plan->terms[t].required) return -INFINITY;
@@ -383,7 +384,10 @@ static void prepare_wide(sparse_windows *w) {
     w->used = arena_alloc(w->arena, (WIDE + SLACK) * sizeof *w->used);
 }
 
+/* A window larger than WIDE is meant for one essential term; where its bounds are low others can be, too, and it ends
+ * earlier. */
 static void collect_essential(sparse_windows *w, uint32_t rest, uint32_t n_essential) {
+    if (n_essential > 1 && w->size > WIDE) w->size = WIDE;
     bool wide = w->size > DENSE;
     if (wide && n_essential > 1) prepare_wide(w);
     for (uint32_t i = 0; i < w->n_cursors; i++) {

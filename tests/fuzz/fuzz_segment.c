@@ -1,8 +1,11 @@
-/* A segment image made of any bytes is either refused or safe to read, walk, validate and merge. Checksums are made to
- * match first, so that what they would hide is reached too; the bytes as they are come second. */
+/* A segment image made of any bytes is either refused or safe to read, walk, enumerate, search, validate and merge; what is
+ * valid is searched right. Checksums are made to match first, so that what they would hide is reached too; the bytes as they
+ * are come second. */
 #include "base/hash.h"
+#include "sparse/enumerate.h"
 #include "sparse/match.h"
 #include "sparse/merge.h"
+#include "sparse/search.h"
 #include "sparse/segment_format.h"
 
 #include <stdlib.h>
@@ -126,14 +129,129 @@ static void match_terms(const sparse_segment *s) {
     arena_release(&a);
 }
 
+/* ---- enumerating ---- */
+
+static void enumerate(sparse_enumerator *e) {
+    sparse_enumerated term;
+    uint8_t last[SPARSE_MAX_TERM + 16];
+    size_t size = 0;
+    for (bool first = true; sparse_enumerate_next(e, &term); first = false) {
+        if (term.key.size > sizeof last) abort();
+        if (!first && slice_compare((slice){(const char *)last, size}, term.key) >= 0) abort();
+        size = term.key.size;
+        if (size > 0) memcpy(last, term.key.data, size);
+        sink += term.df + term.distance;
+    }
+}
+
+static void enumerate_terms(const sparse_segment *s) {
+    static const sparse_effort effort = {.most = 100000};
+    static sparse_enumerator e;
+    sparse_enumerate_prefix(&e, s, SLICE("tw"), &effort);
+    enumerate(&e);
+    sparse_enumerate_range(&e, s, SLICE("t"), SLICE("tb"), SLICE("tword3"), &effort);
+    enumerate(&e);
+    sparse_enumerate_range(&e, s, (slice){0}, (slice){0}, (slice){0}, &effort);
+    enumerate(&e);
+    const levenshtein_options options = {.edits = 2, .transpositions = true};
+    levenshtein *automaton = NULL;
+    base_error error;
+    if (levenshtein_create(SLICE("word31"), &options, &automaton, &error) != FORAGE_OK) abort();
+    sparse_enumerate_fuzzy(&e, s, SLICE("t"), automaton, &effort);
+    enumerate(&e);
+    levenshtein_destroy(automaton);
+}
+
+/* ---- searching ---- */
+
+enum { TERMS = 4, LOOKED_AT = 200 };
+
+/* The most frequent of the first words. */
+static size_t choose_terms(const sparse_segment *s, sparse_query_term *terms, arena *a) {
+    uint32_t df[TERMS] = {0};
+    size_t n = 0;
+    sparse_term_walk w;
+    slice key;
+    sparse_term t;
+    sparse_term_walk_start(&w, s, SLICE("t"));
+    for (int i = 0; i < LOOKED_AT && sparse_term_walk_next(&w, &key, &t); i++) {
+        size_t at = n < TERMS ? n++ : TERMS - 1;
+        if (df[at] >= t.df && df[at] > 0) continue;
+        for (; at > 0 && df[at - 1] < t.df; at--) {
+            df[at] = df[at - 1];
+            terms[at] = terms[at - 1];
+        }
+        df[at] = t.df;
+        terms[at] = (sparse_query_term){.key = arena_slice(a, key), .weight = 1};
+    }
+    return n;
+}
+
+static void search_with(const sparse_eligible *e, const sparse_query *query, size_t k, bool valid, arena *a) {
+    size_t room = k < e->count ? k : (size_t)e->count;
+    sparse_hit *hits = arena_alloc(a, room * sizeof *hits), *all = arena_alloc(a, room * sizeof *all);
+    size_t n = sparse_search(e, query, k, a, hits, NULL), m = sparse_search_exhaustive(e, query, k, a, all);
+    for (size_t i = 0; i < n; i++) sink += hits[i].document;
+    if (!valid) return;
+    if (n != m) abort();
+    for (size_t i = 0; i < n; i++)
+        if (hits[i].document != all[i].document || hits[i].score != all[i].score) abort();
+}
+
+/* valid: bounds are what they say, so pruning is exact. */
+static void search(const sparse_segment *s, bool valid) {
+    const sparse_part part = {.segment = s, .n_live = sparse_segment_count(s)};
+    sparse_snapshot snapshot = {.config = &config, .n_parts = 1, .parts = &part, .live_documents = part.n_live};
+    sparse_segment_statistics(s, &snapshot.statistics);
+    arena a;
+    arena_init(&a, 0);
+    sparse_query_term terms[TERMS];
+    sparse_eligible e;
+    sparse_eligible_compute(&snapshot, NULL, &a, &e);
+    size_t n = choose_terms(s, terms, &a);
+    sparse_query query = {.terms = terms, .n_terms = n, .text_weight = 1};
+    search_with(&e, &query, 3, valid, &a);
+    query.prior_weight = 2;
+    search_with(&e, &query, 100, valid, &a);
+    static const sparse_phrase phrases[] = {{.n = 2}, {.n = 2, .slop = 3}, {.n = 2, .slop = 2, .any_order = true}};
+    for (size_t i = 0; i < 3 && n >= 2; i++) {
+        query.phrases = &phrases[i];
+        query.n_phrases = 1;
+        search_with(&e, &query, 10, valid, &a);
+    }
+    query.n_phrases = 0;
+    for (size_t i = 1; i < n; i++) {
+        terms[i].excluded = i == n - 1;
+        terms[i].required = i == 1;
+        search_with(&e, &query, 10, valid, &a);
+    }
+    arena_release(&a);
+}
+
+/* So many copies that ranges of places are tried: slow, so that a quarter of the inputs is spared nothing. */
+static void search_copies(const sparse_segment *s, const sparse_statistics *st) {
+    enum { COPIES = 150 };
+    sparse_merge_input inputs[COPIES];
+    buffer merged = {0};
+    sparse_segment *m = NULL;
+    for (int i = 0; i < COPIES; i++) inputs[i] = (sparse_merge_input){s, NULL};
+    sparse_merge(inputs, COPIES, NULL, &config, st, &merged);
+    if (sparse_segment_open((slice){merged.data, merged.size}, &m, NULL) != FORAGE_OK) abort();
+    search(m, true);
+    sparse_segment_close(m);
+    buffer_release(&merged);
+}
+
 static void try_image(const uint8_t *image, size_t size) {
     sparse_segment *s = NULL;
     base_error error;
     if (sparse_segment_open((slice){(const char *)image, size}, &s, &error) != FORAGE_OK) return;
     read_terms(s);
     read_columns(s);
+    enumerate_terms(s);
     if (sparse_segment_matches(s, &config)) match_terms(s);
-    sink += (uint64_t)sparse_segment_validate(s, &error);
+    bool valid = sparse_segment_validate(s, &error) == FORAGE_OK;
+    if (sparse_segment_matches(s, &config)) search(s, valid);
     if (sparse_segment_matches(s, &config) && sparse_segment_fields(s) <= config.n_fields) {
         const sparse_merge_input inputs[2] = {{s, NULL}, {s, NULL}};
         uint32_t count = 2 * sparse_segment_count(s), *order = malloc(count * sizeof *order + 1);
@@ -149,6 +267,7 @@ static void try_image(const uint8_t *image, size_t size) {
         }
         buffer_release(&merged);
         free(order);
+        if (valid && sparse_segment_count(s) > 128 && size % 32 == 0) search_copies(s, &st);
     }
     sparse_segment_close(s);
 }

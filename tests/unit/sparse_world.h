@@ -20,7 +20,8 @@ typedef struct world_document {
     uint32_t number, part, place;
     uint64_t version;
     bool dead;
-    uint32_t n_terms, terms[WORLD_TERMS]; /* the first is the title's */
+    uint32_t n_terms, terms[WORLD_TERMS]; /* tokens: n_title of the title, then those of the body */
+    uint32_t n_title, gaps;               /* bit i of gaps: terms[i] begins another value of its field */
     uint32_t n_tags, tags[WORLD_TAGS];    /* different */
     bool has_brand;
     uint32_t brand;
@@ -43,6 +44,8 @@ typedef struct world_options {
     double dead;     /* share of documents with a dead older self */
     bool popularity; /* whether there is such a field */
     bool ties;       /* one term a document, few popularities */
+    bool values;     /* titles of several words, fields of several values */
+    bool plain;      /* 3 or 6 terms a document and few popularities: many documents score alike */
 } world_options;
 
 static inline slice world_word(arena *a, const char *kind, uint32_t i) {
@@ -59,20 +62,27 @@ static inline uint32_t world_draw(random_source *r, uint32_t n) {
 static inline world_document world_invent(random_source *r, const world_options *o) {
     world_document d = {.price = NAN, .popularity = NAN};
     d.n_terms = o->ties ? 1 : 1 + (uint32_t)random_below(r, WORLD_TERMS);
-    for (uint32_t i = 0; i < d.n_terms; i++) d.terms[i] = world_draw(r, o->vocabulary);
+    if (o->plain) d.n_terms = d.n_terms % 2 ? 3 : 6;
+    d.n_title = o->values ? (uint32_t)random_below(r, d.n_terms + 1) : 1;
+    for (uint32_t i = 0; i < d.n_terms; i++) {
+        d.terms[i] = world_draw(r, o->vocabulary);
+        if (o->values && random_below(r, 4) == 0) d.gaps |= 1u << i;
+    }
     uint32_t tags = (uint32_t)random_below(r, WORLD_TAGS + 1), first = world_draw(r, 30);
     for (uint32_t i = 0; i < tags; i++) d.tags[d.n_tags++] = first + i * 7;
     d.has_brand = random_below(r, 3) > 0;
     d.brand = world_draw(r, 200);
     if (random_below(r, 4)) d.price = (double)random_below(r, 100) - 20;
-    if (random_below(r, 5)) d.popularity = o->ties ? (double)random_below(r, 3) : floor(exp(random_double(r) * 12));
+    if (random_below(r, 5)) d.popularity = o->ties || o->plain ? (double)random_below(r, 3) : floor(exp(random_double(r) * 12));
     return d;
 }
 
 static inline void world_add(sparse_builder *b, const world_document *d, arena *a, bool popularity) {
     sparse_builder_begin(b);
     for (uint32_t i = 0; i < d->n_terms; i++) {
-        sparse_builder_term(b, i == 0 ? WORLD_TITLE : WORLD_BODY, world_word(a, "w", d->terms[i]));
+        uint32_t field = i < d->n_title ? WORLD_TITLE : WORLD_BODY;
+        if (d->gaps >> i & 1) sparse_builder_gap(b, field);
+        sparse_builder_term(b, field, world_word(a, "w", d->terms[i]));
     }
     for (uint32_t i = 0; i < d->n_tags; i++) sparse_builder_keyword(b, WORLD_TAG, world_word(a, "tag", d->tags[i]));
     if (d->has_brand) sparse_builder_keyword(b, WORLD_BRAND, world_word(a, "brand", d->brand));
@@ -107,8 +117,9 @@ static inline void world_build_part(world *w, uint32_t part, bool popularity, ar
 
 static inline void world_bury(world *w, uint32_t part) {
     uint32_t count = sparse_segment_count(w->segments[part]), dead = 0;
-    uint64_t *live = mem_alloc((count / 64 + 1) * sizeof *live);
-    memset(live, 0xff, (count / 64 + 1) * sizeof *live); /* the bits after the last place are set on purpose */
+    size_t words = count / 64 + (count % 64 > 0); /* no more, so that sanitizers see what reads behind them */
+    uint64_t *live = mem_alloc((words ? words : 1) * sizeof *live);
+    memset(live, 0xff, words * sizeof *live); /* the bits after the last place are set on purpose */
     for (uint32_t i = 0; i < w->n; i++) {
         const world_document *d = &w->documents[i];
         if (d->part != part || !d->dead) continue;
@@ -222,8 +233,8 @@ static inline bool world_has_value(const world_document *d, uint32_t field, slic
 
 static inline bool world_exists(const world *w, const world_document *d, uint32_t field) {
     switch (field) {
-    case WORLD_TITLE: return d->n_terms > 0;
-    case WORLD_BODY: return d->n_terms > 1;
+    case WORLD_TITLE: return d->n_title > 0;
+    case WORLD_BODY: return d->n_terms > d->n_title;
     case WORLD_TAG: return d->n_tags > 0;
     case WORLD_BRAND: return d->has_brand;
     case WORLD_PRICE: return !isnan(d->price);
