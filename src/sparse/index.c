@@ -222,7 +222,12 @@ done:
 
 /* --- asking ------------------------------------------------------------------------------------------------------ */
 
-const sparse_snapshot *sparse_index_acquire(sparse_index *index) { return &index_acquire(index)->visible; }
+/* Those who search are seen without writing to memory that others read, but for once between two looks. */
+const sparse_snapshot *sparse_index_acquire(sparse_index *index) {
+    if (!atomic_load_explicit(&index->searched, memory_order_relaxed))
+        atomic_store_explicit(&index->searched, true, memory_order_relaxed);
+    return &index_acquire(index)->visible;
+}
 
 void sparse_index_release(sparse_index *index, const sparse_snapshot *snapshot) {
     (void)index;

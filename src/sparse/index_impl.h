@@ -64,6 +64,10 @@ struct sparse_index {
     pthread_t thread;
     bool running, stopping;
     index_request *requests;
+    atomic_bool searched; /* somebody has acquired a snapshot since the thread looked last */
+    atomic_bool piled;    /* so much is in memory that searches have to wait for merges, not merges for searches */
+    atomic_bool closing;
+    atomic_uint awaited; /* flushes that somebody waits for */
     uint64_t changes;                 /* so far */
     int64_t dirty_since, last_change; /* monotonic microseconds; dirty_since 0: files and manifest say everything */
     int64_t retry_at, retry_after;    /* after a failure no file is written before; 0: none failed */
@@ -152,6 +156,7 @@ forage_status index_check_manifest(sparse_index *index, base_error *error); /* `
 forage_status index_maintain_start(sparse_index *index, base_error *error);
 void index_maintain_stop(sparse_index *index); /* after a last flush */
 void index_touch(sparse_index *index);         /* something changed; the mutex is held */
+void index_watch_pile(sparse_index *index);    /* what is in memory changed; the mutex is held */
 /* Merges small memory segments of the draft at once, when many have gathered. The mutex is held. */
 void index_relieve(sparse_index *index, index_draft *d);
 

@@ -210,6 +210,7 @@ void index_publish(sparse_index *index, index_draft *d) {
     index->current = next;
     pthread_mutex_unlock(&index->current_lock);
     index_release(last);
+    index_watch_pile(index);
 }
 
 index_snapshot *index_acquire(sparse_index *index) {

@@ -1,24 +1,12 @@
 /* A k-way merge of dictionaries; the postings of a key are strung together in the order of the inputs, and sorted by their
  * new places when documents change their order. */
-#include "sparse/merge.h"
-
+#include "sparse/merge_inputs.h"
 #include "sparse/segment_image.h"
 #include "sparse/segment_write.h"
 
 #include <stdlib.h>
 
-#define NONE UINT32_MAX
-
-typedef struct source {
-    const sparse_segment *segment;
-    uint32_t *moved; /* place → place in the result, or NONE */
-    sparse_term_walk walk;
-    slice key;
-    sparse_term term;
-    size_t rank; /* among the inputs */
-} source;
-
-static bool is_live(const uint64_t *live, uint32_t place) { return !live || live[place / 64] >> place % 64 & 1; }
+enum { BLOCKS_OF_WORK = 256 };
 
 bool sparse_merge_fits(const sparse_merge_input *inputs, size_t n) {
     uint64_t places = 0, ordinals[SPARSE_MAX_FIELDS] = {0};
@@ -40,14 +28,14 @@ static void copy_columns(const sparse_segment *s, const uint32_t *moved, const s
                          segment_columns *columns) {
     uint32_t count = sparse_segment_count(s);
     for (uint32_t p = 0; p < count; p++) {
-        if (moved[p] == NONE) continue;
+        if (moved[p] == MERGE_NONE) continue;
         columns->documents[moved[p]] = sparse_segment_document(s, p);
         columns->versions[moved[p]] = sparse_segment_version(s, p);
     }
     for (uint32_t f = 0; f < config->n_fields; f++) {
         const double *numbers = sparse_segment_numbers(s, f);
         for (uint32_t p = 0; p < count; p++) {
-            if (moved[p] == NONE) continue;
+            if (moved[p] == MERGE_NONE) continue;
             if (columns->lengths[f]) columns->lengths[f][moved[p]] = sparse_segment_length(s, f, p);
             if (columns->spans[f]) columns->spans[f][moved[p]] = sparse_segment_span(s, f, p);
             if (columns->numbers[f] && numbers) columns->numbers[f][moved[p]] = numbers[p];
@@ -55,46 +43,11 @@ static void copy_columns(const sparse_segment *s, const uint32_t *moved, const s
     }
 }
 
-static source *open_sources(const sparse_merge_input *inputs, size_t n, const uint32_t *order, uint32_t *count) {
-    source *sources = mem_zalloc(n, sizeof *sources);
-    uint32_t next = 0;
-    for (size_t i = 0; i < n; i++) {
-        source *s = &sources[i];
-        uint32_t places = sparse_segment_count(inputs[i].segment);
-        s->segment = inputs[i].segment;
-        s->rank = i;
-        s->moved = mem_alloc(places * sizeof *s->moved);
-        for (uint32_t p = 0; p < places; p++) {
-            bool live = is_live(inputs[i].live, p);
-            s->moved[p] = !live ? NONE : order ? order[next] : next;
-            next += live;
-        }
-        sparse_term_walk_start(&s->walk, s->segment, (slice){0});
-    }
-    *count = next;
-    return sources;
-}
-
-/* --- terms: a heap of sources by (key, rank) ---------------------------------------------------------------------- */
-
-static bool before(const source *a, const source *b) {
-    int order = slice_compare(a->key, b->key);
-    return order != 0 ? order < 0 : a->rank < b->rank;
-}
-
-static void sift_down(source **heap, size_t n, size_t at) {
-    source *s = heap[at];
-    for (size_t child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && before(heap[child + 1], heap[child])) child++;
-        if (!before(heap[child], s)) break;
-        heap[at] = heap[child];
-    }
-    heap[at] = s;
-}
+/* --- terms ------------------------------------------------------------------------------------------------------- */
 
 /* The live postings of the source's term, one after the other. A word whose positions are damaged, which opening does not
  * find, stands at the document's beginning. */
-static void each_posting(const source *s, slice key, arena *a, void (*add)(void *, uint32_t, const uint32_t *, uint32_t),
+static void each_posting(const merge_source *s, slice key, arena *a, void (*add)(void *, uint32_t, const uint32_t *, uint32_t),
                          void *to) {
     static const uint32_t beginning[1] = {0};
     sparse_positions r;
@@ -104,7 +57,7 @@ static void each_posting(const source *s, slice key, arena *a, void (*add)(void 
         uint8_t impacts[SPARSE_BLOCK + 8];
         uint32_t n = sparse_block_decode(&s->term, i, places, impacts);
         for (uint32_t j = 0; j < n; j++) {
-            if (s->moved[places[j]] == NONE) continue;
+            if (s->moved[places[j]] == MERGE_NONE) continue;
             const uint32_t *positions = beginning;
             uint32_t n_positions = 0;
             if (segment_has_positions(key.data[0])) {
@@ -124,6 +77,7 @@ typedef struct gathering {
     uint64_t *postings, *spare; /* new place << 32 | which; spare: for sorting */
     uint64_t *starts;           /* of each one's positions, and the end */
     uint32_t *positions;
+    uint32_t blocks; /* read since others were asked */
     size_t n, n_positions, postings_room, spare_room, starts_room, positions_room;
 } gathering;
 
@@ -183,9 +137,14 @@ static void write_gathered(gathering *g, uint32_t count) {
     g->n = g->n_positions = 0;
 }
 
-static void add_term(gathering *g, const source *s, arena *a) {
+/* False when the merge is to end. */
+static bool add_term(gathering *g, const merge_source *s, const sparse_work *work, arena *a) {
     each_posting(s, g->key, a, g->ordered ? write_posting : gather_posting, g);
     arena_reset(a);
+    g->blocks += s->term.n_blocks;
+    if (g->blocks < BLOCKS_OF_WORK) return true;
+    g->blocks = 0;
+    return sparse_work_proceed(work, 0);
 }
 
 static void release_gathering(gathering *g) {
@@ -195,46 +154,65 @@ static void release_gathering(gathering *g) {
     free(g->positions);
 }
 
-static void merge_terms(source *sources, size_t n, uint32_t count, bool ordered, segment_writer *w) {
-    source **heap = mem_alloc(n * sizeof *heap);
-    size_t left = 0;
-    for (size_t i = 0; i < n; i++)
-        if (sparse_term_walk_next(&sources[i].walk, &sources[i].key, &sources[i].term)) heap[left++] = &sources[i];
-    for (size_t i = left / 2; i-- > 0;) sift_down(heap, left, i);
+/* False when the work was ended. */
+static bool merge_terms(merge_inputs *m, bool ordered, const sparse_work *work, segment_writer *w) {
     uint8_t bytes[SEGMENT_MAX_KEY];
     gathering g = {.writer = w, .ordered = ordered};
+    bool goes_on = true;
     arena memory;
     arena_init(&memory, 0);
-    while (left > 0) {
-        g.key = (slice){(const char *)bytes, heap[0]->key.size};
-        memcpy(bytes, heap[0]->key.data, g.key.size); /* the walk's own bytes change when it moves on */
+    merge_inputs_start(m, (slice){0});
+    for (merge_source *s; goes_on && (s = merge_inputs_first(m)) != NULL;) {
+        g.key = (slice){(const char *)bytes, s->key.size};
+        memcpy(bytes, s->key.data, g.key.size); /* the walk's own bytes change when it moves on */
         g.begun = false;
-        while (left > 0 && slice_equal(heap[0]->key, g.key)) {
-            source *s = heap[0];
-            add_term(&g, s, &memory);
-            if (!sparse_term_walk_next(&s->walk, &s->key, &s->term)) heap[0] = heap[--left];
-            if (left > 0) sift_down(heap, left, 0);
+        for (; s && slice_equal(s->key, g.key); s = merge_inputs_first(m)) {
+            goes_on = add_term(&g, s, work, &memory) && goes_on;
+            merge_inputs_next(m);
         }
-        write_gathered(&g, count);
+        write_gathered(&g, m->count);
         if (g.begun) segment_writer_end(w);
+        goes_on = goes_on && !segment_writer_failed(w);
     }
     arena_release(&memory);
     release_gathering(&g);
-    free(heap);
+    return goes_on || segment_writer_failed(w);
+}
+
+/* To the path, or when it is NULL to `out`. */
+static forage_status merge(const sparse_merge_input *inputs, size_t n, const uint32_t *order,
+                           const sparse_config *config, const sparse_statistics *statistics, const char *path,
+                           const sparse_work *work, buffer *out, base_error *error) {
+    merge_inputs m;
+    merge_inputs_open(&m, inputs, n, order);
+    segment_columns columns;
+    segment_columns_init(&columns, config, m.count);
+    for (size_t i = 0; i < n; i++) copy_columns(m.sources[i].segment, m.sources[i].moved, config, &columns);
+    segment_writer *w = segment_writer_create(config, &columns, statistics);
+    if (path) segment_writer_use_file(w, path, work);
+    forage_status status = FORAGE_OK;
+    if (!merge_terms(&m, order == NULL, work, w)) status = error_set(error, FORAGE_E_CLOSED, "merging was ended");
+    else if (path) status = segment_writer_finish_file(w, error);
+    else segment_writer_finish(w, out);
+    segment_writer_destroy(w);
+    segment_columns_release(&columns);
+    merge_inputs_release(&m);
+    return status;
 }
 
 void sparse_merge(const sparse_merge_input *inputs, size_t n, const uint32_t *order, const sparse_config *config,
                   const sparse_statistics *statistics, buffer *out) {
-    uint32_t count;
-    source *sources = open_sources(inputs, n, order, &count);
-    segment_columns columns;
-    segment_columns_init(&columns, config, count);
-    for (size_t i = 0; i < n; i++) copy_columns(sources[i].segment, sources[i].moved, config, &columns);
-    segment_writer *w = segment_writer_create(config, &columns, statistics);
-    merge_terms(sources, n, count, order == NULL, w);
-    segment_writer_finish(w, out);
-    segment_writer_destroy(w);
-    segment_columns_release(&columns);
-    for (size_t i = 0; i < n; i++) free(sources[i].moved);
-    free(sources);
+    merge(inputs, n, order, config, statistics, NULL, NULL, out, NULL);
+}
+
+forage_status sparse_merge_to_memory(const sparse_merge_input *inputs, size_t n, const sparse_config *config,
+                                     const sparse_statistics *statistics, const sparse_work *work, buffer *out,
+                                     base_error *error) {
+    return merge(inputs, n, NULL, config, statistics, NULL, work, out, error);
+}
+
+forage_status sparse_merge_to_file(const sparse_merge_input *inputs, size_t n, const uint32_t *order,
+                                   const sparse_config *config, const sparse_statistics *statistics, const char *path,
+                                   const sparse_work *work, base_error *error) {
+    return merge(inputs, n, order, config, statistics, path, work, NULL, error);
 }

@@ -270,6 +270,7 @@ uint32_t sparse_segment_document(const sparse_segment *s, uint32_t place) { retu
 uint64_t sparse_segment_version(const sparse_segment *s, uint32_t place) { return s->versions[place]; }
 const uint32_t *sparse_segment_documents(const sparse_segment *s) { return s->documents; }
 const uint64_t *sparse_segment_versions(const sparse_segment *s) { return s->versions; }
+bool sparse_segment_ascends(const sparse_segment *s) { return s->order == NULL; }
 uint32_t sparse_segment_terms(const sparse_segment *s) { return s->n_terms; }
 uint32_t sparse_segment_fields(const sparse_segment *s) { return s->n_fields; }
 size_t sparse_segment_bytes(const sparse_segment *s) { return s->image.size; }
