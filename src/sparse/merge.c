@@ -45,51 +45,33 @@ static void copy_columns(const sparse_segment *s, const uint32_t *moved, const s
 
 /* --- terms ------------------------------------------------------------------------------------------------------- */
 
-/* The live postings of the source's term, one after the other. A word whose positions are damaged, which opening does not
- * find, stands at the document's beginning. */
-static void each_posting(const merge_source *s, slice key, arena *a, void (*add)(void *, uint32_t, const uint32_t *, uint32_t),
-                         void *to) {
-    static const uint32_t beginning[1] = {0};
-    sparse_positions r;
-    sparse_positions_open(&r, &s->term, a);
-    for (uint32_t i = 0; i < s->term.n_blocks; i++) {
-        uint32_t places[SPARSE_BLOCK + 8];
-        uint8_t impacts[SPARSE_BLOCK + 8];
-        uint32_t n = sparse_block_decode(&s->term, i, places, impacts);
-        for (uint32_t j = 0; j < n; j++) {
-            if (s->moved[places[j]] == MERGE_NONE) continue;
-            const uint32_t *positions = beginning;
-            uint32_t n_positions = 0;
-            if (segment_has_positions(key.data[0])) {
-                n_positions = sparse_positions_at(&r, i, j, &positions);
-                if (n_positions == 0) positions = beginning, n_positions = 1;
-            }
-            add(to, s->moved[places[j]], positions, n_positions);
-        }
-    }
-}
-
 /* Where the postings of one key go: to the writer at once, or, when their order changes, into arrays first. */
 typedef struct gathering {
     segment_writer *writer;
     slice key;
+    const sparse_work *work;
+    uint32_t blocks;     /* of postings that passed since others got their turn */
     bool begun, ordered; /* ordered: places of the result ascend as they come */
+    bool ended;          /* the work was */
     uint64_t *postings, *spare; /* new place << 32 | which; spare: for sorting */
     uint64_t *starts;           /* of each one's positions, and the end */
     uint32_t *positions;
-    uint32_t blocks; /* read since others were asked */
     size_t n, n_positions, postings_room, spare_room, starts_room, positions_room;
 } gathering;
 
-static void write_posting(void *to, uint32_t place, const uint32_t *positions, uint32_t n) {
-    gathering *g = to;
+static void pass_block(gathering *g) {
+    if (++g->blocks < BLOCKS_OF_WORK) return;
+    g->blocks = 0;
+    g->ended = g->ended || !sparse_work_proceed(g->work, 0);
+}
+
+static void write_posting(gathering *g, uint32_t place, const uint32_t *positions, uint32_t n) {
     if (!g->begun) segment_writer_begin(g->writer, g->key);
     g->begun = true;
     segment_writer_posting(g->writer, place, positions, n);
 }
 
-static void gather_posting(void *to, uint32_t place, const uint32_t *positions, uint32_t n) {
-    gathering *g = to;
+static void gather_posting(gathering *g, uint32_t place, const uint32_t *positions, uint32_t n) {
     if (g->n >= g->postings_room)
         g->postings = mem_grow(g->postings, &g->postings_room, g->n + 1, sizeof *g->postings);
     if (g->n + 2 > g->starts_room) g->starts = mem_grow(g->starts, &g->starts_room, g->n + 2, sizeof *g->starts);
@@ -133,18 +115,34 @@ static void write_gathered(gathering *g, uint32_t count) {
         uint32_t which = (uint32_t)g->postings[i];
         uint64_t start = g->starts[which], n = g->starts[which + 1] - start;
         write_posting(g, (uint32_t)(g->postings[i] >> 32), g->positions + start, (uint32_t)n);
+        if (i % SPARSE_BLOCK == SPARSE_BLOCK - 1) pass_block(g);
     }
     g->n = g->n_positions = 0;
 }
 
-/* False when the merge is to end. */
-static bool add_term(gathering *g, const merge_source *s, const sparse_work *work, arena *a) {
-    each_posting(s, g->key, a, g->ordered ? write_posting : gather_posting, g);
+/* The live postings of the source's term, one after the other. A word whose positions are damaged, which opening does not
+ * find, stands at the document's beginning. */
+static void add_term(gathering *g, const merge_source *s, arena *a) {
+    static const uint32_t beginning[1] = {0};
+    sparse_positions r;
+    sparse_positions_open(&r, &s->term, a);
+    for (uint32_t i = 0; i < s->term.n_blocks; i++) {
+        uint32_t places[SPARSE_BLOCK + 8];
+        uint8_t impacts[SPARSE_BLOCK + 8];
+        uint32_t n = sparse_block_decode(&s->term, i, places, impacts);
+        for (uint32_t j = 0; j < n; j++) {
+            if (s->moved[places[j]] == MERGE_NONE) continue;
+            const uint32_t *positions = beginning;
+            uint32_t n_positions = 0;
+            if (segment_has_positions(g->key.data[0])) {
+                n_positions = sparse_positions_at(&r, i, j, &positions);
+                if (n_positions == 0) positions = beginning, n_positions = 1;
+            }
+            (g->ordered ? write_posting : gather_posting)(g, s->moved[places[j]], positions, n_positions);
+        }
+        pass_block(g);
+    }
     arena_reset(a);
-    g->blocks += s->term.n_blocks;
-    if (g->blocks < BLOCKS_OF_WORK) return true;
-    g->blocks = 0;
-    return sparse_work_proceed(work, 0);
 }
 
 static void release_gathering(gathering *g) {
@@ -157,26 +155,24 @@ static void release_gathering(gathering *g) {
 /* False when the work was ended. */
 static bool merge_terms(merge_inputs *m, bool ordered, const sparse_work *work, segment_writer *w) {
     uint8_t bytes[SEGMENT_MAX_KEY];
-    gathering g = {.writer = w, .ordered = ordered};
-    bool goes_on = true;
+    gathering g = {.writer = w, .ordered = ordered, .work = work};
     arena memory;
     arena_init(&memory, 0);
     merge_inputs_start(m, (slice){0});
-    for (merge_source *s; goes_on && (s = merge_inputs_first(m)) != NULL;) {
+    for (merge_source *s; !g.ended && !segment_writer_failed(w) && (s = merge_inputs_first(m)) != NULL;) {
         g.key = (slice){(const char *)bytes, s->key.size};
         memcpy(bytes, s->key.data, g.key.size); /* the walk's own bytes change when it moves on */
         g.begun = false;
         for (; s && slice_equal(s->key, g.key); s = merge_inputs_first(m)) {
-            goes_on = add_term(&g, s, work, &memory) && goes_on;
+            add_term(&g, s, &memory);
             merge_inputs_next(m);
         }
         write_gathered(&g, m->count);
         if (g.begun) segment_writer_end(w);
-        goes_on = goes_on && !segment_writer_failed(w);
     }
     arena_release(&memory);
     release_gathering(&g);
-    return goes_on || segment_writer_failed(w);
+    return !g.ended;
 }
 
 /* To the path, or when it is NULL to `out`. */
