@@ -2,6 +2,7 @@
 #include "sparse/segment_image.h"
 
 #include "base/hash.h"
+#include "sparse/segment_order.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -104,18 +105,15 @@ static bool all_below(const uint32_t *list, uint64_t n, uint32_t limit) {
 }
 
 static bool open_documents(sparse_segment *s, const sections *t) {
-    const void *fields, *documents, *versions, *order = NULL;
-    uint64_t count = s->count, size;
+    const void *fields, *documents, *versions;
+    uint64_t count = s->count;
     if (!fixed_section(t, SEGMENT_FIELDS, 0, s->n_fields * sizeof(segment_field), &fields)) return false;
     if (!fixed_section(t, SEGMENT_DOCUMENTS, 0, count * sizeof *s->documents, &documents)) return false;
     if (!fixed_section(t, SEGMENT_VERSIONS, 0, count * sizeof *s->versions, &versions)) return false;
-    if (find_section(t, SEGMENT_ORDER, 0, &order, &size) &&
-        (size != count * sizeof *s->order || !all_below(order, count, s->count)))
-        return false;
     s->fields = fields;
     s->documents = documents;
     s->versions = versions;
-    s->order = order;
+    s->order = segment_order_by_document(s->documents, s->count);
     for (uint32_t f = 0; f < s->n_fields; f++) {
         if (s->fields[f].kind > SPARSE_NUMBER) return false;
         if (s->fields[f].kind == SPARSE_TEXT) s->text_fields[s->n_text++] = f;
@@ -257,6 +255,7 @@ done:
 void sparse_segment_close(sparse_segment *s) {
     if (!s) return;
     segment_maxima_release(&s->maxima);
+    free(s->order);
     free(s->prior_maxima);
     free(s->heads);
     free(s->letters);

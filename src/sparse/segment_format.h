@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define SEGMENT_MAGIC "ForageSg"
-#define SEGMENT_VERSION 3u
+#define SEGMENT_VERSION 4u
 #define SEGMENT_MAX_COUNT (1u << 28) /* places: keeps a term's postings below 4 GiB */
 #define SEGMENT_TERMS 16             /* in a dictionary block */
 #define SEGMENT_MAX_KEY (SPARSE_MAX_TERM + 2)
@@ -27,7 +27,6 @@ typedef struct segment_header {
 typedef enum segment_kind {
     SEGMENT_FIELDS = 1,   /* segment_field × n_fields */
     SEGMENT_DOCUMENTS,    /* u32 × count: document number of each place */
-    SEGMENT_ORDER,        /* u32 × count: places by document number; left out when they ascend already */
     SEGMENT_VERSIONS,     /* u64 × count */
     SEGMENT_DICTIONARY,   /* segment_entries × ⌈n_terms / 16⌉ */
     SEGMENT_KEYS,         /* entries of the dictionary */

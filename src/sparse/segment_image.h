@@ -31,7 +31,8 @@ struct sparse_segment {
     uint64_t checksum, hashed; /* hashed: bytes before the hashes */
 
     const segment_field *fields;
-    const uint32_t *documents, *order; /* order NULL: documents ascend */
+    const uint32_t *documents;
+    uint32_t *order; /* places by document number, made when opening; NULL: documents ascend */
     const uint64_t *versions;
 
     const segment_entries *dictionary;

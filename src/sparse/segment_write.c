@@ -7,6 +7,7 @@
 #include "os/output.h"
 #include "sparse/pack_values.h"
 #include "sparse/segment_image.h"
+#include "sparse/segment_order.h"
 #include "sparse/segment_output.h"
 #include "sparse/segment_pack.h"
 
@@ -400,52 +401,8 @@ static void put_fields(segment_output *o, const segment_writer *w) {
     segment_output_end(o);
 }
 
-typedef struct ranked {
-    uint64_t key;
-    uint32_t place;
-} ranked;
-
-/* By key, equal keys in the order they have: by 11 bits at a time, the lowest first, but for bits that all share. */
-static ranked *sort_ranked(ranked *list, uint32_t count, uint64_t differing) {
-    enum { DIGIT = 11, VALUES = 1 << DIGIT };
-    ranked *spare = mem_alloc(count * sizeof *spare);
-    for (unsigned shift = 0; shift < 64; shift += DIGIT) {
-        if (!(differing >> shift & (VALUES - 1))) continue;
-        uint32_t next[VALUES + 1] = {0};
-        for (uint32_t i = 0; i < count; i++) next[(list[i].key >> shift) % VALUES + 1]++;
-        for (uint32_t v = 0; v < VALUES; v++) next[v + 1] += next[v];
-        for (uint32_t i = 0; i < count; i++) spare[next[(list[i].key >> shift) % VALUES]++] = list[i];
-        ranked *sorted = spare;
-        spare = list;
-        list = sorted;
-    }
-    free(spare);
-    return list;
-}
-
-static ranked *rank_documents(const segment_columns *c) {
-    ranked *list = mem_alloc(c->count * sizeof *list);
-    uint64_t differing = 0;
-    for (uint32_t p = 0; p < c->count; p++) {
-        list[p] = (ranked){c->documents[p], p};
-        differing |= list[p].key ^ list[0].key;
-    }
-    return sort_ranked(list, c->count, differing);
-}
-
-/* Takes the list over. */
-static void put_order(segment_output *o, segment_kind kind, ranked *list, uint32_t count) {
-    segment_output_begin(o, kind, 0);
-    for (uint32_t i = 0; i < count; i++) segment_output_bytes(o, &list[i].place, sizeof list[i].place);
-    segment_output_end(o);
-    free(list);
-}
-
 static void put_documents(segment_output *o, const segment_columns *c) {
     put_section(o, SEGMENT_DOCUMENTS, 0, c->documents, c->count * sizeof *c->documents);
-    bool ascending = true;
-    for (uint32_t p = 1; p < c->count; p++) ascending = ascending && c->documents[p - 1] < c->documents[p];
-    if (!ascending) put_order(o, SEGMENT_ORDER, rank_documents(c), c->count);
     put_section(o, SEGMENT_VERSIONS, 0, c->versions, c->count * sizeof *c->versions);
 }
 
@@ -496,25 +453,13 @@ static void put_keywords(segment_writer *w, segment_output *o, uint32_t field) {
     put_spooled(w, o, SEGMENT_VALUES, field, &v->before_values, &v->values);
 }
 
-/* The bits of a number that is not negative are in the order of the number. */
-static uint64_t descending_bits(double number) {
-    uint64_t bits = 0;
-    double positive = number > 0 ? number : 0; /* none, too */
-    memcpy(&bits, &positive, sizeof bits);
-    return ~bits;
-}
-
 static void put_popularity(segment_output *o, const segment_writer *w) {
     const segment_columns *c = w->columns;
     if (w->config->popularity < 0 || !c->numbers[w->config->popularity]) return;
     const double *numbers = c->numbers[w->config->popularity];
-    ranked *list = rank_documents(c);
-    uint64_t differing = 0;
-    for (uint32_t i = 0; i < c->count; i++) {
-        list[i].key = descending_bits(numbers[list[i].place]);
-        differing |= list[i].key ^ list[0].key;
-    }
-    put_order(o, SEGMENT_POPULARITY, sort_ranked(list, c->count, differing), c->count);
+    uint32_t *places = segment_order_by_number(numbers, c->documents, c->count);
+    put_section(o, SEGMENT_POPULARITY, 0, places, c->count * sizeof *places);
+    free(places);
     segment_output_begin(o, SEGMENT_PRIOR, 0);
     for (uint32_t p = 0; p < c->count; p++) {
         float prior = sparse_prior_value(numbers[p]);
