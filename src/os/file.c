@@ -129,7 +129,7 @@ static forage_status write_all(int fd, const char *data, size_t size, const char
 }
 
 /* A rename is durable once its folder is. */
-static forage_status sync_folder_of(const char *path, base_error *error) {
+forage_status os_sync_folder_of(const char *path, base_error *error) {
     char *folder = mem_strdup(path), *slash = strrchr(folder, '/');
     if (slash) *(slash == folder ? slash + 1 : slash) = '\0';
     int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -154,7 +154,7 @@ forage_status os_write_file(const char *path, const void *data, size_t size, bas
     if (!status && fsync(fd) != 0) status = os_error(error, errno, "syncing", name);
     if (close(fd) != 0 && !status) status = os_error(error, errno, "closing", name);
     if (!status) status = os_rename(name, path, error);
-    if (!status) status = sync_folder_of(path, error);
+    if (!status) status = os_sync_folder_of(path, error);
     if (status) unlink(name);
 done:
     buffer_release(&temporary);

@@ -18,6 +18,7 @@ forage_status os_make_folders(const char *path, base_error *error); /* like mkdi
 forage_status os_remove_file(const char *path, base_error *error);  /* absent is success */
 forage_status os_remove_tree(const char *path, base_error *error);  /* never follows links; absent is success */
 forage_status os_rename(const char *from, const char *to, base_error *error);
+forage_status os_sync_folder_of(const char *path, base_error *error); /* what was renamed to `path` stays so */
 
 /* Lists names (not "." and "..") in sorted order; the array and names live in `a`. */
 forage_status os_list(const char *path, arena *a, char ***names, size_t *count, base_error *error);

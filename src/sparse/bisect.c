@@ -31,7 +31,7 @@ enum {
     SETTLED = 200,
     BINS = 1024,
     FEW_BINS = 64,
-    SLICE_OF_WORK = 1 << 21,
+    SLICE_OF_WORK = 1 << 19,
     NO_TERM = -1
 };
 
@@ -68,11 +68,18 @@ static bool may_go_on(bisector *b, uint64_t work) {
     return !b->stopped;
 }
 
+/* Within a pass over postings, now at `t`: others get their turn. Whether to go on is asked between passes. */
+static inline void breathe(bisector *b, const uint32_t *t, const uint32_t **since) {
+    if (t - *since < SLICE_OF_WORK) return;
+    may_go_on(b, (uint64_t)(t - *since));
+    *since = t;
+}
+
 /* --- one cut ----------------------------------------------------------------------------------------------------- */
 
 /* Returns the number of postings. */
 static uint64_t count_degrees(bisector *b, const part *x) {
-    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first;
+    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first, *since = t;
     uint64_t total = 0;
     for (unsigned side = 0; side < 2; side++) memset(b->degrees[side], 0, x->n_terms * sizeof *b->degrees[side]);
     for (uint32_t i = 0; i < x->n; i++) {
@@ -80,6 +87,7 @@ static uint64_t count_degrees(bisector *b, const part *x) {
         for (uint32_t j = 0; j < sizes[i]; j++) degrees[t[j]]++;
         t += sizes[i];
         total += sizes[i];
+        breathe(b, t, &since);
     }
     return total;
 }
@@ -119,10 +127,11 @@ static inline int32_t note_value(int64_t value, range *seen) {
 
 /* What every document adds to the gaps' cost on the left, less what on the right; `reluctance` more when it is on the right. */
 static range compute_values(bisector *b, const part *x, int32_t reluctance) {
-    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first;
+    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first, *since = t;
     const uint8_t *sides = b->sides + x->first;
     range seen = {INT32_MAX, INT32_MIN};
     for (uint32_t i = 0; i < x->n; t += sizes[i++]) {
+        breathe(b, t, &since);
         int64_t gain = sum_of(b->gains[sides[i]], t, sizes[i]);
         b->values[x->first + i] = note_value(sides[i] == LEFT ? gain : reluctance - gain, &seen);
     }
@@ -131,10 +140,11 @@ static range compute_values(bisector *b, const part *x, int32_t reluctance) {
 
 /* The same of the documents on the right, as if those who have just arrived were on the left; NONE of the others. */
 static range compute_values_right(bisector *b, const part *x, int32_t reluctance) {
-    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first;
+    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first, *since = t;
     const uint8_t *sides = b->sides + x->first;
     range seen = {INT32_MAX, INT32_MIN};
     for (uint32_t i = 0; i < x->n; t += sizes[i++]) {
+        breathe(b, t, &since);
         int32_t *value = b->values + x->first + i;
         if (sides[i] == LEFT) *value = NONE;
         else *value = note_value((sides[i] == RIGHT ? reluctance : 0) - sum_of(b->gains[RIGHT], t, sizes[i]), &seen);
@@ -171,11 +181,12 @@ static boundary select_boundary(const int32_t *values, uint32_t n, uint32_t k, r
 
 /* Documents on the left that belong on the right go there; of equal values, those on the left stay. Returns how many. */
 static uint32_t go_right(bisector *b, const part *x, boundary at) {
-    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first;
+    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first, *since = t;
     const int32_t *values = b->values + x->first;
     uint8_t *sides = b->sides + x->first;
     uint32_t gone = 0;
     for (uint32_t i = 0; i < x->n; t += sizes[i++]) {
+        breathe(b, t, &since);
         if (sides[i] != LEFT || values[i] < at.value) continue;
         if (values[i] == at.value && at.equal > 0) {
             at.equal--;
@@ -191,7 +202,7 @@ static uint32_t go_right(bisector *b, const part *x, boundary at) {
 /* Documents on the right that belong on the left go there; of equal values, first those that had just arrived. Returns how
  * many of the others did: so many pairs were exchanged. */
 static uint32_t go_left(bisector *b, const part *x, boundary at) {
-    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first;
+    const uint32_t *t = b->terms[x->buffer] + x->begin, *sizes = b->sizes[x->buffer] + x->first, *since = t;
     const int32_t *values = b->values + x->first;
     uint8_t *sides = b->sides + x->first;
     uint32_t exchanged = 0, back = 0;
@@ -199,6 +210,7 @@ static uint32_t go_left(bisector *b, const part *x, boundary at) {
     if (back > at.equal) back = at.equal;
     uint32_t others = at.equal - back;
     for (uint32_t i = 0; i < x->n; t += sizes[i++]) {
+        breathe(b, t, &since);
         if (sides[i] == LEFT) continue;
         const bool arrived = sides[i] == ARRIVED;
         bool goes = values[i] < at.value;
@@ -253,11 +265,12 @@ static uint32_t number_terms(const uint32_t *degrees, uint32_t n_terms, uint32_t
 /* Writes the `n` documents of one side into the other buffer, from document `first` and posting `*at`, which is moved on. */
 static part copy_half(bisector *b, const part *x, unsigned side, uint32_t first, uint32_t n, uint64_t *at) {
     const unsigned from = x->buffer, to = 1 - from;
-    const uint32_t *t = b->terms[from] + x->begin;
+    const uint32_t *t = b->terms[from] + x->begin, *since = t;
     const int32_t *number = b->gains[side];
     part half = {first, n, *at, number_terms(b->degrees[side], x->n_terms, n, b->gains[side]), to};
     uint32_t *out = b->terms[to] + *at;
     for (uint32_t i = x->first; i < x->first + x->n; t += b->sizes[from][i++]) {
+        breathe(b, t, &since);
         if (b->sides[i] != side) continue;
         uint32_t *begin = out;
         for (uint32_t j = 0; j < b->sizes[from][i]; j++) {
@@ -358,8 +371,10 @@ size_t bisect_memory(uint32_t n, uint64_t postings, uint32_t n_terms) {
 /* Counts and numbers the terms that can tell documents apart. Returns their number; in `*postings` those they have. */
 static uint32_t choose_terms(bisector *b, const bisect_documents *d, uint32_t min_df, uint64_t *postings) {
     uint32_t *df = b->degrees[0], next = 0;
+    const uint32_t *since = d->terms;
     memset(df, 0, d->n_terms * sizeof *df);
     for (uint64_t i = 0; i < d->starts[d->n]; i++) {
+        breathe(b, d->terms + i, &since);
         assert(d->terms[i] < d->n_terms);
         df[d->terms[i]]++;
     }
@@ -375,7 +390,9 @@ static uint32_t choose_terms(bisector *b, const bisect_documents *d, uint32_t mi
 /* Writes the documents with their chosen terms into buffer 0. */
 static part fill_root(bisector *b, const bisect_documents *d, uint32_t n_terms) {
     uint32_t *out = b->terms[0];
+    const uint32_t *since = d->terms;
     for (uint32_t i = 0; i < d->n; i++) {
+        breathe(b, d->terms + d->starts[i], &since);
         const uint32_t *begin = out;
         for (uint64_t j = d->starts[i]; j < d->starts[i + 1]; j++) {
             int32_t number = b->gains[0][d->terms[j]];

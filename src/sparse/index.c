@@ -15,12 +15,12 @@ static sparse_index *create(const char *folder, store *s, const sparse_config *c
     index->folder = mem_strdup(folder);
     index->store = s;
     index->writable = !store_read_only(s);
+    index->slots = mem_zalloc(INDEX_SLOTS, sizeof *index->slots);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&index->mutex, NULL);
     pthread_mutex_init(&index->files, NULL);
-    pthread_mutex_init(&index->current_lock, NULL);
     pthread_cond_init(&index->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     arena_init(&index->configs, 4096);
@@ -33,9 +33,9 @@ static sparse_index *create(const char *folder, store *s, const sparse_config *c
 void sparse_index_close(sparse_index *index) {
     if (!index) return;
     index_maintain_stop(index);
-    index_release(index->current);
+    index_retire(index);
+    free(index->slots);
     pthread_cond_destroy(&index->changed);
-    pthread_mutex_destroy(&index->current_lock);
     pthread_mutex_destroy(&index->files);
     pthread_mutex_destroy(&index->mutex);
     arena_release(&index->configs);
@@ -222,7 +222,12 @@ done:
 
 /* --- asking ------------------------------------------------------------------------------------------------------ */
 
-const sparse_snapshot *sparse_index_acquire(sparse_index *index) { return &index_acquire(index)->visible; }
+/* Those who search are seen without writing to memory that others read, but for once between two looks. */
+const sparse_snapshot *sparse_index_acquire(sparse_index *index) {
+    if (!atomic_load_explicit(&index->searched, memory_order_relaxed))
+        atomic_store_explicit(&index->searched, true, memory_order_relaxed);
+    return &index_acquire(index)->visible;
+}
 
 void sparse_index_release(sparse_index *index, const sparse_snapshot *snapshot) {
     (void)index;

@@ -67,6 +67,7 @@ void sparse_index_repaired(sparse_index *index);
 forage_status sparse_index_apply(sparse_index *index, buffer *image, const uint32_t *dead, size_t n_dead,
                                  base_error *error);
 
+/* Without a lock: two atomic additions for both. 65,535 snapshots may be held at once. */
 const sparse_snapshot *sparse_index_acquire(sparse_index *index);
 void sparse_index_release(sparse_index *index, const sparse_snapshot *snapshot);
 
@@ -91,7 +92,7 @@ typedef struct sparse_index_info {
 void sparse_index_describe(sparse_index *index, sparse_index_info *out); /* documents: live; terms: of all segments */
 
 /* Memory segments to a file, or everything into one segment file, now. FORAGE_E_READ_ONLY; FORAGE_E_FULL and
- * FORAGE_E_IO leave the index serving from memory, to be written later. Memory needed: twice the new segment. */
+ * FORAGE_E_IO leave the index serving from memory, to be written later. Memory needed: as sparse_merge_to_file. */
 forage_status sparse_index_flush(sparse_index *index, base_error *error);
 forage_status sparse_index_optimize(sparse_index *index, base_error *error);
 forage_status sparse_index_check(sparse_index *index, base_error *error); /* validates every segment and the manifest */

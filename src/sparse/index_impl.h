@@ -41,9 +41,15 @@ typedef struct index_draft {
 
 typedef struct index_snapshot {
     sparse_snapshot visible; /* first: a snapshot handed out is this struct's address */
-    atomic_uint references;
-    index_part *owned; /* beside visible.parts */
+    atomic_llong references; /* acquired less released; while it is the current one only the released, counted down */
+    index_part *owned;       /* beside visible.parts */
+    struct index_snapshot *_Atomic *slot; /* where it stands among the index's snapshots */
 } index_snapshot;
+
+/* The current snapshot is a word: its slot, and below it how often it was acquired since it was published. So acquiring is
+ * one addition, which cannot come between reading the pointer and counting. Publishing exchanges the word and adds the count
+ * to the snapshot that was current: what then remains of it is held by somebody. */
+enum { INDEX_SLOTS = 1 << 16, INDEX_SLOT_SHIFT = 48 };
 
 typedef struct index_request index_request; /* somebody waits for a flush or an optimisation */
 
@@ -58,12 +64,19 @@ struct sparse_index {
     const sparse_config *config;
     uint64_t generation;
 
-    pthread_mutex_t current_lock; /* held for a pointer and a count only; guards `current` */
-    index_snapshot *current;
+    index_snapshot *current;                 /* as the word below says */
+    index_snapshot *_Atomic *slots;          /* every snapshot that lives, at most INDEX_SLOTS; NULL: free */
+    char alone[64];                          /* what acquiring writes has a cache line to itself */
+    _Atomic(uint64_t) word;
+    char alone_too[64];
 
     pthread_t thread;
     bool running, stopping;
     index_request *requests;
+    atomic_bool searched; /* somebody has acquired a snapshot since the thread looked last */
+    atomic_bool piled;    /* so much is in memory that searches have to wait for merges, not merges for searches */
+    atomic_bool closing;
+    atomic_uint awaited; /* flushes that somebody waits for */
     uint64_t changes;                 /* so far */
     int64_t dirty_since, last_change; /* monotonic microseconds; dirty_since 0: files and manifest say everything */
     int64_t retry_at, retry_after;    /* after a failure no file is written before; 0: none failed */
@@ -105,6 +118,7 @@ void index_draft_replace(index_draft *d, size_t added);
 void index_publish(sparse_index *index, index_draft *d);
 index_snapshot *index_acquire(sparse_index *index);
 void index_release(index_snapshot *s);
+void index_retire(sparse_index *index); /* no snapshot is current any more */
 
 /* --- index_manifest.c: what the store knows --- */
 
@@ -152,6 +166,7 @@ forage_status index_check_manifest(sparse_index *index, base_error *error); /* `
 forage_status index_maintain_start(sparse_index *index, base_error *error);
 void index_maintain_stop(sparse_index *index); /* after a last flush */
 void index_touch(sparse_index *index);         /* something changed; the mutex is held */
+void index_watch_pile(sparse_index *index);    /* what is in memory changed; the mutex is held */
 /* Merges small memory segments of the draft at once, when many have gathered. The mutex is held. */
 void index_relieve(sparse_index *index, index_draft *d);
 

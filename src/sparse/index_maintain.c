@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "sparse/index_pace.h"
 #include "sparse/merge.h"
 
 #include <stdlib.h>
@@ -18,9 +19,13 @@
 #define FIRST_RETRY (5 * SECONDS)
 #define LAST_RETRY (60 * SECONDS)
 #define FLUSH_BYTES ((size_t)64 << 20) /* memory segments larger than this go to a file */
+#define PILED_BYTES (2 * FLUSH_BYTES)  /* and now it is urgent */
+#define ORDERING_BYTES ((size_t)192 << 20) /* memory to order places with, and as much for each: */
+#define ORDERING_BYTES_A_PLACE ((size_t)48)
 #define SMALLEST_TIER ((uint64_t)16 << 10)
 
-enum { FANOUT = 8, RELIEF = 32, REWRITE_COUNT = 64, NO_TIER = 24, RELIEVED_TIERS = 3 };
+enum { FANOUT = 8, RELIEF = 32, REWRITE_COUNT = 64, NO_TIER = 24, RELIEVED_TIERS = 3, PILED_SEGMENTS = 96 };
+enum { FEWEST_ORDERED = 16384, ORDERED_SHARE = 16 }; /* places; 1/16 that lie as they came are not worth another order */
 
 struct index_request {
     bool optimize, done;
@@ -177,23 +182,113 @@ static bool start_task(sparse_index *index, task *t) {
     return true;
 }
 
+/* --- pace -------------------------------------------------------------------------------------------------------- */
+
+/* A task that others may slow down. */
+typedef struct paced {
+    sparse_index *index;
+    const task *task;
+    index_pace pace;
+    bool ordering; /* its places: what waits does not wait for that */
+} paced;
+
+static bool is_urgent(sparse_index *index) {
+    return atomic_load(&index->piled) || atomic_load(&index->closing) || atomic_load(&index->awaited) > 0;
+}
+
+static bool proceed(void *context, uint64_t written) {
+    paced *p = context;
+    bool urgent = is_urgent(p->index), searched = atomic_exchange(&p->index->searched, false);
+    int64_t pause = index_pace_pause(&p->pace, now(), searched, urgent, written);
+    if (pause > 0) nanosleep(&(struct timespec){.tv_nsec = pause * 1000}, NULL);
+    if (p->ordering) return !atomic_load(&p->index->piled) && !atomic_load(&p->index->closing);
+    return !atomic_load(&p->index->closing) || p->task->request || p->task->everything;
+}
+
 /* --- merging ----------------------------------------------------------------------------------------------------- */
 
+/* The chosen parts of which something lives. To be freed. */
+static sparse_merge_input *list_inputs(const task *t, size_t *n) {
+    sparse_merge_input *inputs = mem_alloc(t->base->visible.n_parts * sizeof *inputs);
+    *n = 0;
+    for (uint32_t i = 0; i < t->base->visible.n_parts; i++) {
+        const sparse_part *p = &t->base->visible.parts[i];
+        if (t->chosen[i] && p->n_live > 0) inputs[(*n)++] = (sparse_merge_input){p->segment, p->live};
+    }
+    return inputs;
+}
+
+/* Whether another order would gain enough: not when nearly all lie in one part that has been ordered. `n_live`: of all. */
+static bool is_worth_ordering(const task *t, uint64_t *n_live) {
+    uint64_t all = 0, most = 0;
+    for (uint32_t i = 0; i < t->base->visible.n_parts; i++) {
+        const sparse_part *p = &t->base->visible.parts[i];
+        if (!t->chosen[i]) continue;
+        all += p->n_live;
+        if (!sparse_segment_ascends(p->segment) && p->n_live > most) most = p->n_live;
+    }
+    *n_live = all;
+    return all >= FEWEST_ORDERED && (all - most) * ORDERED_SHARE >= all;
+}
+
+/* To be freed; NULL: that of the inputs. */
+static uint32_t *find_order(const task *t, paced *p, const sparse_merge_input *inputs, size_t n) {
+    uint64_t n_live;
+    if (!is_worth_ordering(t, &n_live) || atomic_load(&p->index->closing)) return NULL;
+    uint32_t *order = mem_alloc(n_live * sizeof *order);
+    p->ordering = true;
+    forage_status status = sparse_merge_order(inputs, n, t->base->visible.config,
+                                              ORDERING_BYTES + n_live * ORDERING_BYTES_A_PLACE,
+                                              &(sparse_work){proceed, p}, order);
+    p->ordering = false;
+    if (status == FORAGE_OK) return order;
+    free(order);
+    return NULL;
+}
+
+static forage_status too_many(base_error *error) {
+    return error_set(error, FORAGE_E_TOO_LARGE, "its documents do not fit one segment");
+}
+
 /* `image` stays empty when nothing of the chosen parts lives. */
-static forage_status merge_chosen(const task *t, buffer *image, base_error *error) {
-    uint32_t n = t->base->visible.n_parts;
-    sparse_merge_input *inputs = mem_alloc(n * sizeof *inputs);
-    size_t n_inputs = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (t->chosen[i] && t->base->visible.parts[i].n_live > 0)
-            inputs[n_inputs++] = (sparse_merge_input){t->base->visible.parts[i].segment,
-                                                      t->base->visible.parts[i].live};
-    bool fits = sparse_merge_fits(inputs, n_inputs);
+static forage_status merge_to_memory(const task *t, paced *p, buffer *image, base_error *error) {
+    size_t n;
+    sparse_merge_input *inputs = list_inputs(t, &n);
     sparse_statistics statistics = t->base->visible.statistics;
-    sparse_merge_statistics(inputs, n_inputs, &statistics);
-    if (fits && n_inputs > 0) sparse_merge(inputs, n_inputs, NULL, t->base->visible.config, &statistics, image);
+    sparse_merge_statistics(inputs, n, &statistics);
+    forage_status status = FORAGE_OK;
+    if (!sparse_merge_fits(inputs, n)) status = too_many(error);
+    else if (n > 0)
+        status = sparse_merge_to_memory(inputs, n, t->base->visible.config, &statistics,
+                                        &(sparse_work){proceed, p}, image, error);
     free(inputs);
-    return fits ? FORAGE_OK : error_set(error, FORAGE_E_TOO_LARGE, "its documents do not fit one segment");
+    return status;
+}
+
+/* *merged stays NULL when nothing of the chosen parts lives. */
+static forage_status merge_to_file(sparse_index *index, const task *t, paced *p, index_segment **merged,
+                                   base_error *error) {
+    size_t n;
+    sparse_merge_input *inputs = list_inputs(t, &n);
+    sparse_statistics statistics = t->base->visible.statistics;
+    uint32_t *order = NULL;
+    char *path = NULL;
+    forage_status status = sparse_merge_fits(inputs, n) ? FORAGE_OK : too_many(error);
+    if (status != FORAGE_OK || n == 0) goto done;
+    sparse_merge_statistics(inputs, n, &statistics);
+    order = find_order(t, p, inputs, n);
+    uint64_t number = index->next_file++;
+    path = index_file_path(index->folder, number);
+    status = sparse_merge_to_file(inputs, n, order, t->base->visible.config, &statistics, path,
+                                  &(sparse_work){proceed, p}, error);
+    if (status != FORAGE_OK) goto done;
+    status = index_segment_in_file(path, number, merged, error);
+    if (status != FORAGE_OK) os_remove_file(path, NULL);
+done:
+    free(path);
+    free(order);
+    free(inputs);
+    return status;
 }
 
 /* What died in the base's part since the task began dies in the merged segment. `part` is its place in the draft now,
@@ -240,17 +335,6 @@ static void swap_parts(sparse_index *index, const task *t, index_segment *merged
 
 /* --- files ------------------------------------------------------------------------------------------------------- */
 
-static forage_status write_file(sparse_index *index, buffer *image, index_segment **out, base_error *error) {
-    uint64_t number = index->next_file++;
-    char *path = index_file_path(index->folder, number);
-    forage_status status = os_write_file(path, image->data, image->size, error);
-    buffer_release(image);
-    if (status == FORAGE_OK) status = index_segment_in_file(path, number, out, error);
-    if (status != FORAGE_OK) os_remove_file(path, NULL);
-    free(path);
-    return status;
-}
-
 static void remove_file(const sparse_index *index, const index_segment *s) {
     char *path = index_file_path(index->folder, s->number);
     base_error error;
@@ -276,13 +360,11 @@ static void finish_swap(sparse_index *index, const task *t, index_segment *merge
     pthread_mutex_unlock(&index->mutex);
 }
 
-static forage_status run_to_file(sparse_index *index, const task *t, base_error *error) {
-    buffer image = {0};
+static forage_status run_to_file(sparse_index *index, const task *t, paced *p, base_error *error) {
     index_segment *merged = NULL;
     index_draft durable = {0};
     bool committed = false;
-    forage_status status = merge_chosen(t, &image, error);
-    if (status == FORAGE_OK && image.size > 0) status = write_file(index, &image, &merged, error);
+    forage_status status = merge_to_file(index, t, p, &merged, error);
     if (status != FORAGE_OK) goto done;
     make_durable(t, merged, &durable);
     status = index_save(index, &durable, index->incomplete && !t->heals, error);
@@ -299,10 +381,10 @@ done:
     return status;
 }
 
-static forage_status run_in_memory(sparse_index *index, const task *t, base_error *error) {
+static forage_status run_in_memory(sparse_index *index, const task *t, paced *p, base_error *error) {
     buffer image = {0};
     index_segment *merged = NULL;
-    forage_status status = merge_chosen(t, &image, error);
+    forage_status status = merge_to_memory(t, p, &image, error);
     if (status == FORAGE_OK && image.size > 0) status = index_segment_in_memory(&image, &merged, error);
     if (status == FORAGE_OK) finish_swap(index, t, merged);
     index_segment_release(merged);
@@ -321,17 +403,20 @@ static bool is_idle(const sparse_index *index, const task *t) {
 static void run_task(sparse_index *index, const task *t) {
     base_error error = {0};
     forage_status status;
+    paced p = {.index = index, .task = t};
+    index_pace_start(&p.pace, now());
     if (t->to_file) {
         pthread_mutex_lock(&index->files);
-        status = run_to_file(index, t, &error);
+        status = run_to_file(index, t, &p, &error);
         pthread_mutex_unlock(&index->files);
     } else {
-        status = run_in_memory(index, t, &error);
+        status = run_in_memory(index, t, &p, &error);
     }
     pthread_mutex_lock(&index->mutex);
     for (uint32_t i = 0; i < t->base->visible.n_parts; i++)
         if (t->chosen[i]) t->base->owned[i].segment->busy = false;
-    if (status != FORAGE_OK) {
+    if (status == FORAGE_E_CLOSED && atomic_load(&index->closing)) { /* the last flush will do */
+    } else if (status != FORAGE_OK) {
         int64_t after = 2 * index->retry_after;
         index->retry_after = after < FIRST_RETRY ? FIRST_RETRY : after > LAST_RETRY ? LAST_RETRY : after;
         index->retry_at = now() + index->retry_after;
@@ -398,17 +483,26 @@ static forage_status request(sparse_index *index, bool optimize, base_error *err
     if (!index->writable)
         return error_set(error, FORAGE_E_READ_ONLY, "index %s is open for reading only", index->folder);
     index_request self = {.optimize = optimize, .error = error}, **end;
+    if (!optimize) atomic_fetch_add(&index->awaited, 1);
     pthread_mutex_lock(&index->mutex);
     for (end = &index->requests; *end;) end = &(*end)->next;
     *end = &self;
     pthread_cond_broadcast(&index->changed);
     while (!self.done) pthread_cond_wait(&index->changed, &index->mutex);
     pthread_mutex_unlock(&index->mutex);
+    if (!optimize) atomic_fetch_sub(&index->awaited, 1);
     return self.status;
 }
 
 forage_status sparse_index_flush(sparse_index *index, base_error *error) { return request(index, false, error); }
 forage_status sparse_index_optimize(sparse_index *index, base_error *error) { return request(index, true, error); }
+
+void index_watch_pile(sparse_index *index) {
+    const index_snapshot *s = index->current;
+    uint32_t segments = 0;
+    for (uint32_t i = 0; i < s->visible.n_parts; i++) segments += !is_file(&s->owned[i]);
+    atomic_store(&index->piled, segments >= PILED_SEGMENTS || memory_bytes(s) >= PILED_BYTES);
+}
 
 void index_touch(sparse_index *index) {
     index->changes++;
@@ -457,6 +551,7 @@ forage_status index_maintain_start(sparse_index *index, base_error *error) {
 
 void index_maintain_stop(sparse_index *index) {
     if (!index->running) return;
+    atomic_store(&index->closing, true);
     request(index, false, NULL);
     pthread_mutex_lock(&index->mutex);
     index->stopping = true;

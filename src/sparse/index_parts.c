@@ -4,6 +4,7 @@
 #include "sparse/partcache.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,7 +173,6 @@ void index_draft_replace(index_draft *d, size_t added) {
 static index_snapshot *make_snapshot(sparse_index *index, index_draft *d) {
     index_snapshot *s = mem_zalloc(1, sizeof *s);
     sparse_part *parts = mem_zalloc(d->n, sizeof *parts);
-    s->references = 1;
     s->owned = d->parts;
     s->visible = (sparse_snapshot){
         .config = index->config, .n_parts = (uint32_t)d->n, .parts = parts, .generation = ++index->generation};
@@ -190,32 +190,54 @@ static index_snapshot *make_snapshot(sparse_index *index, index_draft *d) {
     return s;
 }
 
-void index_release(index_snapshot *s) {
-    if (!s || atomic_fetch_sub(&s->references, 1) != 1) return;
+static void destroy_snapshot(index_snapshot *s) {
     for (uint32_t i = 0; i < s->visible.n_parts; i++) {
         index_segment_release(s->owned[i].segment);
         index_live_release(s->owned[i].live);
     }
+    atomic_store_explicit(s->slot, NULL, memory_order_release);
     free((sparse_part *)(uintptr_t)s->visible.parts);
     free(s->owned);
     free(s);
 }
 
+void index_release(index_snapshot *s) {
+    if (s && atomic_fetch_sub_explicit(&s->references, 1, memory_order_acq_rel) == 1) destroy_snapshot(s);
+}
+
+/* The lowest that is free: so few are ever touched. Only who publishes takes one, so it stays free. */
+static uint64_t free_slot(const sparse_index *index) {
+    for (;; sched_yield()) /* each slot taken is a snapshot that a search holds and will release */
+        for (uint64_t slot = 0; slot < INDEX_SLOTS; slot++)
+            if (!atomic_load_explicit(&index->slots[slot], memory_order_acquire)) return slot;
+}
+
+/* The snapshot is no longer current, and was acquired so often while it was. */
+static void settle(index_snapshot *s, uint64_t acquired) {
+    long long count = (long long)acquired;
+    if (s && atomic_fetch_add_explicit(&s->references, count, memory_order_acq_rel) + count == 0) destroy_snapshot(s);
+}
+
+static uint64_t acquired_of(uint64_t word) { return word & (((uint64_t)1 << INDEX_SLOT_SHIFT) - 1); }
+
 void index_publish(sparse_index *index, index_draft *d) {
     for (size_t i = d->n; i-- > 0;)
         if (d->parts[i].segment->number == 0 && index_part_live(&d->parts[i]) == 0) index_draft_remove(d, i);
-    index_snapshot *next = make_snapshot(index, d);
-    pthread_mutex_lock(&index->current_lock);
-    index_snapshot *last = index->current;
+    index_snapshot *next = make_snapshot(index, d), *last = index->current;
+    uint64_t slot = free_slot(index);
+    next->slot = &index->slots[slot];
+    atomic_store_explicit(next->slot, next, memory_order_relaxed);
     index->current = next;
-    pthread_mutex_unlock(&index->current_lock);
-    index_release(last);
+    settle(last, acquired_of(atomic_exchange_explicit(&index->word, slot << INDEX_SLOT_SHIFT, memory_order_acq_rel)));
+    index_watch_pile(index);
+}
+
+void index_retire(sparse_index *index) {
+    settle(index->current, acquired_of(atomic_load(&index->word)));
+    index->current = NULL;
 }
 
 index_snapshot *index_acquire(sparse_index *index) {
-    pthread_mutex_lock(&index->current_lock);
-    index_snapshot *s = index->current;
-    atomic_fetch_add(&s->references, 1);
-    pthread_mutex_unlock(&index->current_lock);
-    return s;
+    uint64_t word = atomic_fetch_add_explicit(&index->word, 1, memory_order_acquire);
+    return atomic_load_explicit(&index->slots[word >> INDEX_SLOT_SHIFT], memory_order_relaxed);
 }

@@ -2,6 +2,7 @@
 #include "sparse/segment_image.h"
 
 #include "base/hash.h"
+#include "sparse/segment_order.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -116,7 +117,7 @@ static bool open_versions(sparse_segment *s, const sections *t) {
 }
 
 static bool open_documents(sparse_segment *s, const sections *t) {
-    const void *fields, *documents, *order = NULL;
+    const void *fields, *documents;
     uint64_t count = s->count, size;
     if (!fixed_section(t, SEGMENT_FIELDS, 0, s->n_fields * sizeof(segment_field), &fields)) return false;
     if (!find_section(t, SEGMENT_DOCUMENTS, 0, &documents, &size) || !open_versions(s, t)) return false;
@@ -128,11 +129,8 @@ static bool open_documents(sparse_segment *s, const sections *t) {
     } else if (size != count * sizeof *s->documents) {
         return false;
     }
-    if (find_section(t, SEGMENT_ORDER, 0, &order, &size) &&
-        (!s->documents || size != count * sizeof *s->order || !all_below(order, count, s->count)))
-        return false;
     s->fields = fields;
-    s->order = order;
+    if (s->documents) s->order = segment_order_by_document(s->documents, s->count);
     for (uint32_t f = 0; f < s->n_fields; f++) {
         if (s->fields[f].kind > SPARSE_NUMBER) return false;
         if (s->fields[f].kind == SPARSE_TEXT) s->text_fields[s->n_text++] = f;
@@ -303,6 +301,7 @@ done:
 void sparse_segment_close(sparse_segment *s) {
     if (!s) return;
     segment_maxima_release(&s->maxima);
+    free(s->order);
     free(s->prior_maxima);
     free(s->heads);
     free(s->letters);
@@ -327,6 +326,7 @@ const uint32_t *sparse_segment_documents(const sparse_segment *s, uint32_t *firs
     return s->documents;
 }
 const sparse_impacts *sparse_segment_impacts(const sparse_segment *s) { return &s->impacts; }
+bool sparse_segment_ascends(const sparse_segment *s) { return s->order == NULL; }
 uint32_t sparse_segment_terms(const sparse_segment *s) { return s->n_terms; }
 uint32_t sparse_segment_fields(const sparse_segment *s) { return s->n_fields; }
 size_t sparse_segment_bytes(const sparse_segment *s) { return s->image.size; }

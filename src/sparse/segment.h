@@ -27,6 +27,8 @@ uint32_t sparse_segment_fields(const sparse_segment *s); /* known when it was bu
 
 bool sparse_segment_matches(const sparse_segment *s, const sparse_config *config); /* the fields both have are alike */
 
+bool sparse_segment_ascends(const sparse_segment *s); /* documents do, with their places: nothing ever ordered them */
+
 /* The array behind sparse_segment_document; NULL when the numbers are *first + place. */
 const uint32_t *sparse_segment_documents(const sparse_segment *s, uint32_t *first);
 uint32_t sparse_segment_terms(const sparse_segment *s); /* in the dictionary; ordinals are below it */

@@ -26,7 +26,6 @@ typedef struct segment_header {
 typedef enum segment_kind {
     SEGMENT_FIELDS = 1,   /* segment_field × n_fields */
     SEGMENT_DOCUMENTS,    /* u32 × count: document number of each place; the first alone when they are consecutive */
-    SEGMENT_ORDER,        /* u32 × count: places by document number; left out when they ascend already */
     SEGMENT_VERSIONS,     /* u64: the least; and what is added to it, 0, 1, 2, 4 or 8 bytes × count */
     SEGMENT_CLASSES,      /* u8 × count: of the lengths; left out where the lengths of the one text field serve */
     SEGMENT_TOTALS,       /* u32 × codes: occurrences that a code stands for */

@@ -31,7 +31,8 @@ struct sparse_segment {
     uint64_t checksum, hashed; /* hashed: bytes before the hashes */
 
     const segment_field *fields;
-    const uint32_t *documents, *order; /* documents NULL: consecutive; order NULL: ascending */
+    const uint32_t *documents; /* NULL: consecutive, from first_document */
+    uint32_t *order; /* places by document number, made when opening; NULL: documents ascend */
     uint32_t first_document;
     uint64_t least_version;
     const uint8_t *versions; /* what is added to it */

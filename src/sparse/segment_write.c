@@ -1,14 +1,27 @@
-/* Segment images are written term by term; impacts are computed here and nowhere else. */
+/* Segment images are written term by term; impacts are computed here and nowhere else.
+ *
+ * Sections that grow with the postings wait in buffers until all terms are here. When the image goes to a file, what is
+ * before the term being written is moved into files without a name, so that memory holds columns, one term and a constant. */
 #include "sparse/segment_write.h"
 
-#include "base/hash.h"
+#include "os/output.h"
 #include "sparse/impact_table.h"
 #include "sparse/pack_values.h"
 #include "sparse/segment_image.h"
+#include "sparse/segment_order.h"
+#include "sparse/segment_output.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+
+#define SPOOLED_AT_ONCE ((size_t)256 << 10)
+
+/* The beginning of a section, which has left memory. */
+typedef struct spool {
+    os_spool *file; /* NULL: nothing has */
+    uint64_t size;
+} spool;
 
 /* A keyword column, gathered from the attribute terms of its field: values are in key order, which is value order. */
 typedef struct value_column {
@@ -16,6 +29,7 @@ typedef struct value_column {
     buffer values;
     buffer counts; /* u32: places of each value */
     buffer places; /* u32: the places of the first value, of the second, … */
+    spool before_starts, before_values;
 } value_column;
 
 struct segment_writer {
@@ -26,7 +40,13 @@ struct segment_writer {
     impact_table impacts_of;
     value_column values[SPARSE_MAX_FIELDS];
 
+    char *path;             /* of the file; NULL: into memory */
+    const sparse_work *work;
+    segment_output *output; /* to that file */
+    forage_status status;   /* of its files so far */
+    base_error error;
     buffer dictionary, keys, blocks, postings, positions;
+    spool before_dictionary, before_keys, before_blocks, before_postings, before_positions;
     uint32_t n_terms;
     uint64_t n_blocks;
     uint8_t last_key[SEGMENT_MAX_KEY];
@@ -97,8 +117,19 @@ segment_writer *segment_writer_create(const sparse_config *config, const segment
     return w;
 }
 
+void segment_writer_use_file(segment_writer *w, const char *path, const sparse_work *work) {
+    w->path = mem_strdup(path);
+    w->work = work;
+    w->status = segment_output_to_file(path, work, &w->output, &w->error);
+}
+
 void segment_writer_destroy(segment_writer *w) {
     if (!w) return;
+    segment_output_destroy(w->output);
+    free(w->path);
+    spool *spools[] = {&w->before_dictionary, &w->before_keys, &w->before_blocks, &w->before_postings,
+                       &w->before_positions};
+    for (size_t i = 0; i < sizeof spools / sizeof *spools; i++) os_spool_destroy(spools[i]->file);
     buffer *buffers[] = {&w->dictionary, &w->keys, &w->blocks, &w->postings,
                          &w->positions,  &w->gaps, &w->packed, &w->starts};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) buffer_release(buffers[i]);
@@ -107,6 +138,8 @@ void segment_writer_destroy(segment_writer *w) {
         buffer_release(&w->values[f].values);
         buffer_release(&w->values[f].counts);
         buffer_release(&w->values[f].places);
+        os_spool_destroy(w->values[f].before_starts.file);
+        os_spool_destroy(w->values[f].before_values.file);
     }
     impact_table_destroy(&w->impacts_of);
     free(w->ends);
@@ -120,6 +153,42 @@ static inline void append_u32(buffer *b, uint32_t v) {
 }
 
 static void append_u64(buffer *b, uint64_t v) { buffer_append(b, &v, sizeof v); }
+
+/* --- files without a name ---------------------------------------------------------------------------------------- */
+
+static void spool_bytes(segment_writer *w, buffer *b, spool *s) {
+    if (!s->file) {
+        buffer name = {0};
+        buffer_printf(&name, "%s.spool", w->path);
+        w->status = os_spool_create(buffer_text(&name), &s->file, &w->error);
+        buffer_release(&name);
+    }
+    if (w->status == FORAGE_OK) w->status = os_spool_append(s->file, b->data, b->size, &w->error);
+    if (w->status == FORAGE_OK && !sparse_work_proceed(w->work, b->size))
+        w->status = error_set(&w->error, FORAGE_E_CLOSED, "writing the segment was ended");
+    s->size += b->size;
+    buffer_clear(b);
+}
+
+/* Of a section that only grows. Nothing may point into it. */
+static void make_room(segment_writer *w, buffer *b, spool *s) {
+    if (b->size >= SPOOLED_AT_ONCE && w->status == FORAGE_OK) spool_bytes(w, b, s);
+}
+
+static void make_rooms(segment_writer *w) {
+    make_room(w, &w->dictionary, &w->before_dictionary);
+    make_room(w, &w->keys, &w->before_keys);
+    make_room(w, &w->blocks, &w->before_blocks);
+    make_room(w, &w->postings, &w->before_postings);
+    make_room(w, &w->positions, &w->before_positions);
+    if (!w->column) return;
+    make_room(w, &w->column->starts, &w->column->before_starts);
+    make_room(w, &w->column->values, &w->column->before_values);
+}
+
+bool segment_writer_failed(const segment_writer *w) { return w->status != FORAGE_OK; }
+
+/* --- terms ------------------------------------------------------------------------------------------------------- */
 
 void segment_writer_begin(segment_writer *w, slice key) {
     assert(key.size > 0 && key.size <= SEGMENT_MAX_KEY);
@@ -136,7 +205,7 @@ void segment_writer_begin(segment_writer *w, slice key) {
     uint32_t field = (uint8_t)key.data[1];
     if (field >= w->config->n_fields || w->config->fields[field].kind != SPARSE_KEYWORD) return;
     w->column = &w->values[field];
-    append_u64(&w->column->starts, w->column->values.size);
+    append_u64(&w->column->starts, w->column->before_values.size + w->column->values.size);
     buffer_append(&w->column->values, key.data + 2, key.size - 2);
 }
 
@@ -262,7 +331,8 @@ static uint8_t *put_code(segment_writer *w, uint8_t *p) {
 
 void segment_writer_end(segment_writer *w) {
     assert(w->df > 0);
-    segment_entries entries = {w->keys.size, w->data_start, w->positions.size, w->n_blocks};
+    segment_entries entries = {w->before_keys.size + w->keys.size, w->before_postings.size + w->data_start,
+                               w->before_positions.size + w->positions.size, w->n_blocks};
     if (w->n_terms % SEGMENT_TERMS == 0) buffer_append(&w->dictionary, &entries, sizeof entries);
 
     bool positions = segment_has_positions(w->key.data[0]);
@@ -291,219 +361,184 @@ void segment_writer_end(segment_writer *w) {
     w->keys.size += (size_t)(p - start);
     if (w->column) append_u32(&w->column->counts, w->df);
     w->n_terms++;
+    if (w->path) make_rooms(w);
 }
 
 /* --- sections ---------------------------------------------------------------------------------------------------- */
 
-enum { MAX_SECTIONS = SEGMENT_KINDS + 4 * SPARSE_MAX_FIELDS };
-
-typedef struct image {
-    buffer *out;
-    segment_section sections[MAX_SECTIONS];
-    uint32_t n;
-} image;
-
-/* Room for a section; the caller fills it, then calls `close_section`. */
-static void *open_section(image *m, segment_kind kind, uint32_t field, size_t size) {
-    while (m->out->size % 8) buffer_putc(m->out, 0);
-    assert(m->n < MAX_SECTIONS);
-    m->sections[m->n] = (segment_section){.kind = kind, .field = field, .offset = m->out->size, .size = size};
-    void *at = buffer_reserve(m->out, size);
-    m->out->size += size;
-    return at;
+static void put_section(segment_output *o, segment_kind kind, uint32_t field, const void *data, size_t size) {
+    segment_output_begin(o, kind, field);
+    segment_output_bytes(o, data, size);
+    segment_output_end(o);
 }
 
-static void close_section(image *m) { m->n++; }
-
-static void put_section(image *m, segment_kind kind, uint32_t field, const void *data, size_t size) {
-    void *at = open_section(m, kind, field, size);
-    if (size > 0) memcpy(at, data, size);
-    close_section(m);
+/* What has left memory, then what has not. */
+static void put_spooled(segment_writer *w, segment_output *o, segment_kind kind, uint32_t field, spool *s, buffer *rest) {
+    segment_output_begin(o, kind, field);
+    for (uint64_t at = 0; at < s->size && w->status == FORAGE_OK;) {
+        size_t some = s->size - at < SEGMENT_HASHED ? (size_t)(s->size - at) : SEGMENT_HASHED;
+        w->status = os_spool_read(s->file, at, segment_output_room(o, some), some, &w->error);
+        if (w->status == FORAGE_OK) segment_output_advance(o, some);
+        at += some;
+    }
+    segment_output_bytes(o, rest->data, rest->size);
+    segment_output_end(o);
+    buffer_release(rest);
+    os_spool_destroy(s->file);
+    *s = (spool){0};
 }
 
-static void put_buffer(image *m, segment_kind kind, uint32_t field, buffer *b) {
-    put_section(m, kind, field, b->data, b->size);
-    buffer_release(b);
-}
-
-static void put_fields(image *m, const segment_writer *w) {
-    const sparse_config *config = w->config;
-    segment_field *fields = open_section(m, SEGMENT_FIELDS, 0, config->n_fields * sizeof *fields);
-    for (uint32_t f = 0; f < config->n_fields; f++) {
-        segment_field field = {.kind = (uint32_t)config->fields[f].kind};
+static void put_fields(segment_output *o, const segment_writer *w) {
+    segment_output_begin(o, SEGMENT_FIELDS, 0);
+    for (uint32_t f = 0; f < w->config->n_fields; f++) {
+        segment_field field = {.kind = (uint32_t)w->config->fields[f].kind};
         const uint32_t *lengths = w->columns->lengths[f];
         for (uint32_t p = 0; lengths && p < w->columns->count; p++) {
             field.length += lengths[p];
             field.having += lengths[p] > 0;
         }
-        fields[f] = field;
+        segment_output_bytes(o, &field, sizeof field);
     }
-    close_section(m);
+    segment_output_end(o);
 }
 
-typedef struct ranked {
-    double value;
-    uint32_t document, place;
-} ranked;
-
-static int by_document(const void *a, const void *b) {
-    const ranked *x = a, *y = b;
-    return (x->document > y->document) - (x->document < y->document);
-}
-
-static int by_value(const void *a, const void *b) {
-    const ranked *x = a, *y = b;
-    return x->value != y->value ? (x->value < y->value) - (x->value > y->value) : by_document(a, b);
-}
-
-static void put_order(image *m, segment_kind kind, ranked *list, uint32_t count,
-                      int (*order)(const void *, const void *)) {
-    qsort(list, count, sizeof *list, order);
-    uint32_t *places = open_section(m, kind, 0, count * sizeof *places);
-    for (uint32_t i = 0; i < count; i++) places[i] = list[i].place;
-    close_section(m);
-}
-
-static void put_versions(image *m, const uint64_t *versions, uint32_t count) {
+/* What is to be added to the least, in as few bytes as hold the most. */
+static void put_versions(segment_output *o, const uint64_t *versions, uint32_t count) {
+    enum { AT_ONCE = SEGMENT_HASHED / sizeof(uint64_t) };
     uint64_t least = count ? versions[0] : 0, most = 0;
     for (uint32_t p = 0; p < count; p++) least = versions[p] < least ? versions[p] : least;
     for (uint32_t p = 0; p < count; p++) most |= versions[p] - least;
     size_t width = most == 0 ? 0 : most <= UINT8_MAX ? 1 : most <= UINT16_MAX ? 2 : most <= UINT32_MAX ? 4 : 8;
-    uint8_t *at = open_section(m, SEGMENT_VERSIONS, 0, sizeof least + count * width);
-    memcpy(at, &least, sizeof least);
-    at += sizeof least;
-    for (uint32_t p = 0; p < count; p++) {
-        uint64_t more = versions[p] - least;
-        memcpy(at + p * width, &more, width); /* little-endian */
+    segment_output_begin(o, SEGMENT_VERSIONS, 0);
+    segment_output_bytes(o, &least, sizeof least);
+    for (uint32_t p = 0; p < count && width > 0;) {
+        uint32_t some = count - p < AT_ONCE ? count - p : AT_ONCE;
+        uint8_t *at = segment_output_room(o, some * width);
+        for (uint32_t i = 0; i < some; i++) {
+            uint64_t more = versions[p + i] - least;
+            memcpy(at + i * width, &more, width); /* little-endian */
+        }
+        segment_output_advance(o, some * width);
+        p += some;
     }
-    close_section(m);
+    segment_output_end(o);
 }
 
-static void put_documents(image *m, const segment_columns *c) {
-    bool ascending = true, consecutive = c->count > 0;
-    for (uint32_t p = 1; p < c->count; p++) {
-        ascending = ascending && c->documents[p - 1] < c->documents[p];
-        consecutive = consecutive && c->documents[p] == c->documents[p - 1] + 1;
-    }
-    put_section(m, SEGMENT_DOCUMENTS, 0, c->documents, (consecutive ? 1 : c->count) * sizeof *c->documents);
-    if (!ascending) {
-        ranked *list = mem_alloc(c->count * sizeof *list);
-        for (uint32_t p = 0; p < c->count; p++) list[p] = (ranked){0, c->documents[p], p};
-        put_order(m, SEGMENT_ORDER, list, c->count, by_document);
-        free(list);
-    }
-    put_versions(m, c->versions, c->count);
+static void put_documents(segment_output *o, const segment_columns *c) {
+    bool consecutive = c->count > 0;
+    for (uint32_t p = 1; p < c->count; p++) consecutive = consecutive && c->documents[p] == c->documents[p - 1] + 1;
+    put_section(o, SEGMENT_DOCUMENTS, 0, c->documents, (consecutive ? 1 : c->count) * sizeof *c->documents);
+    put_versions(o, c->versions, c->count);
 }
 
-static void put_impacts(image *m, const segment_writer *w) {
+static void put_impacts(segment_output *o, const segment_writer *w) {
     const impact_table *t = &w->impacts_of;
     size_t rows = 1;
     while (rows < t->n_codes) rows *= 2;
-    if (!t->lengths) put_section(m, SEGMENT_CLASSES, 0, t->classes, w->columns->count);
-    put_section(m, SEGMENT_TOTALS, 0, t->totals, t->n_codes * sizeof *t->totals);
-    put_section(m, SEGMENT_IMPACTS, 0, t->rows, rows << t->shift);
+    if (!t->lengths) put_section(o, SEGMENT_CLASSES, 0, t->classes, w->columns->count);
+    put_section(o, SEGMENT_TOTALS, 0, t->totals, t->n_codes * sizeof *t->totals);
+    put_section(o, SEGMENT_IMPACTS, 0, t->rows, rows << t->shift);
 }
 
 /* One number per place, in as few bytes as hold the largest. */
-static void put_widths(image *m, segment_kind kind, uint32_t field, const uint32_t *numbers, uint32_t count) {
+static void put_widths(segment_output *o, segment_kind kind, uint32_t field, const uint32_t *numbers, uint32_t count) {
+    enum { AT_ONCE = SEGMENT_HASHED / sizeof(uint32_t) };
     uint32_t all = 0;
     for (uint32_t p = 0; p < count; p++) all |= numbers[p];
     size_t width = all <= UINT8_MAX ? 1 : all <= UINT16_MAX ? 2 : 4;
-    uint8_t *at = open_section(m, kind, field, count * width);
-    for (uint32_t p = 0; p < count; p++) memcpy(at + p * width, &numbers[p], width); /* little-endian */
-    close_section(m);
+    segment_output_begin(o, kind, field);
+    for (uint32_t p = 0; p < count;) {
+        uint32_t some = count - p < AT_ONCE ? count - p : AT_ONCE;
+        uint8_t *at = segment_output_room(o, some * width);
+        for (uint32_t i = 0; i < some; i++) memcpy(at + i * width, &numbers[p + i], width); /* little-endian */
+        segment_output_advance(o, some * width);
+        p += some;
+    }
+    segment_output_end(o);
 }
 
-static void put_lengths(image *m, uint32_t field, const segment_columns *c) {
-    put_widths(m, SEGMENT_LENGTHS, field, c->lengths[field], c->count);
+static void put_lengths(segment_output *o, uint32_t field, const segment_columns *c) {
+    put_widths(o, SEGMENT_LENGTHS, field, c->lengths[field], c->count);
     if (c->count > 0 && memcmp(c->lengths[field], c->spans[field], c->count * sizeof **c->spans) != 0)
-        put_widths(m, SEGMENT_SPANS, field, c->spans[field], c->count);
+        put_widths(o, SEGMENT_SPANS, field, c->spans[field], c->count);
 }
 
 /* Turns places by value into values by place; walking the values upwards leaves each place's ordinals ascending. */
-static void put_keywords(image *m, uint32_t field, value_column *v, uint32_t count) {
+static void put_keywords(segment_writer *w, segment_output *o, uint32_t field) {
+    value_column *v = &w->values[field];
+    uint32_t count = w->columns->count;
     size_t total = v->places.size / sizeof(uint32_t), n_values = v->counts.size / sizeof(uint32_t);
     assert(total <= UINT32_MAX);
     const uint32_t *places = (const uint32_t *)(const void *)v->places.data;
     const uint32_t *counts = (const uint32_t *)(const void *)v->counts.data;
-    uint32_t *next = mem_zalloc((size_t)count + 1, sizeof *next);
+    uint32_t *next = mem_zalloc((size_t)count + 1, sizeof *next), *ordinals = mem_alloc(total * sizeof *ordinals);
     for (size_t i = 0; i < total; i++) next[places[i] + 1]++;
     for (uint32_t p = 0; p < count; p++) next[p + 1] += next[p];
-    put_section(m, SEGMENT_STARTS, field, next, ((size_t)count + 1) * sizeof *next);
-    uint32_t *ordinals = open_section(m, SEGMENT_ORDINALS, field, total * sizeof *ordinals);
+    put_section(o, SEGMENT_STARTS, field, next, ((size_t)count + 1) * sizeof *next);
     for (size_t value = 0, at = 0; value < n_values; value++)
         for (uint32_t i = 0; i < counts[value]; i++) ordinals[next[places[at++]]++] = (uint32_t)value;
-    close_section(m);
     free(next);
-    append_u64(&v->starts, v->values.size);
-    put_buffer(m, SEGMENT_VALUE_STARTS, field, &v->starts);
-    put_buffer(m, SEGMENT_VALUES, field, &v->values);
+    buffer_release(&v->places);
+    buffer_release(&v->counts);
+    put_section(o, SEGMENT_ORDINALS, field, ordinals, total * sizeof *ordinals);
+    free(ordinals);
+    append_u64(&v->starts, v->before_values.size + v->values.size);
+    put_spooled(w, o, SEGMENT_VALUE_STARTS, field, &v->before_starts, &v->starts);
+    put_spooled(w, o, SEGMENT_VALUES, field, &v->before_values, &v->values);
 }
 
-static void put_popularity(image *m, const segment_writer *w) {
+static void put_popularity(segment_output *o, const segment_writer *w) {
     const segment_columns *c = w->columns;
     if (w->config->popularity < 0 || !c->numbers[w->config->popularity]) return;
     const double *numbers = c->numbers[w->config->popularity];
-    ranked *list = mem_alloc(c->count * sizeof *list);
-    for (uint32_t p = 0; p < c->count; p++) list[p] = (ranked){numbers[p] > 0 ? numbers[p] : 0, c->documents[p], p};
-    put_order(m, SEGMENT_POPULARITY, list, c->count, by_value);
-    free(list);
-    float *prior = open_section(m, SEGMENT_PRIOR, 0, c->count * sizeof *prior);
-    for (uint32_t p = 0; p < c->count; p++) prior[p] = sparse_prior_value(numbers[p]);
-    close_section(m);
+    uint32_t *places = segment_order_by_number(numbers, c->documents, c->count);
+    put_section(o, SEGMENT_POPULARITY, 0, places, c->count * sizeof *places);
+    free(places);
+    segment_output_begin(o, SEGMENT_PRIOR, 0);
+    for (uint32_t p = 0; p < c->count; p++) {
+        float prior = sparse_prior_value(numbers[p]);
+        segment_output_bytes(o, &prior, sizeof prior);
+    }
+    segment_output_end(o);
 }
 
-static void put_columns(image *m, segment_writer *w) {
+static void put_columns(segment_writer *w, segment_output *o) {
     for (uint32_t f = 0; f < w->config->n_fields; f++) {
         const segment_columns *c = w->columns;
         switch (w->config->fields[f].kind) {
-        case SPARSE_TEXT: put_lengths(m, f, c); break;
-        case SPARSE_NUMBER: put_section(m, SEGMENT_NUMBERS, f, c->numbers[f], c->count * sizeof **c->numbers); break;
-        case SPARSE_KEYWORD: put_keywords(m, f, &w->values[f], c->count); break;
+        case SPARSE_TEXT: put_lengths(o, f, c); break;
+        case SPARSE_NUMBER: put_section(o, SEGMENT_NUMBERS, f, c->numbers[f], c->count * sizeof **c->numbers); break;
+        case SPARSE_KEYWORD: put_keywords(w, o, f); break;
         }
     }
-    put_popularity(m, w);
+    put_popularity(o, w);
 }
 
-/* The image is whole but for its hashes. */
-static void put_hashes(buffer *out) {
-    uint64_t end = out->size, n = segment_hashes(end);
-    uint64_t *hashes = (uint64_t *)(void *)buffer_reserve(out, n * sizeof *hashes);
-    for (uint64_t i = 0; i < n; i++) hashes[i] = segment_hash(out->data, end, i);
-    out->size += n * sizeof *hashes;
-    segment_header *header = (segment_header *)(void *)out->data;
-    header->checksum = hash64(hashes, n * sizeof *hashes, 0);
+static forage_status put_image(segment_writer *w, segment_output *o, base_error *error) {
+    put_fields(o, w);
+    put_documents(o, w->columns);
+    put_impacts(o, w);
+    put_spooled(w, o, SEGMENT_DICTIONARY, 0, &w->before_dictionary, &w->dictionary);
+    put_spooled(w, o, SEGMENT_KEYS, 0, &w->before_keys, &w->keys);
+    put_spooled(w, o, SEGMENT_BLOCKS, 0, &w->before_blocks, &w->blocks);
+    put_spooled(w, o, SEGMENT_POSTINGS, 0, &w->before_postings, &w->postings);
+    put_spooled(w, o, SEGMENT_POSITIONS, 0, &w->before_positions, &w->positions);
+    put_columns(w, o);
+    if (w->status != FORAGE_OK) return w->status;
+    return segment_output_finish(
+        o, (segment_header){.count = w->columns->count, .n_fields = w->config->n_fields, .n_terms = w->n_terms}, error);
 }
 
 void segment_writer_finish(segment_writer *w, buffer *out) {
-    image *m = mem_zalloc(1, sizeof *m);
-    m->out = out;
-    buffer_clear(out);
-    memset(buffer_reserve(out, sizeof(segment_header)), 0, sizeof(segment_header));
-    out->size = sizeof(segment_header);
+    assert(!w->path);
+    segment_output *o = segment_output_to_memory(out);
+    put_image(w, o, NULL);
+    segment_output_destroy(o);
+}
 
-    put_fields(m, w);
-    put_documents(m, w->columns);
-    put_impacts(m, w);
-    put_buffer(m, SEGMENT_DICTIONARY, 0, &w->dictionary);
-    put_buffer(m, SEGMENT_KEYS, 0, &w->keys);
-    put_buffer(m, SEGMENT_BLOCKS, 0, &w->blocks);
-    put_buffer(m, SEGMENT_POSTINGS, 0, &w->postings);
-    put_buffer(m, SEGMENT_POSITIONS, 0, &w->positions);
-    put_columns(m, w);
-
-    while (out->size % 8) buffer_putc(out, 0);
-    uint64_t table = out->size, end = table + m->n * sizeof *m->sections, n = segment_hashes(end);
-    buffer_append(out, m->sections, m->n * sizeof *m->sections);
-    const segment_header header = {.magic = SEGMENT_MAGIC,
-                                   .version = SEGMENT_VERSION,
-                                   .n_sections = m->n,
-                                   .size = end + n * sizeof(uint64_t),
-                                   .table = table,
-                                   .count = w->columns->count,
-                                   .n_fields = w->config->n_fields,
-                                   .n_terms = w->n_terms};
-    memcpy(out->data, &header, sizeof header);
-    put_hashes(out);
-    free(m);
+forage_status segment_writer_finish_file(segment_writer *w, base_error *error) {
+    assert(w->path);
+    forage_status status = w->status == FORAGE_OK ? put_image(w, w->output, error) : w->status;
+    if (w->status != FORAGE_OK && error) *error = w->error;
+    return status;
 }

@@ -84,6 +84,19 @@ class Killing:
         traffic.finish()
         self.note("while files are merged")
 
+    def kill_while_writing_a_file(self, server):
+        """As above, but at a moment when an index file has been begun and has not got its name."""
+        traffic = self.traffic(server, Traffic.small_writes, Traffic.large_writes, Traffic.search_and_click,
+                               Traffic.optimize)
+        end = time.monotonic() + 5 * SLOW
+        self.pause(0, 0.2)
+        while not unfinished(self.data) and time.monotonic() < end:
+            pass
+        self.pause(0, 0.004)
+        server.kill()
+        traffic.finish()
+        self.note("with a file half written" if unfinished(self.data) else "while files are merged")
+
     def kill_while_stopping(self, server):
         """SIGTERM makes it write what is in memory to a file: it is killed while it does, or a little too late."""
         traffic = self.traffic(server, Traffic.small_writes, Traffic.large_writes, Traffic.search_and_click)
@@ -151,6 +164,12 @@ class Killing:
         self.note("server of an import")
 
 
+def unfinished(data):
+    """Whether there is an index file that has been begun only."""
+    folder = os.path.join(data, "collections", "things", "segments")
+    return any(".seg." in name for name in os.listdir(folder))
+
+
 def kill_fresh(rng):
     """A folder that is being made: the collection's first documents come without a schema."""
     kills = acknowledged = 0
@@ -195,12 +214,13 @@ def test_kill():
     with Folder() as folder:
         killing = Killing(folder, rng)
         kinds = [Killing.kill_at_work] * 9 + [Killing.kill_while_merging] * 4 + [Killing.kill_while_stopping] * 3 + \
-                [Killing.kill_while_starting, Killing.kill_import, Killing.kill_server_of_import]
+                [Killing.kill_while_writing_a_file] * 4 + [Killing.kill_while_starting, Killing.kill_import, Killing.kill_server_of_import]
         while killing.kills + fresh_kills < KILLS:
             killing.round(rng.choice(kinds))
             if killing.kills % 10 == 0:  # the command finds nothing either, and its end writes an index file
                 assert run("check", "--data", folder.data, expect=0).out
         killing.round(lambda *_: None)
+        assert not unfinished(folder.data), "what was half written is still there"
         ledger, total = killing.ledger, killing.kills + fresh_kills
     documents, events = ledger.acknowledged + fresh_documents, len(ledger.events)
     print(f"{total} kills: {documents} documents and {events} events acknowledged, all there")

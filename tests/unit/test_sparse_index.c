@@ -653,6 +653,178 @@ static void snapshots_hold_while_others_write_and_merge(void **state) {
     end_world(w);
 }
 
+/* --- many snapshots ---------------------------------------------------------------------------------------------- */
+
+/* Takes and gives back snapshots as fast as it can, several held at a time: none is freed too early, none goes back. */
+static void *hold_snapshots(void *argument) {
+    enum { HELD = 7 };
+    readers *r = argument;
+    const sparse_snapshot *held[HELD] = {NULL};
+    uint64_t generation = 0;
+    for (uint32_t i = 0; !atomic_load(&r->stop); i++) {
+        const sparse_snapshot *s = sparse_index_acquire(r->w->index), *old = held[i % HELD];
+        if (s->generation < generation || s->n_parts != s->live_documents) abort(); /* a document each */
+        generation = s->generation;
+        if (old) {
+            if (old->generation > generation || old->n_parts != old->live_documents) abort();
+            sparse_index_release(r->w->index, old);
+        }
+        held[i % HELD] = s;
+        atomic_fetch_add(&r->checked, 1);
+    }
+    for (int i = 0; i < HELD; i++)
+        if (held[i]) sparse_index_release(r->w->index, held[i]);
+    return NULL;
+}
+
+static void thousands_of_snapshots_come_and_go(void **state) {
+    (void)state;
+    enum { THREADS = 8, PUBLICATIONS = 4000 };
+    world *w = new_world();
+    for (uint32_t i = 0; i < 3; i++) put(w, i, 1);
+    readers r = {.w = w};
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, hold_snapshots, &r), 0);
+    for (uint32_t i = 0; i < PUBLICATIONS || atomic_load(&r.checked) < PUBLICATIONS; i++) {
+        uint32_t document = i % 3;
+        uint64_t version = 100 + i;
+        buffer image = {0};
+        if (i % 100 == 0) image_of(w->index, &document, &version, 1, &image); /* else the same documents again */
+        assert_ok(sparse_index_apply(w->index, &image, NULL, 0, NULL));
+    }
+    atomic_store(&r.stop, true);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    const sparse_snapshot *s = sparse_index_acquire(w->index);
+    assert_true(s->generation >= PUBLICATIONS);
+    assert_int_equal(s->live_documents, 3);
+    sparse_index_release(w->index, s);
+    end_world(w);
+}
+
+/* --- large files ------------------------------------------------------------------------------------------------- */
+
+enum { MANY = 20000 };
+
+/* So many documents as files order; they are in no store, so that only the index is asked about them. */
+static void apply_many(world *w, uint32_t first, uint32_t n) {
+    uint32_t *documents = mem_alloc(n * sizeof *documents);
+    uint64_t *versions = mem_alloc(n * sizeof *versions);
+    for (uint32_t i = 0; i < n; i++) {
+        documents[i] = first + i;
+        versions[i] = 1;
+    }
+    buffer image = {0};
+    image_of(w->index, documents, versions, n, &image);
+    assert_ok(sparse_index_apply(w->index, &image, NULL, 0, NULL));
+    free(documents);
+    free(versions);
+}
+
+static void check_many(world *w, uint32_t n) {
+    base_error error = {0};
+    const sparse_snapshot *s = sparse_index_acquire(w->index);
+    assert_int_equal(s->live_documents, n);
+    for (uint32_t d = 0; d < n; d++) {
+        uint32_t part, place;
+        assert_true(sparse_snapshot_find(s, d, &part, &place));
+        assert_int_equal(sparse_segment_document(s->parts[part].segment, place), d);
+    }
+    sparse_index_release(w->index, s);
+    if (sparse_index_check(w->index, &error) != FORAGE_OK) fail_msg("%s", error.message);
+}
+
+static bool ascends(world *w) {
+    const sparse_snapshot *s = sparse_index_acquire(w->index);
+    assert_int_equal(s->n_parts, 1);
+    bool all = sparse_segment_ascends(s->parts[0].segment);
+    sparse_index_release(w->index, s);
+    return all;
+}
+
+static void large_files_are_ordered_but_not_while_closing(void **state) {
+    (void)state;
+    world *w = new_world();
+    apply_many(w, 0, MANY);
+    close_world(w);
+    open_world(w, false);
+    check_many(w, MANY);
+    assert_true(ascends(w)); /* closing did not wait for an order */
+    apply_many(w, MANY, MANY / 2);
+    assert_ok(sparse_index_optimize(w->index, NULL));
+    check_many(w, MANY + MANY / 2);
+    assert_false(ascends(w));
+    delete(w, 5);
+    assert_ok(sparse_index_optimize(w->index, NULL)); /* what is ordered stays so */
+    assert_false(ascends(w));
+    end_world(w);
+}
+
+static bool is_being_written(const world *w) {
+    arena a;
+    char **names;
+    arena_init(&a, 0);
+    bool found = false;
+    size_t n = 0;
+    if (os_list(w->segments, &a, &names, &n, NULL) != FORAGE_OK) n = 0;
+    for (size_t i = 0; i < n; i++) found = found || strstr(names[i], ".seg.") != NULL;
+    arena_release(&a);
+    return found;
+}
+
+/* Merges files again and again until it is killed. */
+static void merge_until_killed(world *w, int ready) {
+    open_world(w, false);
+    if (write(ready, "!", 1) != 1) _exit(1);
+    for (uint32_t i = 0;; i = (i + 1) % DOCUMENTS) {
+        put(w, i, 1);
+        if (sparse_index_flush(w->index, NULL) != FORAGE_OK || sparse_index_optimize(w->index, NULL) != FORAGE_OK)
+            _exit(2);
+    }
+}
+
+static void a_process_killed_while_it_writes_a_file_loses_nothing(void **state) {
+    (void)state;
+    random_source r;
+    random_seed(&r, 14);
+    world *w = new_world();
+    put(w, 0, DOCUMENTS);
+    apply_many(w, 4 * DOCUMENTS, MANY / 4); /* so that a file takes its time */
+    close_world(w);
+    int caught = 0;
+    for (int round = 0; round < 12; round++) {
+        int ends[2];
+        char ready;
+        assert_int_equal(pipe(ends), 0);
+        fflush(NULL);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) merge_until_killed(w, ends[1]);
+        close(ends[1]);
+        assert_int_equal(read(ends[0], &ready, 1), 1);
+        int64_t end = clock_monotonic(&os_clock_system) + 5000000;
+        usleep((useconds_t)random_below(&r, 20000));
+        while (!is_being_written(w) && clock_monotonic(&os_clock_system) < end) {}
+        usleep((useconds_t)random_below(&r, 3000));
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        close(ends[0]);
+        caught += is_being_written(w);
+        open_world(w, false);
+        assert_false(w->damaged);
+        assert_false(is_being_written(w));
+        const sparse_snapshot *s = sparse_index_acquire(w->index);
+        assert_int_equal(s->live_documents, DOCUMENTS + MANY / 4);
+        sparse_index_release(w->index, s);
+        base_error error = {0};
+        if (sparse_index_check(w->index, &error) != FORAGE_OK) fail_msg("%s", error.message);
+        close_world(w);
+    }
+    assert_true(caught > 0);
+    printf("killed 12 times, %d of them with a file half written\n", caught);
+    open_world(w, false);
+    end_world(w);
+}
+
 /* Follows the writing process: says what it has after each line that the parent sends. */
 static void follow(world *w, int commands, int answers) {
     bool changed;
@@ -761,6 +933,9 @@ int main(void) {
         cmocka_unit_test(the_higher_version_stays),
         cmocka_unit_test(fields_are_added),
         cmocka_unit_test(snapshots_hold_while_others_write_and_merge),
+        cmocka_unit_test(thousands_of_snapshots_come_and_go),
+        cmocka_unit_test(large_files_are_ordered_but_not_while_closing),
+        cmocka_unit_test(a_process_killed_while_it_writes_a_file_loses_nothing),
         cmocka_unit_test(another_process_follows),
         cmocka_unit_test(rate),
     };
