@@ -111,6 +111,7 @@ static void sort_postings(gathering *g, uint32_t count) {
 
 static void write_gathered(gathering *g, uint32_t count) {
     sort_postings(g, count);
+    g->blocks += (uint32_t)(g->n / SPARSE_BLOCK);
     for (size_t i = 0; i < g->n; i++) {
         uint32_t which = (uint32_t)g->postings[i];
         uint64_t start = g->starts[which], n = g->starts[which + 1] - start;
@@ -182,9 +183,13 @@ static forage_status merge(const sparse_merge_input *inputs, size_t n, const uin
     merge_inputs_open(&m, inputs, n, order);
     segment_columns columns;
     segment_columns_init(&columns, config, m.count);
-    for (size_t i = 0; i < n; i++) copy_columns(m.sources[i].segment, m.sources[i].moved, config, &columns);
+    for (size_t i = 0; i < n; i++) {
+        copy_columns(m.sources[i].segment, m.sources[i].moved, config, &columns);
+        sparse_work_proceed(work, 0); /* whether it goes on is asked below */
+    }
     segment_writer *w = segment_writer_create(config, &columns, statistics);
     if (path) segment_writer_use_file(w, path, work);
+    sparse_work_proceed(work, 0);
     forage_status status = FORAGE_OK;
     if (!merge_terms(&m, order == NULL, work, w)) status = error_set(error, FORAGE_E_CLOSED, "merging was ended");
     else if (path) status = segment_writer_finish_file(w, error);

@@ -15,7 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SPOOLED_AT_ONCE ((size_t)256 << 10)
+#define SPOOLED_AT_ONCE ((size_t)128 << 10)
 
 /* The beginning of a section, which has left memory. */
 typedef struct spool {

@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-enum { PARTS = 3, EACH = 4000, N = PARTS * EACH };
+enum { PARTS = 3, EACH = 3000, N = PARTS * EACH };
 
 typedef struct world {
     buffer images[PARTS];
@@ -111,7 +111,7 @@ static void a_write_that_fails_leaves_nothing(void **state) {
     world *w = new_world();
     buffer image = {0};
     sparse_merge(w->inputs, PARTS, NULL, &model_config, &w->statistics, &image);
-    for (size_t limit = 0; limit < image.size; limit += image.size / 23) {
+    for (size_t limit = 0; limit < image.size; limit += image.size / 11) {
         base_error error = {0};
         assert_int_equal(merge_below(w, limit, &error), FORAGE_E_IO);
         assert_non_null(strstr(error.message, w->path));
@@ -136,7 +136,7 @@ static void work_that_is_ended_leaves_nothing(void **state) {
     world *w = new_world();
     uint32_t *order = mem_zalloc(N, sizeof *order);
     int calls = 0;
-    for (int times = 0, step = 1; calls == 0; times += step, step++) {
+    for (int times = 0, step = 1; calls == 0; times += step, step *= 2) {
         int left = times;
         forage_status status = merge(w, NULL, &(sparse_work){a_few_times, &left}, NULL);
         if (status == FORAGE_OK) calls = times;
