@@ -107,7 +107,7 @@ class Soak:
             done = self.write(client, {f"d{number}": None}, "DELETE", f"{SOAKED}/documents/d{number}")
             self.count("removed", int(done))
             return done
-        numbers = rng.sample(range(low, low + OWN), rng.choice([1, 1, 3, 20, 200] if place else [500, 1500]))
+        numbers = rng.sample(range(low, low + OWN), rng.choice([1, 1, 3, 20, 100] if place else [1, 500]))
         versions = {n: rng.randrange(1 << 30) for n in numbers}
         write = {f"d{n}": (v, f"b{v % 60}") for n, v in versions.items()}
         body = ndjson(document(n, v) for n, v in versions.items())
@@ -118,6 +118,8 @@ class Soak:
     # ---- Readers
 
     def read_once(self, client, rng, place):
+        if place == 0 and rng.random() < 0.005:
+            self.optimize(client)
         if rng.random() < 0.03:
             status, answer = client.request("GET", f"{SOAKED}/documents?limit=300&after={rng.randrange(20000)}")
             given = answer if status == 200 else []
