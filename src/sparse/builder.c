@@ -1,8 +1,8 @@
 /* Documents to postings in memory: a hash table of terms, each with a growing string of bytes.
  *
  * Nearly all time would go into waiting for memory, so a document's words are only noted at first, and looked up
- * together when the places to look at have had time to arrive. A posting is written once, when its document ends, in
- * the form that it will have in the segment: gap to the last place, then the frequencies. */
+ * together when the places to look at have had time to arrive. A posting is written once, when its document ends and it is
+ * known where each field begins: gap to the last place, then the code of its positions. */
 #include "sparse/builder.h"
 
 #include "base/hash.h"
@@ -15,11 +15,10 @@
 #define NONE UINT32_MAX
 
 enum {
-    INLINE_KEY = 27,
+    INLINE_KEY = 29,
     INLINE_BYTES = 40,
     FIRST_CHUNK = 64,
     LARGEST_CHUNK = 4096,
-    MAX_POSTING = SEGMENT_MAX_CODE + 10,
     NOTES = 256, /* words noted before they are looked up */
     AHEAD = 8    /* terms fetched before they are needed */
 };
@@ -33,9 +32,10 @@ typedef struct chunk {
 
 /* Two cache lines; what every occurrence needs comes first. */
 typedef struct builder_term {
-    uint32_t place; /* of the document that `touch` belongs to */
-    uint32_t touch;
-    uint16_t key_size, room; /* bytes left in the last chunk */
+    uint32_t place;       /* of the document that the touches belong to */
+    uint32_t touch, last_touch;
+    uint32_t room;        /* bytes left in the last chunk */
+    uint16_t key_size;
     uint8_t inline_used;
     char inline_key[INLINE_KEY];
     uint32_t hash;
@@ -46,20 +46,21 @@ typedef struct builder_term {
     uint8_t inline_bytes[INLINE_BYTES];
 } builder_term;
 
+_Static_assert(sizeof(builder_term) == 128, "a term is two cache lines");
+
 /* A word that has not been looked up yet. */
 typedef struct note {
     uint32_t hash, ordinal; /* ordinal NONE: a keyword */
     uint32_t start, size;   /* of its key in `text` */
+    uint32_t position;      /* in its field */
 } note;
 
 static const char *term_key(const builder_term *t) { return t->key_size <= INLINE_KEY ? t->inline_key : t->long_key; }
 
-/* A term's occurrences in one field of the current document. */
+/* An occurrence of a term in the current document. */
 typedef struct touch {
-    uint32_t term, ordinal; /* ordinal NONE: a keyword */
-    uint32_t tf;
-    uint32_t next; /* the same term in another field; NONE: no more */
-    bool first;    /* of its chain */
+    uint32_t ordinal, position; /* as in a note */
+    uint32_t next;              /* of the same term; NONE: the last */
 } touch;
 
 struct sparse_builder {
@@ -67,7 +68,6 @@ struct sparse_builder {
     arena names, memory;
     uint32_t ordinal[SPARSE_MAX_FIELDS]; /* of text fields */
     uint32_t n_text;
-    unsigned ordinal_bits;
 
     builder_term *terms;
     size_t n_terms, terms_capacity;
@@ -79,14 +79,17 @@ struct sparse_builder {
     buffer text; /* keys of the notes */
     touch *touches;
     size_t n_touches, touches_capacity;
+    uint32_t *touched; /* terms of the current document */
+    size_t n_touched, touched_capacity;
+    uint32_t n_positions; /* of the current document */
+    buffer positions;     /* u32 each, of the posting that is written */
+    buffer posting;       /* and its bytes */
 
     uint32_t count;
     size_t capacity; /* of the arrays per place */
-    uint32_t *lengths[SPARSE_MAX_FIELDS];
+    uint32_t *lengths[SPARSE_MAX_FIELDS], *spans[SPARSE_MAX_FIELDS]; /* as in segment_columns */
     double *numbers[SPARSE_MAX_FIELDS];
-    uint8_t *kept[SPARSE_MAX_FIELDS];  /* forward tokens, as in segment_columns */
-    buffer forward[SPARSE_MAX_FIELDS]; /* u16 each, place after place */
-    bool gap[SPARSE_MAX_FIELDS];       /* before the field's next token */
+    bool gap[SPARSE_MAX_FIELDS]; /* before the field's next token */
 };
 
 sparse_builder *sparse_builder_create(const sparse_config *config) {
@@ -96,7 +99,6 @@ sparse_builder *sparse_builder_create(const sparse_config *config) {
     sparse_config_copy(config, &b->names, &b->config);
     for (uint32_t f = 0; f < config->n_fields; f++)
         if (config->fields[f].kind == SPARSE_TEXT) b->ordinal[f] = b->n_text++;
-    b->ordinal_bits = segment_ordinal_bits(b->n_text);
     b->table_size = 1024;
     b->table = mem_zalloc(b->table_size, sizeof *b->table);
     return b;
@@ -106,12 +108,14 @@ void sparse_builder_destroy(sparse_builder *b) {
     if (!b) return;
     for (uint32_t f = 0; f < SPARSE_MAX_FIELDS; f++) {
         free(b->lengths[f]);
+        free(b->spans[f]);
         free(b->numbers[f]);
-        free(b->kept[f]);
-        buffer_release(&b->forward[f]);
     }
     buffer_release(&b->text);
+    buffer_release(&b->positions);
+    buffer_release(&b->posting);
     free(b->touches);
+    free(b->touched);
     free(b->table);
     free(b->terms);
     arena_release(&b->memory);
@@ -122,8 +126,8 @@ void sparse_builder_destroy(sparse_builder *b) {
 void sparse_builder_reset(sparse_builder *b) {
     arena_reset(&b->memory);
     buffer_clear(&b->text);
-    for (uint32_t f = 0; f < SPARSE_MAX_FIELDS; f++) buffer_clear(&b->forward[f]);
-    b->n_terms = b->n_touches = b->n_notes = 0;
+    b->n_terms = b->n_touches = b->n_touched = b->n_notes = 0;
+    b->n_positions = 0;
     b->count = 0;
     memset(b->table, 0, b->table_size * sizeof *b->table);
 }
@@ -181,57 +185,68 @@ static void add_posting(sparse_builder *b, builder_term *t, const uint8_t *bytes
         else t->first = c;
         t->last = c;
         t->end = c->bytes;
-        t->room = (uint16_t)wanted;
+        t->room = (uint32_t)wanted;
     }
     memcpy(t->end, bytes, size);
     t->end += size;
-    t->room = (uint16_t)(t->room - size);
+    t->room -= (uint32_t)size;
 }
 
 /* --- one document ------------------------------------------------------------------------------------------------ */
 
-static void add_touch(sparse_builder *b, builder_term *t, uint32_t term, uint32_t ordinal, bool first) {
-    b->touches = mem_grow(b->touches, &b->touches_capacity, b->n_touches + 1, sizeof *b->touches);
-    b->touches[b->n_touches] = (touch){
-        .term = term, .ordinal = ordinal, .tf = 1, .next = first ? NONE : t->touch, .first = first};
-    t->touch = (uint32_t)b->n_touches++;
-}
-
-/* Links a further field behind the first touch of the chain, so that the chain's head stays where it is. */
-static void occur(sparse_builder *b, uint32_t term, uint32_t ordinal) {
+static void occur(sparse_builder *b, uint32_t term, const note *n) {
     builder_term *t = &b->terms[term];
-    uint32_t place = b->count - 1;
+    uint32_t place = b->count - 1, at = (uint32_t)b->n_touches;
     if (t->place != place) {
         t->place = place;
-        add_touch(b, t, term, ordinal, true);
+        t->touch = at;
+        if (b->n_touched == b->touched_capacity)
+            b->touched = mem_grow(b->touched, &b->touched_capacity, b->n_touched + 1, sizeof *b->touched);
+        b->touched[b->n_touched++] = term;
         __builtin_prefetch(t->end, 1); /* where the posting will be written */
-        return;
+    } else if (n->ordinal == NONE) {
+        return; /* a value that the document has twice */
+    } else {
+        b->touches[t->last_touch].next = at;
     }
-    for (uint32_t i = t->touch; i != NONE; i = b->touches[i].next) {
-        if (b->touches[i].ordinal != ordinal) continue;
-        b->touches[i].tf += ordinal != NONE && b->touches[i].tf < UINT32_MAX - 1;
-        return;
-    }
-    uint32_t head = t->touch, rest = b->touches[head].next;
-    add_touch(b, t, term, ordinal, false);
-    b->touches[t->touch].next = rest;
-    b->touches[head].next = t->touch;
-    t->touch = head;
+    t->last_touch = at;
+    if (b->n_touches == b->touches_capacity)
+        b->touches = mem_grow(b->touches, &b->touches_capacity, b->n_touches + 1, sizeof *b->touches);
+    b->touches[b->n_touches++] = (touch){n->ordinal, n->position, NONE};
 }
 
-static void write_posting(sparse_builder *b, const touch *head) {
-    builder_term *t = &b->terms[head->term];
-    segment_frequency f[SPARSE_MAX_FIELDS];
-    uint32_t n = 0;
-    for (const touch *o = head; head->ordinal != NONE; o = &b->touches[o->next]) {
-        uint32_t at = n++;
-        for (; at > 0 && f[at - 1].ordinal > o->ordinal; at--) f[at] = f[at - 1];
-        f[at] = (segment_frequency){o->ordinal, o->tf};
-        if (o->next == NONE) break;
+static int ascending(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The positions of a term that occurs several times; they ascend unless the fields came in another order. */
+static uint32_t *gather_positions(sparse_builder *b, const builder_term *t, const uint32_t *starts, uint32_t *n) {
+    bool sorted = true;
+    buffer_clear(&b->positions);
+    uint32_t last = 0, position;
+    for (uint32_t at = t->touch; at != NONE; at = b->touches[at].next, last = position) {
+        position = starts[b->touches[at].ordinal] + b->touches[at].position;
+        sorted = sorted && position >= last;
+        buffer_append(&b->positions, &position, sizeof position);
     }
-    uint8_t bytes[MAX_POSTING];
+    uint32_t *positions = (uint32_t *)(void *)b->positions.data;
+    *n = (uint32_t)(b->positions.size / sizeof *positions);
+    if (!sorted) qsort(positions, *n, sizeof *positions, ascending);
+    return positions;
+}
+
+static void write_posting(sparse_builder *b, uint32_t term, const uint32_t *starts) {
+    builder_term *t = &b->terms[term];
+    const touch *first = &b->touches[t->touch];
+    uint32_t n = 1, one, *positions = &one;
+    if (first->next != NONE) positions = gather_positions(b, t, starts, &n);
+    else if (first->ordinal != NONE) one = starts[first->ordinal] + first->position;
+    size_t room = segment_code_room(n) + 5;
+    if (room > b->posting.capacity) buffer_reserve(&b->posting, room);
+    uint8_t *bytes = (uint8_t *)b->posting.data;
     uint8_t *end = segment_put_varint(bytes, t->place - t->last_place);
-    if (n > 0) end = segment_put_frequencies(end, b->ordinal_bits, f, n);
+    if (first->ordinal != NONE) end = segment_put_code(end, positions, n);
     add_posting(b, t, bytes, (size_t)(end - bytes));
     t->last_place = t->place;
 }
@@ -246,14 +261,14 @@ static void look_up(sparse_builder *b) {
         }
         if (i < AHEAD) continue;
         const note *n = &b->notes[i - AHEAD];
-        occur(b, find_term(b, (slice){b->text.data + n->start, n->size}, n->hash), n->ordinal);
+        occur(b, find_term(b, (slice){b->text.data + n->start, n->size}, n->hash), n);
     }
     b->n_notes = 0;
     buffer_clear(&b->text);
 }
 
-/* Returns the hash of the key. */
-static uint32_t take_note(sparse_builder *b, const char *prefix, size_t prefix_size, slice text, uint32_t ordinal) {
+static void take_note(sparse_builder *b, const char *prefix, size_t prefix_size, slice text, uint32_t ordinal,
+                      uint32_t position) {
     char room[SPARSE_MAX_TERM];
     text = sparse_term_form(text, room);
     if (b->n_notes == NOTES) look_up(b);
@@ -262,15 +277,20 @@ static uint32_t take_note(sparse_builder *b, const char *prefix, size_t prefix_s
     buffer_append(&b->text, text.data, text.size);
     uint32_t hash = (uint32_t)hash64(b->text.data + start, size, 0);
     __builtin_prefetch(&b->table[hash & (b->table_size - 1)]);
-    b->notes[b->n_notes++] = (note){hash, ordinal, start, size};
-    return hash;
+    b->notes[b->n_notes++] = (note){hash, ordinal, start, size, position};
 }
 
 static void end_document(sparse_builder *b) {
     look_up(b);
-    for (size_t i = 0; i < b->n_touches; i++)
-        if (b->touches[i].first) write_posting(b, &b->touches[i]);
-    b->n_touches = 0;
+    uint32_t starts[SPARSE_MAX_FIELDS], start = 0;
+    for (uint32_t f = 0, ordinal = 0; b->count > 0 && f < b->config.n_fields; f++) {
+        if (b->config.fields[f].kind != SPARSE_TEXT) continue;
+        starts[ordinal++] = start;
+        start += b->spans[f][b->count - 1];
+    }
+    for (size_t i = 0; i < b->n_touched; i++) write_posting(b, b->touched[i], starts);
+    b->n_touches = b->n_touched = 0;
+    b->n_positions = 0;
 }
 
 uint32_t sparse_builder_begin(sparse_builder *b) {
@@ -282,9 +302,8 @@ uint32_t sparse_builder_begin(sparse_builder *b) {
     for (uint32_t f = 0; f < b->config.n_fields; f++) {
         if (b->config.fields[f].kind == SPARSE_TEXT) {
             if (grow) b->lengths[f] = mem_realloc(b->lengths[f], b->capacity * sizeof **b->lengths);
-            if (grow) b->kept[f] = mem_realloc(b->kept[f], b->capacity * sizeof **b->kept);
-            b->lengths[f][place] = 0;
-            b->kept[f][place] = 0;
+            if (grow) b->spans[f] = mem_realloc(b->spans[f], b->capacity * sizeof **b->spans);
+            b->lengths[f][place] = b->spans[f][place] = 0;
             b->gap[f] = false;
         } else if (b->config.fields[f].kind == SPARSE_NUMBER) {
             if (grow) b->numbers[f] = mem_realloc(b->numbers[f], b->capacity * sizeof **b->numbers);
@@ -294,27 +313,16 @@ uint32_t sparse_builder_begin(sparse_builder *b) {
     return place;
 }
 
-static void keep_token(sparse_builder *b, uint32_t field, uint16_t token) {
-    buffer *forward = &b->forward[field];
-    uint8_t *kept = &b->kept[field][b->count - 1];
-    const uint16_t tokens[2] = {SPARSE_FORWARD_GAP, token};
-    unsigned n = b->gap[field] && *kept > 0 ? 2 : 1;
-    b->gap[field] = false;
-    if (*kept + n > SPARSE_FORWARD) { /* or cut already */
-        *kept |= SEGMENT_FORWARD_CUT;
-        return;
-    }
-    if (forward->size + sizeof tokens > forward->capacity) buffer_reserve(forward, sizeof tokens);
-    memcpy(forward->data + forward->size, tokens + 2 - n, n * sizeof *tokens);
-    forward->size += n * sizeof *tokens;
-    *kept = (uint8_t)(*kept + n);
-}
-
 void sparse_builder_term(sparse_builder *b, uint32_t field, slice term) {
     assert(b->count > 0 && field < b->config.n_fields && b->config.fields[field].kind == SPARSE_TEXT);
-    const char prefix[] = {SPARSE_SPACE_TEXT};
-    uint32_t hash = take_note(b, prefix, sizeof prefix, term, b->ordinal[field]);
-    keep_token(b, field, segment_forward_token(hash));
+    const char text[] = {SPARSE_SPACE_TEXT}, between[] = {SPARSE_SPACE_GAP};
+    uint32_t *span = &b->spans[field][b->count - 1], ordinal = b->ordinal[field];
+    bool gap = b->gap[field] && *span > 0;
+    if (SPARSE_MAX_TOKENS - b->n_positions < 1u + gap) return;
+    b->n_positions += 1u + gap;
+    b->gap[field] = false;
+    if (gap) take_note(b, between, sizeof between, (slice){"", 0}, ordinal, (*span)++);
+    take_note(b, text, sizeof text, term, ordinal, (*span)++);
     b->lengths[field][b->count - 1]++;
 }
 
@@ -326,7 +334,7 @@ void sparse_builder_gap(sparse_builder *b, uint32_t field) {
 void sparse_builder_keyword(sparse_builder *b, uint32_t field, slice value) {
     assert(b->count > 0 && field < b->config.n_fields && b->config.fields[field].kind == SPARSE_KEYWORD);
     const char prefix[] = {SPARSE_SPACE_ATTRIBUTE, (char)field};
-    take_note(b, prefix, sizeof prefix, value, NONE);
+    take_note(b, prefix, sizeof prefix, value, NONE, 0);
 }
 
 void sparse_builder_number(sparse_builder *b, uint32_t field, double value) {
@@ -337,14 +345,13 @@ void sparse_builder_number(sparse_builder *b, uint32_t field, double value) {
 uint32_t sparse_builder_count(const sparse_builder *b) { return b->count; }
 
 size_t sparse_builder_bytes(const sparse_builder *b) {
-    size_t per_place = 0, forward = 0;
+    size_t per_place = 0;
     for (uint32_t f = 0; f < b->config.n_fields; f++) {
-        per_place += (b->lengths[f] ? sizeof **b->lengths + sizeof **b->kept : 0);
+        per_place += (b->lengths[f] ? sizeof **b->lengths + sizeof **b->spans : 0);
         per_place += (b->numbers[f] ? sizeof **b->numbers : 0);
-        forward += b->forward[f].capacity;
     }
-    return arena_used(&b->memory) + forward + b->terms_capacity * sizeof *b->terms + b->table_size * sizeof *b->table +
-           b->touches_capacity * sizeof *b->touches + b->text.capacity + b->capacity * per_place;
+    return arena_used(&b->memory) + b->terms_capacity * sizeof *b->terms + b->table_size * sizeof *b->table +
+           b->touches_capacity * sizeof *b->touches + b->touched_capacity * sizeof *b->touched + b->text.capacity + b->capacity * per_place;
 }
 
 void sparse_builder_statistics(const sparse_builder *b, sparse_statistics *out) {
@@ -387,49 +394,54 @@ typedef struct term_copy {
     segment_writer *writer;
     const uint32_t *moved; /* old place → new, or NONE */
     slice key;
-    uint32_t n_text, place;
+    uint32_t place;
     bool started;
+    buffer positions; /* u32 */
 } term_copy;
+
+/* The positions of the posting at p. */
+static const uint8_t *read_positions(term_copy *c, const uint8_t *p, const uint8_t *end, uint32_t *n) {
+    const uint8_t *code = p;
+    p = segment_skip_code(p, end);
+    assert(p);
+    size_t room = (size_t)(p - code) * sizeof(uint32_t);
+    if (room > c->positions.capacity) buffer_reserve(&c->positions, room);
+    *n = segment_get_code(code, p, (uint32_t *)(void *)c->positions.data);
+    assert(*n > 0);
+    return p;
+}
 
 static void copy_postings(term_copy *c, const uint8_t *p, size_t size) {
     const uint8_t *end = p + size;
     while (p < end) {
-        segment_frequency f[SPARSE_MAX_FIELDS];
         uint32_t n = 0;
         uint64_t gap = 0;
         p = segment_get_varint(p, end, &gap);
-        if (p && c->key.data[0] == SPARSE_SPACE_TEXT) p = segment_get_frequencies(p, end, c->n_text, f, &n);
-        assert(p);
+        if (segment_has_positions(c->key.data[0])) p = read_positions(c, p, end, &n);
         c->place += (uint32_t)gap;
         uint32_t place = c->moved[c->place];
         if (place == NONE) continue;
         if (!c->started) segment_writer_begin(c->writer, c->key);
         c->started = true;
-        segment_writer_posting(c->writer, place, f, n);
+        segment_writer_posting(c->writer, place, (const uint32_t *)(const void *)c->positions.data, n);
     }
 }
 
 static void write_terms(const sparse_builder *b, const uint32_t *moved, segment_writer *w) {
     sorted_term *sorted = sort_terms(b);
+    term_copy copy = {.writer = w, .moved = moved};
     for (size_t i = 0; i < b->n_terms; i++) {
         const builder_term *t = sorted[i].term;
-        term_copy copy = {.writer = w, .moved = moved, .key = {term_key(t), t->key_size}, .n_text = b->n_text};
+        copy.key = (slice){term_key(t), t->key_size};
+        copy.place = 0;
+        copy.started = false;
         copy_postings(&copy, t->inline_bytes, t->inline_used);
         for (const chunk *c = t->first; c; c = c->next)
             copy_postings(&copy, c->bytes, c == t->last ? (size_t)(t->end - c->bytes) : c->used);
         if (copy.started) segment_writer_end(w);
     }
+    buffer_release(&copy.positions);
     free(sorted);
-}
-
-/* The forward tokens of the places that stay, one after the other. */
-static void copy_forward(const sparse_builder *b, uint32_t field, const uint32_t *moved, segment_columns *columns) {
-    const uint16_t *from = (const uint16_t *)(const void *)b->forward[field].data;
-    for (uint32_t p = 0; p < b->count; p++) {
-        uint32_t n = b->kept[field][p] & ~SEGMENT_FORWARD_CUT;
-        if (moved[p] != NONE) segment_columns_forward(columns, field, moved[p], b->kept[field][p], from);
-        if (n > 0) from += n;
-    }
 }
 
 void sparse_builder_finish(sparse_builder *b, const uint32_t *document, const uint64_t *version,
@@ -446,11 +458,10 @@ void sparse_builder_finish(sparse_builder *b, const uint32_t *document, const ui
         columns.versions[moved[p]] = version[p];
         for (uint32_t f = 0; f < b->config.n_fields; f++) {
             if (columns.lengths[f]) columns.lengths[f][moved[p]] = b->lengths[f][p];
+            if (columns.spans[f]) columns.spans[f][moved[p]] = b->spans[f][p];
             if (columns.numbers[f]) columns.numbers[f][moved[p]] = b->numbers[f][p];
         }
     }
-    for (uint32_t f = 0; f < b->config.n_fields; f++)
-        if (columns.kept[f]) copy_forward(b, f, moved, &columns);
     segment_writer *w = segment_writer_create(&b->config, &columns, statistics);
     write_terms(b, moved, w);
     segment_writer_finish(w, out);

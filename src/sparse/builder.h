@@ -12,8 +12,9 @@ void sparse_builder_reset(sparse_builder *b);
 
 /* Starts the next document and returns its place, 0 … n−1. What follows belongs to it. */
 uint32_t sparse_builder_begin(sparse_builder *b);
-void sparse_builder_term(sparse_builder *b, uint32_t field, slice term); /* one occurrence */
-/* The field's next term belongs to another of its values: no phrase goes across. Before the first it does nothing. */
+void sparse_builder_term(sparse_builder *b, uint32_t field, slice term); /* one occurrence, at the field's next position */
+/* The field's next term belongs to another of its values: no phrase goes across. Before the first it does nothing. Terms
+ * behind a document's SPARSE_MAX_TOKENS positions are left out. */
 void sparse_builder_gap(sparse_builder *b, uint32_t field);
 void sparse_builder_keyword(sparse_builder *b, uint32_t field, slice value);
 void sparse_builder_number(sparse_builder *b, uint32_t field, double value);

@@ -8,6 +8,11 @@
 #define SPARSE_MAX_FIELDS 64
 #define SPARSE_BLOCK 128 /* postings in a block */
 
+/* Positions of a document: its text fields lie end to end, in the order of their numbers. Each token takes one, and so
+ * does each gap between two values of a field, so that no phrase goes across either. A document's tokens and gaps beyond
+ * this number are not indexed at all: no frequency, no length. */
+#define SPARSE_MAX_TOKENS (1u << 22)
+
 typedef enum sparse_kind {
     SPARSE_TEXT,    /* terms with frequencies, scored; a field length per document */
     SPARSE_KEYWORD, /* any number of exact values per document; in the inverted index and in a column */
@@ -32,6 +37,7 @@ typedef struct sparse_config {
  * impact); a keyword value is a term of the attribute space under its field. */
 #define SPARSE_SPACE_TEXT 't'
 #define SPARSE_SPACE_ATTRIBUTE 'a'
+#define SPARSE_SPACE_GAP 'g' /* alone, the one key of its space: the positions between the values of a field */
 #define SPARSE_MAX_TERM 512 /* longer keyword values are indexed by their first bytes and a hash */
 slice sparse_text_key(arena *a, slice term);
 slice sparse_attribute_key(arena *a, uint32_t field, slice value);
@@ -40,10 +46,6 @@ slice sparse_attribute_key(arena *a, uint32_t field, slice value);
  * and 16 hexadecimal digits of its hash, SPARSE_MAX_TERM bytes in all, written to `room`. A shorter one is returned
  * as it is. */
 slice sparse_term_form(slice value, char room[SPARSE_MAX_TERM]);
-
-/* 16 bits that stand for a term in a text field's forward tokens; never SPARSE_FORWARD_GAP. Two words have the same with
- * a probability of 1/65,535. */
-uint16_t sparse_forward_token(slice text_key);
 
 /* A copy whose names live in `a`. */
 void sparse_config_copy(const sparse_config *config, arena *a, sparse_config *out);

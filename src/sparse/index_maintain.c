@@ -190,7 +190,7 @@ static forage_status merge_chosen(const task *t, buffer *image, base_error *erro
                                                       t->base->visible.parts[i].live};
     bool fits = sparse_merge_fits(inputs, n_inputs);
     if (fits && n_inputs > 0)
-        sparse_merge(inputs, n_inputs, t->base->visible.config, &t->base->visible.statistics, image);
+        sparse_merge(inputs, n_inputs, NULL, t->base->visible.config, &t->base->visible.statistics, image);
     free(inputs);
     return fits ? FORAGE_OK : error_set(error, FORAGE_E_TOO_LARGE, "its documents do not fit one segment");
 }
@@ -438,7 +438,7 @@ void index_relieve(sparse_index *index, index_draft *d) {
     buffer image = {0};
     index_segment *merged = NULL;
     if (sparse_merge_fits(inputs, n)) {
-        sparse_merge(inputs, n, index->config, &index->current->visible.statistics, &image);
+        sparse_merge(inputs, n, NULL, index->config, &index->current->visible.statistics, &image);
         if (index_segment_in_memory(&image, &merged, NULL) != FORAGE_OK) merged = NULL;
     }
     for (size_t i = d->n; merged && i-- > 0;)

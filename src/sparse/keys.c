@@ -2,7 +2,6 @@
 #include "sparse/fields.h"
 
 #include "base/hash.h"
-#include "sparse/segment_format.h"
 
 #include <string.h>
 
@@ -34,10 +33,6 @@ slice sparse_text_key(arena *a, slice term) {
 slice sparse_attribute_key(arena *a, uint32_t field, slice value) {
     const char prefix[] = {SPARSE_SPACE_ATTRIBUTE, (char)field};
     return make_key(a, prefix, sizeof prefix, value);
-}
-
-uint16_t sparse_forward_token(slice text_key) {
-    return segment_forward_token((uint32_t)hash64(text_key.data, text_key.size, 0));
 }
 
 void sparse_config_copy(const sparse_config *config, arena *a, sparse_config *out) {

@@ -1,9 +1,6 @@
 /* How a query's words lie in the text fields of given documents: what a ranker wants to know beyond the one BM25F score.
  *
- * Order and distance come from a field's forward tokens (segment.h): its first SPARSE_FORWARD tokens, 16 bits each. Two
- * words with the same 16 bits (1 in 65,535) are taken for each other, which blurs a feature and harms nothing else. A
- * field that has more tokens is *long*: its frequencies are looked up in the postings, so bm25, coverage and matched are
- * exact there, and the rest tells about its beginning only. */
+ * All of it comes from the positions of the words' postings and is exact. */
 #ifndef SPARSE_MATCH_H
 #define SPARSE_MATCH_H
 
@@ -20,7 +17,7 @@ typedef struct sparse_match {
     float prefix;    /* 1: the field, or one of its values, begins with the query's words */
     float phrase;    /* the longest run of query words that stand next to each other and in order / their number, 0 … 1 */
     float proximity; /* different words matched / tokens of the smallest stretch that has them all, 0 … 1; 0: fewer than 2 */
-    float first;     /* 1 / (1 + tokens before the first match), 0 … 1; beyond the beginning: as if at its end */
+    float first;     /* 1 / (1 + tokens before the first match), 0 … 1; a gap between values is a token, as in proximity */
     float length;    /* ln(1 + tokens) */
 } sparse_match;
 
@@ -36,10 +33,10 @@ uint32_t sparse_match_columns(const sparse_config *config, uint32_t fields[SPARS
  * out is n × n_columns, row-major. coverage (n, or NULL): of the whole document, the share of Σ weight · idf whose words
  * are in any text field. A document that is not in the snapshot has zeros. `required` is not looked at.
  *
- * Memory comes from the arena, and stays there: 10 KiB, about 100 bytes for each word and part, 256 for each word, 1 KiB
- * for each column. Cost: the dictionary once for each word and part, then about 0.2 µs a document and column, and as much
- * again for each word when one of the document's fields is long. Any thread that holds the snapshot. BM25: Robertson &
- * Zaragoza 2009, eq. 3.15. */
+ * Memory comes from the arena, and stays there: 3 KiB, 2.5 KiB for each word, about 100 bytes for each word and part, 32 for
+ * each document. Cost: the dictionary once for each word and part; documents are looked at in the order of their places,
+ * and each block of postings that has one is decoded once: about 0.2 µs a document and word. Any thread that holds the
+ * snapshot. BM25: Robertson & Zaragoza 2009, eq. 3.15. */
 void sparse_match_fields(const sparse_snapshot *s, const sparse_query_term *terms, size_t n_terms,
                          const uint32_t *documents, size_t n, arena *a, sparse_match *out, float *coverage);
 

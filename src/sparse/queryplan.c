@@ -37,6 +37,7 @@ static void merge_terms(const sparse_query *query, uint32_t n, arena *a, sparse_
         sparse_plan_term *t = &plan->terms[term_of[i] = table[at]];
         t->weight = fminf(t->weight + sane_weight(q->weight), LARGEST_WEIGHT);
         t->required |= q->required;
+        t->excluded |= q->excluded;
     }
 }
 
@@ -51,8 +52,10 @@ static void look_up(sparse_plan *plan, arena *a) {
         }
     }
     for (uint32_t t = 0; t < plan->n_terms; t++) {
+        if (plan->terms[t].excluded) plan->terms[t].weight = 0;
         plan->terms[t].idf = idf_of(s, plan->terms[t].df);
         plan->n_required += plan->terms[t].required;
+        plan->n_excluded += plan->terms[t].excluded;
     }
 }
 

@@ -17,12 +17,12 @@ typedef struct sparse_plan_term {
     float idf;
     uint64_t df;
     uint32_t units; /* per step of impact */
-    bool required;
+    bool required, excluded;
 } sparse_plan_term;
 
 typedef struct sparse_plan {
     const sparse_snapshot *snapshot;
-    uint32_t n_terms, n_required;
+    uint32_t n_terms, n_required, n_excluded;
     sparse_plan_term *terms;
     const uint32_t *term_of;  /* query term → its plan term */
     const sparse_term *found; /* n_parts × n_terms; n_blocks 0: the part does not have the term */

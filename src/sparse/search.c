@@ -36,8 +36,10 @@ static float score_floor(const sparse_plan *plan, const sparse_eligible *eligibl
     for (uint32_t p = 0; p < plan->snapshot->n_parts; p++) {
         rank += sparse_segment_count(plan->snapshot->parts[p].segment) - eligible->counts[p];
     }
-    if (plan->n_required && plan->n_terms > 1) return -INFINITY;
+    if (plan->n_required && plan->n_terms - plan->n_excluded > 1) return -INFINITY;
+    for (uint32_t t = 0; t < plan->n_terms; t++) rank += plan->terms[t].excluded ? plan->terms[t].df : 0;
     for (uint32_t t = 0; t < plan->n_terms; t++) {
+        if (plan->terms[t].excluded) continue;
         int impact = ranked_block_maximum(plan, t, rank);
         uint32_t sum = impact < 0 ? 0 : plan->terms[t].units * (uint32_t)impact + 1;
         if (sum > best) best = sum;
@@ -93,15 +95,16 @@ size_t sparse_search(const sparse_eligible *eligible, const sparse_query *query,
 /* ---- the oracle ---- */
 
 static void sum_term(const sparse_term *t, const sparse_plan_term *term, uint32_t count, uint32_t *sums,
-                     uint32_t *required) {
+                     uint32_t *required, uint64_t *excluded) {
     uint32_t places[SPARSE_BLOCK + 8];
     uint8_t impacts[SPARSE_BLOCK + 8];
     for (uint32_t b = 0; b < t->n_blocks; b++) {
         uint32_t n = sparse_block_decode(t, b, places, impacts);
         for (uint32_t i = 0; i < n; i++) {
             if (places[i] >= count) continue;
-            sums[places[i]] += term->units * impacts[i] + 1;
+            if (!term->excluded) sums[places[i]] += term->units * impacts[i] + 1;
             required[places[i]] += term->required;
+            if (term->excluded) excluded[places[i] / 64] |= (uint64_t)1 << places[i] % 64;
         }
     }
 }
@@ -111,13 +114,14 @@ static size_t score_part(const sparse_plan *plan, const sparse_eligible *eligibl
     const sparse_segment *segment = eligible->snapshot->parts[part].segment;
     uint32_t count = sparse_segment_count(segment);
     uint32_t *sums = arena_zalloc(a, count, sizeof *sums), *required = arena_zalloc(a, count, sizeof *required);
+    uint64_t *excluded = arena_zalloc(a, placeset_words(count), sizeof *excluded);
     const float *prior = sparse_segment_prior(segment, &(float){0});
     size_t n = 0;
     for (uint32_t t = 0; t < plan->n_terms; t++) {
-        sum_term(sparse_plan_found(plan, part, t), &plan->terms[t], count, sums, required);
+        sum_term(sparse_plan_found(plan, part, t), &plan->terms[t], count, sums, required, excluded);
     }
     for (uint32_t place = 0; place < count; place++) {
-        if (sums[place] == 0 || required[place] < plan->n_required) continue;
+        if (sums[place] == 0 || required[place] < plan->n_required || placeset_has(excluded, place)) continue;
         if (eligible->bits[part] && !placeset_has(eligible->bits[part], place)) continue;
         hits[n].document = sparse_segment_document(segment, place);
         hits[n++].score = sparse_plan_score(plan, sums[place], prior ? prior[place] : 0);

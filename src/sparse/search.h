@@ -43,6 +43,7 @@ typedef struct sparse_query_term {
     slice key;     /* sparse_text_key or sparse_attribute_key */
     float weight;  /* multiplies idf; 1 for a plain word, a repeated word adds up; below 0 counts as 0 */
     bool required; /* only documents with it */
+    bool excluded; /* only documents without it; its weight does not count */
 } sparse_query_term;
 
 typedef struct sparse_query {

@@ -39,6 +39,28 @@ static bool fixed_section(const sections *t, segment_kind kind, uint32_t field, 
     return find_section(t, kind, field, data, &found) && found == size;
 }
 
+uint64_t segment_hash(const char *image, uint64_t size, uint64_t i) {
+    uint64_t from = i * SEGMENT_HASHED, n = size - from < SEGMENT_HASHED ? size - from : SEGMENT_HASHED;
+    if (from > 0) return hash64(image + from, n, 0);
+    segment_header header;
+    memcpy(&header, image, sizeof header);
+    header.checksum = 0;
+    return hash64(image + sizeof header, n - sizeof header, hash64(&header, sizeof header, 0));
+}
+
+forage_status segment_check_hashes(slice image, uint64_t end, uint64_t checksum, base_error *error) {
+    const uint64_t *hashes = (const uint64_t *)(const void *)(image.data + end);
+    uint64_t n = segment_hashes(end);
+    if (hash64(hashes, n * sizeof *hashes, 0) != checksum)
+        return error_set(error, FORAGE_E_CORRUPT, "segment: the header's checksum does not match");
+    for (uint64_t i = 0; i < n; i++)
+        if (hashes[i] != segment_hash(image.data, end, i))
+            return error_set(error, FORAGE_E_CORRUPT, "segment: block %llu of %llu, at byte %llu, is damaged",
+                             (unsigned long long)i + 1, (unsigned long long)n,
+                             (unsigned long long)i * SEGMENT_HASHED);
+    return FORAGE_OK;
+}
+
 static forage_status read_table(slice image, segment_header *header, sections *t, base_error *error) {
     if ((uintptr_t)image.data % 8 != 0) return error_set(error, FORAGE_E_INVALID, "segment: the image is not aligned");
     if (image.size < sizeof *header) return error_set(error, FORAGE_E_CORRUPT, "segment: only %zu bytes", image.size);
@@ -51,17 +73,14 @@ static forage_status read_table(slice image, segment_header *header, sections *t
     if (header->version != SEGMENT_VERSION)
         return error_set(error, FORAGE_E_CORRUPT, "segment: format %u, this program builds and reads %u",
                          header->version, SEGMENT_VERSION);
-    uint64_t table_size = (uint64_t)header->n_sections * sizeof(segment_section);
+    uint64_t table_size = (uint64_t)header->n_sections * sizeof(segment_section), end = header->table + table_size;
     if (header->size != image.size || header->table % 8 != 0 || header->table < sizeof *header ||
-        header->table > image.size || image.size - header->table != table_size)
+        header->table > image.size || table_size > image.size - header->table ||
+        image.size - end != segment_hashes(end) * sizeof(uint64_t))
         return error_set(error, FORAGE_E_CORRUPT, "segment: %zu bytes are not what its header says", image.size);
-    segment_header bare = *header;
-    bare.checksum = 0;
-    const char *table = image.data + header->table;
-    if (header->checksum != hash64(table, table_size, hash64(&bare, sizeof bare, 0)))
-        return error_set(error, FORAGE_E_CORRUPT, "segment: the header's checksum does not match");
-    *t = (sections){image.data, (const segment_section *)(const void *)table, header->n_sections};
-    return FORAGE_OK;
+    *t = (sections){image.data, (const segment_section *)(const void *)(image.data + header->table),
+                    header->n_sections};
+    return segment_check_hashes(image, end, header->checksum, error);
 }
 
 /* Sections follow each other, each at the next multiple of 8, with zeros between them: no byte is left unchecked. */
@@ -71,8 +90,6 @@ static forage_status check_sections(const sections *t, uint64_t end, base_error 
         const segment_section *s = &t->table[i];
         if (s->offset != at || s->offset > end || s->size > end - s->offset)
             return error_set(error, FORAGE_E_CORRUPT, "segment: section %u is out of bounds", i);
-        if (s->checksum != hash64(t->image + s->offset, s->size, 0))
-            return error_set(error, FORAGE_E_CORRUPT, "segment: the checksum of section %u does not match", i);
         for (at += s->size; at % 8 != 0 && at < end; at++)
             if (t->image[at] != 0) return error_set(error, FORAGE_E_CORRUPT, "segment: no zero after section %u", i);
     }
@@ -107,14 +124,14 @@ static bool open_documents(sparse_segment *s, const sections *t) {
 }
 
 static bool open_terms(sparse_segment *s, const sections *t) {
-    const void *dictionary, *keys, *blocks, *postings, *frequencies;
-    uint64_t keys_size, blocks_size, postings_size, frequencies_size;
+    const void *dictionary, *keys, *blocks, *postings, *positions;
+    uint64_t keys_size, blocks_size, postings_size, positions_size;
     uint64_t n_entries = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS;
     if (!fixed_section(t, SEGMENT_DICTIONARY, 0, n_entries * sizeof *s->dictionary, &dictionary) ||
         !find_section(t, SEGMENT_KEYS, 0, &keys, &keys_size) ||
         !find_section(t, SEGMENT_BLOCKS, 0, &blocks, &blocks_size) ||
         !find_section(t, SEGMENT_POSTINGS, 0, &postings, &postings_size) ||
-        !find_section(t, SEGMENT_FREQUENCIES, 0, &frequencies, &frequencies_size))
+        !find_section(t, SEGMENT_POSITIONS, 0, &positions, &positions_size))
         return false;
     if (blocks_size % sizeof *s->blocks != 0 || postings_size < SEGMENT_PAD) return false;
     s->dictionary = dictionary;
@@ -124,8 +141,8 @@ static bool open_terms(sparse_segment *s, const sections *t) {
     s->n_blocks = blocks_size / sizeof *s->blocks;
     s->postings = postings;
     s->postings_size = postings_size - SEGMENT_PAD;
-    s->frequencies = frequencies;
-    s->frequencies_size = frequencies_size;
+    s->positions = positions;
+    s->positions_size = positions_size;
     return segment_check_terms(s);
 }
 
@@ -149,43 +166,31 @@ static bool open_keywords(const sparse_segment *s, segment_column *c, uint32_t f
     return !bad && all_below(c->keywords.ordinals, n_ordinals, c->keywords.n_values);
 }
 
-/* Starts are the sums of the counts before them, and the last is the end of the tokens. */
-static bool open_forward(const sparse_segment *s, segment_column *c, uint32_t field, const sections *t) {
-    const void *data, *tokens;
-    uint64_t size, end = 0, n_lines = ((uint64_t)s->count + SEGMENT_FORWARD_PLACES - 1) / SEGMENT_FORWARD_PLACES;
-    if (!fixed_section(t, SEGMENT_FORWARD_LINES, field, n_lines * sizeof *c->forward_lines, &data) ||
-        !find_section(t, SEGMENT_FORWARD, field, &tokens, &size))
-        return false;
-    c->forward_lines = data;
-    c->forward = tokens;
-    for (uint64_t i = 0; i < n_lines; i++) {
-        const segment_forward_line *line = &c->forward_lines[i];
-        uint64_t first = i * SEGMENT_FORWARD_PLACES;
-        if (line->start != end) return false;
-        for (uint32_t j = 0; j < SEGMENT_FORWARD_PLACES; j++) {
-            uint32_t n = line->counts[j] & ~SEGMENT_FORWARD_CUT;
-            if (n > SPARSE_FORWARD || (first + j >= s->count && line->counts[j] != 0)) return false;
-            end += n;
-        }
-    }
-    return size == end * sizeof *c->forward;
+/* One number per place; *width: their bytes. */
+static bool open_widths(const sparse_segment *s, const void *data, uint64_t size, const uint8_t **out, size_t *width) {
+    if (s->count == 0) return size == 0;
+    *out = data;
+    *width = size / s->count;
+    return size % s->count == 0 && (*width == 1 || *width == 2 || *width == 4);
 }
 
 static bool open_lengths(const sparse_segment *s, segment_column *c, uint32_t field, const sections *t) {
     const void *data;
     uint64_t size;
-    if (!find_section(t, SEGMENT_LENGTHS, field, &data, &size)) return false;
-    if (s->count == 0) return size == 0;
-    c->lengths = data;
-    c->length_width = size / s->count;
-    return size % s->count == 0 && (c->length_width == 1 || c->length_width == 2 || c->length_width == 4);
+    if (!find_section(t, SEGMENT_LENGTHS, field, &data, &size) ||
+        !open_widths(s, data, size, &c->lengths, &c->length_width))
+        return false;
+    c->spans = c->lengths;
+    c->span_width = c->length_width;
+    return !find_section(t, SEGMENT_SPANS, field, &data, &size) ||
+           open_widths(s, data, size, &c->spans, &c->span_width);
 }
 
 static bool open_column(sparse_segment *s, uint32_t field, const sections *t) {
     segment_column *c = &s->columns[field];
     const void *data;
     switch ((sparse_kind)s->fields[field].kind) {
-    case SPARSE_TEXT: return open_lengths(s, c, field, t) && open_forward(s, c, field, t);
+    case SPARSE_TEXT: return open_lengths(s, c, field, t);
     case SPARSE_NUMBER:
         if (!fixed_section(t, SEGMENT_NUMBERS, field, (uint64_t)s->count * sizeof(double), &data)) return false;
         c->numbers = data;
@@ -204,10 +209,13 @@ static bool open_popularity(sparse_segment *s, const sections *t) {
     s->popularity = popularity;
     s->prior = prior;
     bool good = true;
+    s->prior_maxima = mem_zalloc(s->count / 64 + 1, sizeof *s->prior_maxima);
     for (uint32_t p = 0; p < s->count; p++) {
         good = good && s->prior[p] >= 0 && s->prior[p] <= 1;
-        if (s->prior[p] > s->max_prior) s->max_prior = s->prior[p];
+        if (s->prior[p] > s->prior_maxima[p / 64]) s->prior_maxima[p / 64] = s->prior[p];
     }
+    for (uint32_t i = 0; i <= s->count / 64; i++)
+        if (s->prior_maxima[i] > s->max_prior) s->max_prior = s->prior_maxima[i];
     return good;
 }
 
@@ -224,7 +232,8 @@ forage_status sparse_segment_open(slice image, sparse_segment **out, base_error 
                           .count = header.count,
                           .n_fields = header.n_fields,
                           .n_terms = header.n_terms,
-                          .checksum = header.checksum};
+                          .checksum = header.checksum,
+                          .hashed = header.table + header.n_sections * sizeof(segment_section)};
     const char *bad = NULL;
     if (s->count > SEGMENT_MAX_COUNT || s->n_fields > SPARSE_MAX_FIELDS) bad = "header";
     else if (!open_documents(s, &t)) bad = "document table";
@@ -239,11 +248,16 @@ forage_status sparse_segment_open(slice image, sparse_segment **out, base_error 
     *out = s;
     s = NULL;
 done:
-    free(s);
+    sparse_segment_close(s);
     return status;
 }
 
-void sparse_segment_close(sparse_segment *s) { free(s); }
+void sparse_segment_close(sparse_segment *s) {
+    if (!s) return;
+    segment_maxima_release(&s->maxima);
+    free(s->prior_maxima);
+    free(s);
+}
 
 /* --- places ------------------------------------------------------------------------------------------------------ */
 
@@ -302,41 +316,38 @@ void sparse_segment_statistics(const sparse_segment *s, sparse_statistics *out) 
 
 /* --- columns ----------------------------------------------------------------------------------------------------- */
 
-uint32_t sparse_segment_length(const sparse_segment *s, uint32_t field, uint32_t place) {
-    if (field >= s->n_fields) return 0;
-    const segment_column *c = &s->columns[field];
-    uint32_t length = 0;
-    if (c->length_width > 0) memcpy(&length, c->lengths + place * c->length_width, c->length_width);
-    return length;
-}
-
-void sparse_segment_forward_soon(const sparse_segment *s, uint32_t field, uint32_t place) {
-    if (field >= s->n_fields || !s->columns[field].forward_lines) return;
-    __builtin_prefetch(&s->columns[field].forward_lines[place / SEGMENT_FORWARD_PLACES]);
-}
-
-/* The sum of the counts before the n-th, eight at a time: 56 counts of 127 stay far below the 16 bits that each of the
- * four lanes has. */
-static uint32_t sum_counts(const segment_forward_line *line, uint32_t n) {
-    const uint64_t low_bytes = 0x00ff00ff00ff00ffu, uncut = 0x7f7f7f7f7f7f7f7fu;
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < n; i += 8) {
-        uint64_t word;
-        memcpy(&word, line->counts + i, sizeof word);
-        word &= n - i >= 8 ? uncut : uncut & ~(UINT64_MAX << 8 * (n - i));
-        sum += (word & low_bytes) + (word >> 8 & low_bytes);
+/* Little-endian; widths are told apart because a memcpy of a size not known would be a call. */
+static inline uint32_t number_at(const uint8_t *numbers, size_t width, uint32_t place) {
+    uint16_t two;
+    uint32_t four;
+    switch (width) {
+    case 1: return numbers[place];
+    case 2: return memcpy(&two, numbers + (size_t)place * 2, sizeof two), two;
+    case 4: return memcpy(&four, numbers + (size_t)place * 4, sizeof four), four;
+    default: return 0;
     }
-    return (uint32_t)(sum * 0x0001000100010001u >> 48);
 }
 
-void sparse_segment_forward(const sparse_segment *s, uint32_t field, uint32_t place, sparse_forward *out) {
-    *out = (sparse_forward){0};
-    if (field >= s->n_fields || !s->columns[field].forward_lines) return;
-    const segment_forward_line *line = &s->columns[field].forward_lines[place / SEGMENT_FORWARD_PLACES];
-    uint32_t at = place % SEGMENT_FORWARD_PLACES;
-    out->tokens = s->columns[field].forward + line->start + sum_counts(line, at);
-    out->n = line->counts[at] & ~SEGMENT_FORWARD_CUT;
-    out->cut = line->counts[at] & SEGMENT_FORWARD_CUT;
+uint32_t sparse_segment_length(const sparse_segment *s, uint32_t field, uint32_t place) {
+    return field < s->n_fields ? number_at(s->columns[field].lengths, s->columns[field].length_width, place) : 0;
+}
+
+uint32_t sparse_segment_span(const sparse_segment *s, uint32_t field, uint32_t place) {
+    return field < s->n_fields ? number_at(s->columns[field].spans, s->columns[field].span_width, place) : 0;
+}
+
+void sparse_segment_length_soon(const sparse_segment *s, uint32_t field, uint32_t place) {
+    if (field >= s->n_fields || s->columns[field].length_width == 0) return;
+    const segment_column *c = &s->columns[field];
+    __builtin_prefetch(c->lengths + place * c->length_width);
+    if (c->spans != c->lengths) __builtin_prefetch(c->spans + place * c->span_width);
+}
+
+uint32_t sparse_segment_field_start(const sparse_segment *s, uint32_t field, uint32_t place) {
+    uint32_t start = 0;
+    for (uint32_t i = 0; i < s->n_text && s->text_fields[i] < field; i++)
+        start += sparse_segment_span(s, s->text_fields[i], place);
+    return start;
 }
 
 const double *sparse_segment_numbers(const sparse_segment *s, uint32_t field) {
@@ -356,6 +367,8 @@ slice sparse_segment_keyword_value(const sparse_segment *s, uint32_t field, uint
 }
 
 const uint32_t *sparse_segment_by_popularity(const sparse_segment *s) { return s->popularity; }
+
+const float *sparse_segment_prior_maxima(const sparse_segment *s) { return s->prior_maxima; }
 
 const float *sparse_segment_prior(const sparse_segment *s, float *max) {
     *max = s->max_prior;

@@ -2,9 +2,9 @@
  *
  * A posting is (place, 8-bit impact): the impact is the saturated, length-normalised, field-weighted term frequency
  * of BM25F, 255 for the largest possible, so that score = idf × (k1 + 1) × impact / 255 needs no document data.
- * Beside it, in a section that only merging, explanations and features read, lie the exact frequencies per field:
- * merging computes impacts anew with the collection's average lengths of that day. Byte layout: see README.md in this
- * folder and segment.c. */
+ * Beside it, in a section that only phrases, features, merging and explanations read, lie the positions of the term in the
+ * document, and thereby its exact frequency in each field: merging computes impacts anew with the collection's average
+ * lengths of that day. Byte layout: see README.md in this folder. */
 #ifndef SPARSE_SEGMENT_H
 #define SPARSE_SEGMENT_H
 
@@ -13,8 +13,8 @@
 typedef struct sparse_segment sparse_segment;
 
 /* `image` stays the caller's, is 8-byte aligned and must outlive the segment. Every offset, place and ordinal is
- * checked and every section's checksum verified here, so that reading is memory-safe afterwards even for hostile
- * bytes: one pass over the bytes, some seconds per 10 GB. FORAGE_E_CORRUPT, FORAGE_E_VERSION. */
+ * checked and the checksum of every 64 KiB verified here, so that reading is memory-safe afterwards even for hostile
+ * bytes: one pass over the bytes, some seconds per 10 GB. FORAGE_E_CORRUPT (naming the damaged block), FORAGE_E_VERSION. */
 forage_status sparse_segment_open(slice image, sparse_segment **out, base_error *error);
 void sparse_segment_close(sparse_segment *s);
 
@@ -56,8 +56,10 @@ typedef struct sparse_term {
     sparse_block single;
     const uint8_t *data;
     uint32_t ordinal;           /* of the term in the dictionary */
-    const uint8_t *frequencies; /* the cold section's bytes for this term */
-    size_t frequency_bytes;
+    const uint8_t *positions; /* read by sparse_positions */
+    size_t position_bytes;
+    const uint8_t *maxima; /* of a frequent term: its highest impact among each 2^shift places; NULL for others */
+    unsigned maxima_shift; /* at least 6 */
 } sparse_term;
 
 /* The n_blocks blocks; the pointer holds while *t stays where it is. */
@@ -69,6 +71,8 @@ bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out);
 /* Decodes block i: ascending places and their impacts. Returns how many (1 … SPARSE_BLOCK). Both arrays have room for
  * SPARSE_BLOCK + 8. */
 uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts);
+/* The same with the impacts in place; they hold while *t stays where it is. */
+uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places, const uint8_t **impacts);
 
 /* Terms in key order, from the first >= `from`: for merging, vocabulary and suggestions. */
 typedef struct sparse_term_walk {
@@ -85,21 +89,35 @@ bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term); 
  * does not occur. frequency[] is written in full, later fields too. Decodes one block. */
 bool sparse_term_frequencies(const sparse_term *t, uint32_t place, uint32_t frequency[SPARSE_MAX_FIELDS]);
 uint32_t sparse_segment_length(const sparse_segment *s, uint32_t field, uint32_t place); /* tokens; text fields */
+/* The field's positions are start … start + span − 1: tokens, and gaps between values. Text fields; 0 for others. */
+uint32_t sparse_segment_span(const sparse_segment *s, uint32_t field, uint32_t place);
+uint32_t sparse_segment_field_start(const sparse_segment *s, uint32_t field, uint32_t place);
 
-/* A text field's first SPARSE_FORWARD tokens in their order, gaps included: sparse_forward_token of their keys, and
- * SPARSE_FORWARD_GAP between the values of a field that has several. */
-#define SPARSE_FORWARD 48
-#define SPARSE_FORWARD_GAP 0
-typedef struct sparse_forward {
-    const uint16_t *tokens;
-    uint32_t n;
-    bool cut; /* the field has more */
-} sparse_forward;
-void sparse_segment_forward(const sparse_segment *s, uint32_t field, uint32_t place, sparse_forward *out);
-/* Tell the processor what will be wanted, so that many are waited for at once: sparse_segment_find of the document,
- * sparse_segment_forward of the place. */
+/* Reads where one term of the text space stands, posting by posting. What was decoded last is kept, so that going through
+ * postings in their order decodes everything once; another order is right, and slower. 1.6 KiB. */
+typedef struct sparse_positions {
+    const sparse_term *term;
+    arena *arena;
+    uint32_t block, n;                 /* the counts of n postings of that block are known; n 0: none are */
+    uint32_t starts[SPARSE_BLOCK + 9]; /* posting i has the block's gaps starts[i] … starts[i + 1] − 1 */
+    const uint8_t *first, *next, *end; /* where gaps are packed, 128 at a time: the first, behind the last read, the end */
+    uint32_t chunk;                    /* which of these chunks is in `gaps`; UINT32_MAX: none */
+    uint32_t gaps[SPARSE_BLOCK + 8];
+    uint32_t few[SPARSE_BLOCK];
+    uint32_t *many; /* in the arena */
+    size_t room;    /* for so many */
+} sparse_positions;
+
+/* *t and the arena must outlive *r. The arena is used for documents that have the term more than 128 times. */
+void sparse_positions_open(sparse_positions *r, const sparse_term *t, arena *a);
+/* The positions of posting `index` (as sparse_block_decode gives them) of block `block`, ascending, in
+ * *positions until the next call. Returns how many; 0 when the bytes are damaged, and for terms that have none: keywords. */
+uint32_t sparse_positions_at(sparse_positions *r, uint32_t block, uint32_t index, const uint32_t **positions);
+
+/* Tell the processor what will be wanted, so that many are waited for at once: sparse_segment_find of the document, the
+ * lengths and spans of the field at the place. */
 void sparse_segment_find_soon(const sparse_segment *s, uint32_t document);
-void sparse_segment_forward_soon(const sparse_segment *s, uint32_t field, uint32_t place);
+void sparse_segment_length_soon(const sparse_segment *s, uint32_t field, uint32_t place);
 
 /* Columns. */
 const double *sparse_segment_numbers(const sparse_segment *s, uint32_t field); /* per place, NaN: none; NULL: no column */
@@ -112,6 +130,8 @@ bool sparse_segment_keywords(const sparse_segment *s, uint32_t field, sparse_key
 slice sparse_segment_keyword_value(const sparse_segment *s, uint32_t field, uint32_t ordinal);
 const uint32_t *sparse_segment_by_popularity(const sparse_segment *s); /* places, most popular first, ties by
                                                                         * document number; NULL without the field */
+/* The highest prior among each 64 places; NULL without. */
+const float *sparse_segment_prior_maxima(const sparse_segment *s);
 const float *sparse_segment_prior(const sparse_segment *s, float *max); /* per place, in [0, 1]; NULL without */
 /* The prior of a popularity: log(1 + p) / log(1 + 10⁷), cut to [0, 1]; 0 for NaN. The same in every segment. */
 float sparse_prior_value(double popularity);

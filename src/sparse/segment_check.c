@@ -1,8 +1,6 @@
 /* Everything that a segment's writer promises, beyond what opening checks for the sake of memory. */
 #include "sparse/segment_image.h"
 
-#include "base/hash.h"
-
 #include <stdlib.h>
 
 static forage_status damaged(base_error *error, const char *what, uint32_t at) {
@@ -11,13 +9,7 @@ static forage_status damaged(base_error *error, const char *what, uint32_t at) {
 
 /* The bytes may have changed under a mapping since the image was opened. */
 static forage_status check_bytes(const sparse_segment *s, base_error *error) {
-    segment_header header;
-    memcpy(&header, s->image.data, sizeof header);
-    const segment_section *t = (const segment_section *)(const void *)(s->image.data + header.table);
-    for (uint32_t i = 0; i < header.n_sections; i++)
-        if (t[i].checksum != hash64(s->image.data + t[i].offset, t[i].size, 0))
-            return error_set(error, FORAGE_E_CORRUPT, "segment: the checksum of section %u does not match", i);
-    return FORAGE_OK;
+    return segment_check_hashes(s->image, s->hashed, s->checksum, error);
 }
 
 static forage_status check_documents(const sparse_segment *s, base_error *error) {
@@ -52,24 +44,10 @@ static forage_status check_popularity(const sparse_segment *s, base_error *error
     return status;
 }
 
-/* Gaps stand between tokens only, and a field that is not cut is there with all its tokens. */
-static bool sane_forward(const sparse_forward *o, uint32_t length) {
-    uint32_t gaps = 0;
-    bool after_gap = true;
-    for (uint32_t i = 0; i < o->n; i++) {
-        bool gap = o->tokens[i] == SPARSE_FORWARD_GAP;
-        if (gap && after_gap) return false;
-        after_gap = gap;
-        gaps += gap;
-    }
-    if (o->n > 0 && after_gap) return false;
-    return o->cut ? o->n > 0 && o->n - gaps < length : o->n - gaps == length;
-}
-
 typedef struct check {
     const sparse_segment *segment;
-    uint32_t *sums[SPARSE_MAX_FIELDS];  /* by ordinal of a text field, per place: of its forward tokens, less what the
-                                         * postings say; nothing is left in the end */
+    uint32_t *left[SPARSE_MAX_FIELDS];  /* by ordinal of a text field, per place: its tokens, less those that were seen */
+    uint64_t *sums;                     /* per place: of `mix` of its positions, less those that were seen */
     uint32_t values[SPARSE_MAX_FIELDS]; /* attribute terms seen per field */
     uint64_t pairs[SPARSE_MAX_FIELDS];  /* and their postings */
 } check;
@@ -90,51 +68,83 @@ static bool check_keyword(const check *c, slice key, const uint32_t *places, uin
     return true;
 }
 
-static forage_status start_forward(check *c, base_error *error) {
+/* Spreads positions (Steele et al. 2014), so that sets of them with equal sums are equal. */
+static uint64_t mix(uint64_t position) {
+    uint64_t z = (position + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    return z ^ z >> 31;
+}
+
+static uint64_t total_span(const sparse_segment *s, uint32_t place) {
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < s->n_text; i++) total += sparse_segment_span(s, s->text_fields[i], place);
+    return total;
+}
+
+static forage_status start_positions(check *c, base_error *error) {
     const sparse_segment *s = c->segment;
+    uint64_t most = 0;
+    for (uint32_t p = 0; p < s->count; p++) {
+        uint64_t total = total_span(s, p);
+        if (total > SPARSE_MAX_TOKENS) return damaged(error, "the length of place", p);
+        if (total > most) most = total;
+    }
     for (uint32_t i = 0; i < s->n_text; i++) {
-        uint32_t *sums = c->sums[i] = mem_zalloc(s->count, sizeof *sums);
-        for (uint32_t p = 0; p < s->count; p++) {
-            sparse_forward o;
-            sparse_segment_forward(s, s->text_fields[i], p, &o);
-            if (!sane_forward(&o, sparse_segment_length(s, s->text_fields[i], p)))
-                return damaged(error, "a field's beginning of place", p);
-            for (uint32_t j = 0; j < o.n; j++) sums[p] += o.tokens[j];
-        }
+        uint32_t *left = c->left[i] = mem_alloc(s->count * sizeof *left);
+        for (uint32_t p = 0; p < s->count; p++) left[p] = sparse_segment_length(s, s->text_fields[i], p);
+    }
+    uint64_t *sums = mem_alloc((most + 1) * sizeof *sums);
+    sums[0] = 0;
+    for (uint64_t i = 0; i < most; i++) sums[i + 1] = sums[i] + mix(i);
+    c->sums = mem_alloc(s->count * sizeof *c->sums);
+    for (uint32_t p = 0; p < s->count; p++) c->sums[p] = sums[total_span(s, p)];
+    free(sums);
+    return FORAGE_OK;
+}
+
+/* Every position had one term, and every token was one. */
+static forage_status end_positions(const check *c, base_error *error) {
+    for (uint32_t p = 0; p < c->segment->count; p++) {
+        bool good = c->sums[p] == 0;
+        for (uint32_t i = 0; i < c->segment->n_text; i++) good = good && c->left[i][p] == 0;
+        if (!good) return damaged(error, "a position of place", p);
     }
     return FORAGE_OK;
 }
 
-static forage_status end_forward(check *c, base_error *error) {
+/* Gaps stand between tokens only. */
+static bool check_posting(check *c, bool gap, uint32_t place, const uint32_t *positions, uint32_t n) {
     const sparse_segment *s = c->segment;
-    for (uint32_t i = 0; i < s->n_text; i++) {
-        for (uint32_t p = 0; p < s->count; p++) {
-            sparse_forward o;
-            sparse_segment_forward(s, s->text_fields[i], p, &o);
-            if (!o.cut && c->sums[i][p] != 0) return damaged(error, "a field's beginning of place", p);
+    uint32_t start = 0, end = 0, ordinal = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        for (; positions[i] >= end; ordinal++) {
+            if (ordinal == s->n_text) return false;
+            start = end;
+            end += sparse_segment_span(s, s->text_fields[ordinal], place);
         }
+        c->sums[place] -= mix(positions[i]);
+        bool edge = positions[i] == start || positions[i] + 1 == end;
+        if (gap && (edge || (i > 0 && positions[i] == positions[i - 1] + 1))) return false;
+        if (!gap && c->left[ordinal - 1][place]-- == 0) return false;
     }
-    return FORAGE_OK;
+    return true;
 }
 
-static bool check_frequencies(check *c, const sparse_term *t, uint16_t token, uint32_t block, const uint32_t *places,
-                              uint32_t n) {
-    const uint8_t *p, *end, *next = NULL;
-    if (!segment_block_codes(t, block, &p, &end)) return false;
-    if (block + 1 < t->n_blocks && !segment_block_codes(t, block + 1, &next, &end)) return false;
-    for (uint32_t i = 0; p && i < n; i++) {
-        segment_frequency f[SPARSE_MAX_FIELDS];
-        uint32_t fields = 0;
-        p = segment_get_frequencies(p, end, t->segment->n_text, f, &fields);
-        for (uint32_t j = 0; p && j < fields; j++) c->sums[f[j].ordinal][places[i]] -= token * f[j].tf;
+static bool check_positions(check *c, sparse_positions *r, bool gap, uint32_t block, const uint32_t *places, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t *positions;
+        uint32_t many = sparse_positions_at(r, block, i, &positions);
+        if (many == 0 || !check_posting(c, gap, places[i], positions, many)) return false;
     }
-    return p == (next ? next : end);
+    return r->term->df == 1 || r->next == r->end; /* and there are no more bytes */
 }
 
-static bool check_term(check *c, slice key, const sparse_term *t) {
-    bool text = key.data[0] == SPARSE_SPACE_TEXT, attribute = key.data[0] == SPARSE_SPACE_ATTRIBUTE;
-    uint16_t token = sparse_forward_token(key);
+static bool check_term(check *c, slice key, const sparse_term *t, arena *a) {
+    bool gap = key.data[0] == SPARSE_SPACE_GAP, attribute = key.data[0] == SPARSE_SPACE_ATTRIBUTE;
     uint8_t highest = 0;
+    sparse_positions r;
+    sparse_positions_open(&r, t, a);
+    if (gap && key.size != 1) return false;
     for (uint32_t i = 0; i < t->n_blocks; i++) {
         uint32_t places[SPARSE_BLOCK + 8];
         uint8_t impacts[SPARSE_BLOCK + 8], most = 0;
@@ -145,7 +155,7 @@ static bool check_term(check *c, slice key, const sparse_term *t) {
         }
         if (most != sparse_term_blocks(t)[i].max_impact) return false;
         if (most > highest) highest = most;
-        if (text && !check_frequencies(c, t, token, i, places, n)) return false;
+        if (segment_has_positions(key.data[0]) && !check_positions(c, &r, gap, i, places, n)) return false;
         if (attribute && !check_keyword(c, key, places, n)) return false;
     }
     if (attribute) c->values[(uint8_t)key.data[1]]++;
@@ -158,9 +168,13 @@ static forage_status check_postings(check *c, base_error *error) {
     sparse_term_walk w;
     slice key;
     sparse_term t;
+    arena memory;
+    arena_init(&memory, 0);
+    bool good = true;
     sparse_term_walk_start(&w, s, (slice){0});
-    while (sparse_term_walk_next(&w, &key, &t))
-        if (!check_term(c, key, &t)) return damaged(error, "term", t.ordinal);
+    for (; good && sparse_term_walk_next(&w, &key, &t); arena_reset(&memory)) good = check_term(c, key, &t, &memory);
+    arena_release(&memory);
+    if (!good) return damaged(error, "term", t.ordinal);
     for (uint32_t f = 0; f < s->n_fields; f++) {
         sparse_keywords k;
         if (!sparse_segment_keywords(s, f, &k)) continue;
@@ -177,9 +191,10 @@ forage_status sparse_segment_validate(const sparse_segment *s, base_error *error
     if (status != FORAGE_OK) return status;
     if (!segment_check_terms(s)) return error_set(error, FORAGE_E_CORRUPT, "segment: the inverted index is damaged");
     check c = {.segment = s};
-    status = start_forward(&c, error);
+    status = start_positions(&c, error);
     if (status == FORAGE_OK) status = check_postings(&c, error);
-    if (status == FORAGE_OK) status = end_forward(&c, error);
-    for (uint32_t i = 0; i < s->n_text; i++) free(c.sums[i]);
+    if (status == FORAGE_OK) status = end_positions(&c, error);
+    for (uint32_t i = 0; i < s->n_text; i++) free(c.left[i]);
+    free(c.sums);
     return status;
 }

@@ -7,19 +7,20 @@
 #include <string.h>
 
 #define SEGMENT_MAGIC "ForageSg"
-#define SEGMENT_VERSION 2u
+#define SEGMENT_VERSION 3u
 #define SEGMENT_MAX_COUNT (1u << 28) /* places: keeps a term's postings below 4 GiB */
 #define SEGMENT_TERMS 16             /* in a dictionary block */
 #define SEGMENT_MAX_KEY (SPARSE_MAX_TERM + 2)
+#define SEGMENT_HASHED 65536u /* bytes of the image under one hash */
 #define SEGMENT_PAD 16 /* zero bytes after the postings, so that decoding may load whole words */
 
 typedef struct segment_header {
     char magic[8];
     uint32_t version, n_sections;
     uint64_t size;  /* of the image */
-    uint64_t table; /* where the n_sections segment_sections are: its last bytes */
+    uint64_t table; /* where the n_sections segment_sections are; the hashes, its last bytes, follow them */
     uint32_t count, n_fields, n_terms, reserved;
-    uint64_t checksum; /* of the table, seeded with that of the header while this is 0: covers all, through theirs */
+    uint64_t checksum; /* of the hashes: covers every byte, through them */
 } segment_header;
 
 /* Sections are stored in this order, each at a multiple of 8; those of a field follow each other. */
@@ -32,10 +33,9 @@ typedef enum segment_kind {
     SEGMENT_KEYS,         /* entries of the dictionary */
     SEGMENT_BLOCKS,       /* sparse_block, of terms with more than one */
     SEGMENT_POSTINGS,     /* packed places and impacts, then SEGMENT_PAD zeros */
-    SEGMENT_FREQUENCIES,  /* cold */
+    SEGMENT_POSITIONS,    /* where the words stand, of terms that are in several documents */
     SEGMENT_LENGTHS,      /* per text field: u8, u16 or u32 × count */
-    SEGMENT_FORWARD_LINES, /* per text field: segment_forward_line × ⌈count / 56⌉ */
-    SEGMENT_FORWARD,      /* per text field: u16, the first tokens of place 0, of place 1, … */
+    SEGMENT_SPANS,        /* per text field, likewise; left out where every span is its length */
     SEGMENT_NUMBERS,      /* per number field: f64 × count */
     SEGMENT_STARTS,       /* per keyword field: u32 × (count + 1) */
     SEGMENT_ORDINALS,     /* per keyword field: u32 */
@@ -48,7 +48,7 @@ typedef enum segment_kind {
 
 typedef struct segment_section {
     uint32_t kind, field;
-    uint64_t offset, size, checksum;
+    uint64_t offset, size;
 } segment_section;
 
 typedef struct segment_field {
@@ -59,24 +59,16 @@ typedef struct segment_field {
 
 /* Where a dictionary block's entries, and the data of its first term, begin. */
 typedef struct segment_entries {
-    uint64_t keys, postings, frequencies, blocks;
+    uint64_t keys, postings, positions, blocks;
 } segment_entries;
 
-/* How many forward tokens each of 56 places has, and where those of the first begin: one cache line tells all. */
-#define SEGMENT_FORWARD_PLACES 56
-#define SEGMENT_FORWARD_CUT 0x80 /* added to a count: the field has more tokens than are kept */
-typedef struct segment_forward_line {
-    uint64_t start;
-    uint8_t counts[SEGMENT_FORWARD_PLACES]; /* 0 after the last place */
-} segment_forward_line;
+/* How many hashes the bytes before them have. */
+static inline uint64_t segment_hashes(uint64_t size) { return (size + SEGMENT_HASHED - 1) / SEGMENT_HASHED; }
 
-static inline uint16_t segment_forward_token(uint32_t key_hash) {
-    uint16_t token = (uint16_t)(key_hash >> 16);
-    return token == SPARSE_FORWARD_GAP ? 1 : token;
-}
+/* Hash i of the image's first `size` bytes, those before the hashes: the header's checksum counts as zeros. */
+uint64_t segment_hash(const char *image, uint64_t size, uint64_t i);
 
-_Static_assert(sizeof(segment_forward_line) == 64, "a forward line is a cache line");
-_Static_assert(sizeof(segment_header) == 56 && sizeof(segment_section) == 32 && sizeof(segment_field) == 16 &&
+_Static_assert(sizeof(segment_header) == 56 && sizeof(segment_section) == 24 && sizeof(segment_field) == 16 &&
                    sizeof(segment_entries) == 32 && sizeof(sparse_block) == 12,
                "stored structs have no padding");
 
@@ -98,46 +90,54 @@ static inline const uint8_t *segment_get_varint(const uint8_t *p, const uint8_t 
     return NULL;
 }
 
-/* The frequencies of one posting. A text field is known by its ordinal among the text fields; r bits hold one.
- *   one field:  varint of ((tf − 1) << r | ordinal) << 1
- *   n fields:   varint of n << 1 | 1, then n varints of (tf − 1) << r | ordinal, by ordinal */
-typedef struct segment_frequency {
-    uint32_t ordinal, tf;
-} segment_frequency;
-#define SEGMENT_MAX_CODE (SPARSE_MAX_FIELDS * 6 + 2) /* bytes */
+/* Whether terms of the key's space have positions. */
+static inline bool segment_has_positions(char space) { return space == SPARSE_SPACE_TEXT || space == SPARSE_SPACE_GAP; }
 
-static inline unsigned segment_ordinal_bits(uint32_t n_text) {
-    return n_text <= 1 ? 0 : 32u - (unsigned)__builtin_clz(n_text - 1);
-}
+/* The positions of one posting, n > 0 of them, ascending and below SPARSE_MAX_TOKENS, as a code of varints:
+ *   one:      position << 1
+ *   several:  the bytes that follow << 1 | 1, then the first, and of each further one the gap − 1
+ * so that a code of any length is passed over at once. */
+static inline size_t segment_varint_size(uint32_t v) { return 1 + (31 - (unsigned)__builtin_clz(v | 1)) / 7; }
 
-static inline uint8_t *segment_put_frequencies(uint8_t *p, unsigned r, const segment_frequency *f, uint32_t n) {
-    if (n == 1) return segment_put_varint(p, ((uint64_t)(f->tf - 1) << r | f->ordinal) << 1);
-    p = segment_put_varint(p, (uint64_t)n << 1 | 1);
-    for (uint32_t i = 0; i < n; i++) p = segment_put_varint(p, (uint64_t)(f[i].tf - 1) << r | f[i].ordinal);
+static inline size_t segment_code_room(uint32_t n) { return 5 + 4 * (size_t)n; } /* a position takes 22 bits */
+
+static inline uint8_t *segment_put_code(uint8_t *p, const uint32_t *positions, uint32_t n) {
+    if (n == 1) return segment_put_varint(p, (uint64_t)positions[0] << 1);
+    size_t size = segment_varint_size(positions[0]);
+    for (uint32_t i = 1; i < n; i++) size += segment_varint_size(positions[i] - positions[i - 1] - 1);
+    p = segment_put_varint(p, (uint64_t)size << 1 | 1);
+    p = segment_put_varint(p, positions[0]);
+    for (uint32_t i = 1; i < n; i++) p = segment_put_varint(p, positions[i] - positions[i - 1] - 1);
     return p;
 }
 
-/* Safe for any bytes: NULL when they are no code of a segment with `n_text` text fields. */
-static inline const uint8_t *segment_get_frequencies(const uint8_t *p, const uint8_t *end, uint32_t n_text,
-                                                     segment_frequency f[SPARSE_MAX_FIELDS], uint32_t *n) {
-    unsigned r = segment_ordinal_bits(n_text);
-    uint64_t v, ordinal_mask = ((uint64_t)1 << r) - 1;
+/* Passes over a code; NULL when it does not end before `end`. */
+static inline const uint8_t *segment_skip_code(const uint8_t *p, const uint8_t *end) {
+    uint64_t v;
     p = segment_get_varint(p, end, &v);
-    if (!p) return NULL;
-    uint64_t many = v & 1 ? v >> 1 : 1;
-    if (many == 0 || many > n_text) return NULL;
-    for (uint32_t i = 0; i < many; i++) {
-        uint64_t code = v >> 1;
-        if (v & 1) {
-            p = segment_get_varint(p, end, &code);
-            if (!p) return NULL;
-        }
-        f[i].ordinal = (uint32_t)(code & ordinal_mask);
-        f[i].tf = (uint32_t)(code >> r) + 1;
-        if (f[i].ordinal >= n_text || code >> r >= UINT32_MAX) return NULL;
+    if (!p || !(v & 1)) return p;
+    return v >> 1 <= (uint64_t)(end - p) ? p + (v >> 1) : NULL;
+}
+
+/* Reads a code that takes up all the bytes, into as many positions at most. Returns how many; 0 when the
+ * bytes are none. Safe for any bytes. */
+static inline uint32_t segment_get_code(const uint8_t *p, const uint8_t *end, uint32_t *positions) {
+    uint64_t v, next = 0;
+    uint32_t n = 0;
+    p = segment_get_varint(p, end, &v);
+    if (!p) return 0;
+    if (!(v & 1)) {
+        if (p != end || v >> 1 >= SPARSE_MAX_TOKENS) return 0;
+        positions[0] = (uint32_t)(v >> 1);
+        return 1;
     }
-    *n = (uint32_t)many;
-    return p;
+    if (v >> 1 != (uint64_t)(end - p)) return 0;
+    for (; p < end; next++) {
+        p = segment_get_varint(p, end, &v);
+        if (!p || v >= SPARSE_MAX_TOKENS || (next += v) >= SPARSE_MAX_TOKENS) return 0;
+        positions[n++] = (uint32_t)next;
+    }
+    return n;
 }
 
 #endif

@@ -1,19 +1,20 @@
 /* The dictionary and the postings of an open segment.
  *
  * segment_check_terms reads every entry once when an image is opened; what it has accepted is decoded without checks
- * later. Frequencies alone are checked whenever they are read, because few readers want them. */
+ * later. Positions alone are checked whenever they are read, because few readers want them. */
 #include "sparse/segment_image.h"
 
+#include "kernel/kernel.h"
 #include "sparse/segment_pack.h"
 
-enum { AT, POSTINGS, FREQUENCIES, BLOCKS }; /* sparse_term_walk.state: offsets in those sections */
+enum { AT, POSTINGS, POSITIONS, BLOCKS }; /* sparse_term_walk.state: offsets in those sections */
 
 static void go_to(sparse_term_walk *w, uint64_t entries) {
     const segment_entries *e = &w->segment->dictionary[entries];
     w->ordinal = (uint32_t)(entries * SEGMENT_TERMS);
     w->state[AT] = e->keys;
     w->state[POSTINGS] = e->postings;
-    w->state[FREQUENCIES] = e->frequencies;
+    w->state[POSITIONS] = e->positions;
     w->state[BLOCKS] = e->blocks;
 }
 
@@ -65,18 +66,15 @@ static const uint8_t *skip_key(const uint8_t *p, const uint8_t *end, uint64_t *s
     return p + size;
 }
 
-static const uint8_t *single_entry(const sparse_segment *s, const uint8_t *p, bool text, sparse_term *t) {
+static const uint8_t *single_entry(const sparse_segment *s, const uint8_t *p, bool positions, sparse_term *t) {
     uint64_t place;
     p = segment_get_varint(p, s->keys_end, &place);
     if (!p || place >= s->count || p == s->keys_end) return NULL;
     t->max_impact = *p++;
     t->single = (sparse_block){.last = (uint32_t)place, .max_impact = t->max_impact};
-    t->data = t->frequencies = p;
-    if (!text) return p;
-    segment_frequency f[SPARSE_MAX_FIELDS];
-    uint32_t n;
-    p = segment_get_frequencies(p, s->keys_end, s->n_text, f, &n);
-    if (p) t->frequency_bytes = (size_t)(p - t->frequencies);
+    t->data = t->positions = p;
+    if (positions) p = segment_skip_code(p, s->keys_end);
+    if (p) t->position_bytes = (size_t)(p - t->positions);
     return p;
 }
 
@@ -102,26 +100,26 @@ static const uint8_t *blocks_entry(const sparse_segment *s, const uint8_t *p, ui
 }
 
 /* Reads what follows the key. `state` is moved on. */
-static const uint8_t *read_entry(const sparse_segment *s, const uint8_t *p, bool text, uint64_t state[4],
+static const uint8_t *read_entry(const sparse_segment *s, const uint8_t *p, char space, uint64_t state[4],
                                  sparse_term *t) {
-    uint64_t df, postings = 0, frequencies = 0;
+    uint64_t df, postings = 0, positions = 0;
     p = segment_get_varint(p, s->keys_end, &df);
     if (!p || df == 0 || df > s->count) return NULL;
     t->segment = s;
     t->df = (uint32_t)df;
     t->n_blocks = 1;
     t->blocks = NULL;
-    t->frequency_bytes = 0;
-    if (df == 1) return single_entry(s, p, text, t);
+    t->position_bytes = 0;
+    if (df == 1) return single_entry(s, p, segment_has_positions(space), t);
     p = df <= SPARSE_BLOCK ? block_entry(s, p, t, &postings) : blocks_entry(s, p, &state[BLOCKS], t, &postings);
-    if (p) p = segment_get_varint(p, s->keys_end, &frequencies);
+    if (p && segment_has_positions(space)) p = segment_get_varint(p, s->keys_end, &positions);
     if (!p || state[POSTINGS] > s->postings_size || postings > s->postings_size - state[POSTINGS]) return NULL;
-    if (state[FREQUENCIES] > s->frequencies_size || frequencies > s->frequencies_size - state[FREQUENCIES]) return NULL;
+    if (state[POSITIONS] > s->positions_size || positions > s->positions_size - state[POSITIONS]) return NULL;
     t->data = s->postings + state[POSTINGS];
-    t->frequencies = s->frequencies + state[FREQUENCIES];
-    t->frequency_bytes = frequencies;
+    t->positions = s->positions + state[POSITIONS];
+    t->position_bytes = positions;
     state[POSTINGS] += postings;
-    state[FREQUENCIES] += frequencies;
+    state[POSITIONS] += positions;
     return p;
 }
 
@@ -132,14 +130,14 @@ bool segment_next_term(sparse_term_walk *w, sparse_term *term, bool check) {
     const uint8_t *p = next_key(w, s->keys + w->state[AT], s->keys_end);
     if (!p || w->key_size == 0) return false;
     uint64_t postings = w->state[POSTINGS];
-    p = read_entry(s, p, w->key[0] == SPARSE_SPACE_TEXT, w->state, term);
+    p = read_entry(s, p, (char)w->key[0], w->state, term);
     if (!p) return false;
     w->state[AT] = (uint64_t)(p - s->keys);
     term->ordinal = w->ordinal++;
     return !check || term->df == 1 || check_blocks(term, w->state[POSTINGS] - postings);
 }
 
-bool segment_check_terms(const sparse_segment *s) {
+bool segment_check_terms(sparse_segment *s) {
     sparse_term_walk w = {.segment = s};
     sparse_term term;
     uint8_t last[SEGMENT_MAX_KEY];
@@ -147,9 +145,10 @@ bool segment_check_terms(const sparse_segment *s) {
     for (uint32_t i = 0; i < s->n_terms; i++) {
         const segment_entries *e = &s->dictionary[i / SEGMENT_TERMS];
         if (i % SEGMENT_TERMS == 0 && (e->keys != w.state[AT] || e->postings != w.state[POSTINGS] ||
-                                       e->frequencies != w.state[FREQUENCIES] || e->blocks != w.state[BLOCKS]))
+                                       e->positions != w.state[POSITIONS] || e->blocks != w.state[BLOCKS]))
             return false;
         if (!segment_next_term(&w, &term, true)) return false;
+        segment_maxima_add(s, &term);
         slice key = {(const char *)w.key, w.key_size};
         if (slice_compare((slice){(const char *)last, last_size}, key) >= 0) return false;
         memcpy(last, w.key, w.key_size);
@@ -190,7 +189,6 @@ bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out) {
     go_to(&w, entries);
     uint32_t end = w.ordinal + SEGMENT_TERMS < s->n_terms ? w.ordinal + SEGMENT_TERMS : s->n_terms;
     const uint8_t *p = s->keys + w.state[AT];
-    bool text = key.data[0] == SPARSE_SPACE_TEXT;
     size_t matched = 0;
     char space = 0; /* of the entry's key */
     for (; w.ordinal < end; w.ordinal++) {
@@ -208,10 +206,11 @@ bool sparse_segment_term(const sparse_segment *s, slice key, sparse_term *out) {
                 return false;
             matched += n;
         }
-        p = read_entry(s, p, found ? text : space == SPARSE_SPACE_TEXT, w.state, out);
+        p = read_entry(s, p, found ? key.data[0] : space, w.state, out);
         if (!p) return false;
         if (!found) continue;
         out->ordinal = w.ordinal;
+        segment_maxima_find(s, out);
         return true;
     }
     return false;
@@ -237,52 +236,25 @@ bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term) {
 
 /* --- postings ---------------------------------------------------------------------------------------------------- */
 
-uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts) {
+uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places, const uint8_t **impacts) {
     const sparse_block *b = &sparse_term_blocks(t)[i];
     uint32_t n = b->count_minus_1 + 1u;
     if (t->df == 1) {
         places[0] = b->last;
-        impacts[0] = b->max_impact;
+        *impacts = &b->max_impact;
         return 1;
     }
     const uint8_t *data = t->data + b->offset;
-    segment_unpack(data, n, i > 0 ? b[-1].last + 1 : 0, b->bits, places);
-    memcpy(impacts, data + segment_packed_size(n, b->bits), n);
+    uint32_t base = i > 0 ? b[-1].last + 1 : 0;
+    if (n == SPARSE_BLOCK) kernels()->unpack_gaps(data, b->bits, base, places);
+    else segment_unpack(data, n, base, b->bits, places);
+    *impacts = data + segment_packed_size(n, b->bits);
     return n;
 }
 
-bool segment_block_codes(const sparse_term *t, uint32_t i, const uint8_t **from, const uint8_t **end) {
-    size_t table = (size_t)(t->n_blocks - 1) * sizeof(uint32_t);
-    if (t->frequency_bytes < table) return false;
-    uint32_t start = 0;
-    if (i > 0) memcpy(&start, t->frequencies + (i - 1) * sizeof start, sizeof start);
-    if (start > t->frequency_bytes - table) return false;
-    *from = t->frequencies + table + start;
-    *end = t->frequencies + t->frequency_bytes;
-    return true;
-}
-
-bool sparse_term_frequencies(const sparse_term *t, uint32_t place, uint32_t frequency[SPARSE_MAX_FIELDS]) {
-    const sparse_block *blocks = sparse_term_blocks(t);
-    uint32_t low = 0, high = t->n_blocks;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (blocks[middle].last < place) low = middle + 1;
-        else high = middle;
-    }
-    if (low == t->n_blocks) return false;
-    uint32_t places[SPARSE_BLOCK + 8], at = 0;
-    uint8_t impacts[SPARSE_BLOCK + 8];
-    uint32_t n_places = sparse_block_decode(t, low, places, impacts);
-    while (at < n_places && places[at] < place) at++;
-    if (at == n_places || places[at] != place) return false;
-
-    memset(frequency, 0, SPARSE_MAX_FIELDS * sizeof *frequency);
-    const uint8_t *p, *end;
-    if (t->frequency_bytes == 0 || !segment_block_codes(t, low, &p, &end)) return true;
-    segment_frequency f[SPARSE_MAX_FIELDS];
-    uint32_t n = 0;
-    for (uint32_t i = 0; p && i <= at; i++) p = segment_get_frequencies(p, end, t->segment->n_text, f, &n);
-    for (uint32_t i = 0; p && i < n; i++) frequency[t->segment->text_fields[f[i].ordinal]] = f[i].tf;
-    return true;
+uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts) {
+    const uint8_t *stored;
+    uint32_t n = sparse_block_places(t, i, places, &stored);
+    memcpy(impacts, stored, n);
+    return n;
 }

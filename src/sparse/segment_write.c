@@ -2,6 +2,8 @@
 #include "sparse/segment_write.h"
 
 #include "base/hash.h"
+#include "sparse/pack_values.h"
+#include "sparse/segment_image.h"
 #include "sparse/segment_pack.h"
 
 #include <assert.h>
@@ -16,15 +18,20 @@ typedef struct value_column {
     buffer places; /* u32: the places of the first value, of the second, … */
 } value_column;
 
+/* A text field of one place: where its positions end, and w_f / (1 − b + b × len / avg). */
+typedef struct extent {
+    uint32_t end;
+    float norm;
+} extent;
+
 struct segment_writer {
     const sparse_config *config;
     const segment_columns *columns;
-    float *norms[SPARSE_MAX_FIELDS]; /* by ordinal: w_f / (1 − b + b × len / avg) for each place */
     uint32_t n_text;
-    unsigned ordinal_bits;
+    extent *extents; /* n_text of each place, in their order */
     value_column values[SPARSE_MAX_FIELDS];
 
-    buffer dictionary, keys, blocks, postings, frequencies;
+    buffer dictionary, keys, blocks, postings, positions;
     uint32_t n_terms;
     uint64_t n_blocks;
     uint8_t last_key[SEGMENT_MAX_KEY];
@@ -40,8 +47,10 @@ struct segment_writer {
     uint8_t max_impact;
     uint32_t places[SPARSE_BLOCK];
     uint8_t impacts[SPARSE_BLOCK];
-    buffer codes;       /* frequencies of all postings */
-    buffer code_starts; /* u32: of each block but the first */
+    uint32_t counts[SPARSE_BLOCK]; /* occurrences less 1 */
+    buffer gaps;                   /* u32: of these postings' positions */
+    buffer packed;                 /* positions of the full blocks, as they will be stored */
+    buffer starts;                 /* u32: of each block but the first in them */
 };
 
 void segment_columns_init(segment_columns *c, const sparse_config *config, uint32_t count) {
@@ -51,7 +60,7 @@ void segment_columns_init(segment_columns *c, const sparse_config *config, uint3
     c->versions = mem_alloc(count * sizeof *c->versions);
     for (uint32_t f = 0; f < config->n_fields; f++) {
         if (config->fields[f].kind == SPARSE_TEXT) c->lengths[f] = mem_zalloc(count, sizeof **c->lengths);
-        if (config->fields[f].kind == SPARSE_TEXT) c->kept[f] = mem_zalloc(count, sizeof **c->kept);
+        if (config->fields[f].kind == SPARSE_TEXT) c->spans[f] = mem_zalloc(count, sizeof **c->spans);
         if (config->fields[f].kind != SPARSE_NUMBER) continue;
         c->numbers[f] = mem_alloc(count * sizeof **c->numbers);
         for (uint32_t p = 0; p < count; p++) c->numbers[f][p] = NAN;
@@ -64,27 +73,22 @@ void segment_columns_release(segment_columns *c) {
     for (uint32_t f = 0; f < SPARSE_MAX_FIELDS; f++) {
         free(c->lengths[f]);
         free(c->numbers[f]);
-        free(c->kept[f]);
-        buffer_release(&c->forward[f]);
+        free(c->spans[f]);
     }
     *c = (segment_columns){0};
 }
 
-void segment_columns_forward(segment_columns *c, uint32_t field, uint32_t place, uint8_t kept, const uint16_t *tokens) {
-    size_t n = kept & ~SEGMENT_FORWARD_CUT;
-    c->kept[field][place] = kept;
-    if (n > 0) buffer_append(&c->forward[field], tokens, n * sizeof *tokens);
-}
-
 /* BM25F (Zaragoza et al. 2004, Robertson & Zaragoza 2009, eq. 3.20): the length normalisation of one field. */
-static float *make_norms(const sparse_config *config, uint32_t field, const uint32_t *lengths, uint32_t count,
-                         const sparse_statistics *statistics) {
+static void add_field(segment_writer *w, uint32_t ordinal, uint32_t field, const sparse_statistics *statistics) {
+    const sparse_config *config = w->config;
+    const uint32_t *lengths = w->columns->lengths[field], *spans = w->columns->spans[field];
     double length = (double)statistics->length[field], having = (double)statistics->having[field];
-    float average = length > 0 && having > 0 ? (float)(length / having) : 1.0f;
-    float *norms = mem_alloc(count * sizeof *norms), b = config->b;
-    for (uint32_t p = 0; p < count; p++)
-        norms[p] = config->fields[field].weight / (1.0f - b + b * (float)lengths[p] / average);
-    return norms;
+    float average = length > 0 && having > 0 ? (float)(length / having) : 1.0f, b = config->b;
+    for (uint32_t p = 0; p < w->columns->count; p++) {
+        extent *e = &w->extents[(size_t)p * w->n_text + ordinal];
+        e->end = spans[p] + (ordinal > 0 ? e[-1].end : 0);
+        e->norm = config->fields[field].weight / (1.0f - b + b * (float)lengths[p] / average);
+    }
 }
 
 segment_writer *segment_writer_create(const sparse_config *config, const segment_columns *columns,
@@ -92,25 +96,25 @@ segment_writer *segment_writer_create(const sparse_config *config, const segment
     segment_writer *w = mem_zalloc(1, sizeof *w);
     w->config = config;
     w->columns = columns;
-    for (uint32_t f = 0; f < config->n_fields; f++)
-        if (config->fields[f].kind == SPARSE_TEXT)
-            w->norms[w->n_text++] = make_norms(config, f, columns->lengths[f], columns->count, statistics);
-    w->ordinal_bits = segment_ordinal_bits(w->n_text);
+    for (uint32_t f = 0; f < config->n_fields; f++) w->n_text += config->fields[f].kind == SPARSE_TEXT;
+    w->extents = mem_alloc(columns->count * (size_t)w->n_text * sizeof *w->extents);
+    for (uint32_t f = 0, ordinal = 0; f < config->n_fields; f++)
+        if (config->fields[f].kind == SPARSE_TEXT) add_field(w, ordinal++, f, statistics);
     return w;
 }
 
 void segment_writer_destroy(segment_writer *w) {
     if (!w) return;
-    buffer *buffers[] = {&w->dictionary,  &w->keys,  &w->blocks,     &w->postings,
-                         &w->frequencies, &w->codes, &w->code_starts};
+    buffer *buffers[] = {&w->dictionary, &w->keys, &w->blocks, &w->postings,
+                         &w->positions,  &w->gaps, &w->packed, &w->starts};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) buffer_release(buffers[i]);
     for (uint32_t f = 0; f < SPARSE_MAX_FIELDS; f++) {
-        free(w->norms[f]);
         buffer_release(&w->values[f].starts);
         buffer_release(&w->values[f].values);
         buffer_release(&w->values[f].counts);
         buffer_release(&w->values[f].places);
     }
+    free(w->extents);
     free(w);
 }
 
@@ -136,8 +140,9 @@ void segment_writer_begin(segment_writer *w, slice key) {
     w->df = w->n = w->base = w->full_blocks = 0;
     w->max_impact = 0;
     w->data_start = w->postings.size;
-    buffer_clear(&w->codes);
-    buffer_clear(&w->code_starts);
+    buffer_clear(&w->gaps);
+    buffer_clear(&w->packed);
+    buffer_clear(&w->starts);
     if (key.data[0] != SPARSE_SPACE_ATTRIBUTE || key.size < 2) return;
     uint32_t field = (uint8_t)key.data[1];
     if (field >= w->config->n_fields || w->config->fields[field].kind != SPARSE_KEYWORD) return;
@@ -164,25 +169,49 @@ static sparse_block write_block(segment_writer *w) {
     return block;
 }
 
-void segment_writer_posting(segment_writer *w, uint32_t place, const segment_frequency *f, uint32_t n) {
+/* The positions of the arrays' postings, behind those of the blocks before. */
+static void write_positions(segment_writer *w) {
+    size_t n = w->gaps.size / sizeof(uint32_t);
+    if (n == 0) return;
+    const uint32_t *gaps = (const uint32_t *)(const void *)w->gaps.data;
+    w->packed.size += pack_values(w->counts, w->n, (uint8_t *)buffer_reserve(&w->packed, PACK_VALUES_ROOM));
+    for (size_t i = 0; i < n; i += SPARSE_BLOCK) {
+        uint32_t some = n - i < SPARSE_BLOCK ? (uint32_t)(n - i) : SPARSE_BLOCK;
+        w->packed.size += pack_values(gaps + i, some, (uint8_t *)buffer_reserve(&w->packed, PACK_VALUES_ROOM));
+    }
+    assert(w->packed.size <= UINT32_MAX);
+    buffer_clear(&w->gaps);
+}
+
+/* The sum over the fields of the term's frequency there by the field's norm. */
+static float weigh(const segment_writer *w, uint32_t place, const uint32_t *positions, uint32_t n) {
+    if (n == 0 || w->n_text == 0) return 1.0f; /* a keyword counts as an average word */
+    const extent *e = &w->extents[(size_t)place * w->n_text], *last = e + w->n_text - 1;
+    float x = 0;
+    for (uint32_t from = 0, i = 0; i < n; from = i) {
+        while (e < last && positions[i] >= e->end) e++;
+        do i++;
+        while (i < n && (e == last || positions[i] < e->end));
+        x += e->norm * (float)(i - from);
+    }
+    return x;
+}
+
+void segment_writer_posting(segment_writer *w, uint32_t place, const uint32_t *positions, uint32_t n) {
     if (w->n == SPARSE_BLOCK) {
+        write_positions(w);
         sparse_block block = write_block(w);
         buffer_append(&w->blocks, &block, sizeof block);
-        append_u32(&w->code_starts, (uint32_t)w->codes.size);
+        append_u32(&w->starts, (uint32_t)w->packed.size);
         w->base = block.last + 1;
         w->full_blocks++;
         w->n = 0;
     }
-    float x = n == 0 ? 1.0f : 0.0f; /* a keyword counts as an average word */
-    for (uint32_t i = 0; i < n; i++) x += w->norms[f[i].ordinal][place] * (float)f[i].tf;
     w->places[w->n] = place;
-    w->impacts[w->n++] = quantise(x, w->config->k1);
+    w->counts[w->n] = n - 1;
+    w->impacts[w->n++] = quantise(weigh(w, place, positions, n), w->config->k1);
     w->df++;
-    if (n > 0) {
-        if (w->codes.size + SEGMENT_MAX_CODE > w->codes.capacity) buffer_reserve(&w->codes, SEGMENT_MAX_CODE);
-        uint8_t *at = (uint8_t *)w->codes.data + w->codes.size;
-        w->codes.size += (size_t)(segment_put_frequencies(at, w->ordinal_bits, f, n) - at);
-    }
+    for (uint32_t i = 0; i < n; i++) append_u32(&w->gaps, i > 0 ? positions[i] - positions[i - 1] - 1 : positions[0]);
     if (w->column) append_u32(&w->column->places, place);
 }
 
@@ -199,40 +228,50 @@ static uint8_t *put_key(segment_writer *w, uint8_t *p) {
     return p + w->key.size - shared;
 }
 
-/* Moves the term's frequencies to their section; returns how many bytes. */
-static size_t put_frequencies(segment_writer *w) {
-    if (w->codes.size == 0) return 0;
-    buffer_append(&w->frequencies, w->code_starts.data, w->code_starts.size);
-    buffer_append(&w->frequencies, w->codes.data, w->codes.size);
-    return w->code_starts.size + w->codes.size;
+/* Moves the term's positions to their section; returns how many bytes. */
+static size_t put_positions(segment_writer *w) {
+    size_t n_starts = w->starts.size / sizeof(uint32_t), width = 1;
+    while (segment_start_width(w->packed.size + n_starts * width) > width) width++;
+    for (size_t i = 0; i < n_starts; i++) /* little-endian */
+        buffer_append(&w->positions, w->starts.data + i * sizeof(uint32_t), width);
+    if (w->packed.size > 0) buffer_append(&w->positions, w->packed.data, w->packed.size);
+    return n_starts * width + w->packed.size;
+}
+
+/* The code of a posting that is its term's only one, from its gaps. */
+static uint8_t *put_code(segment_writer *w, uint8_t *p) {
+    uint32_t n = (uint32_t)(w->gaps.size / sizeof(uint32_t)), *positions = (uint32_t *)(void *)w->gaps.data;
+    for (uint32_t i = 1; i < n; i++) positions[i] += positions[i - 1] + 1;
+    return n > 0 ? segment_put_code(p, positions, n) : p;
 }
 
 void segment_writer_end(segment_writer *w) {
     assert(w->df > 0);
-    segment_entries entries = {w->keys.size, w->data_start, w->frequencies.size, w->n_blocks};
+    segment_entries entries = {w->keys.size, w->data_start, w->positions.size, w->n_blocks};
     if (w->n_terms % SEGMENT_TERMS == 0) buffer_append(&w->dictionary, &entries, sizeof entries);
 
+    bool positions = segment_has_positions(w->key.data[0]);
+    size_t room = w->df == 1 ? segment_code_room((uint32_t)(w->gaps.size / sizeof(uint32_t))) : 0;
+    if (w->df > 1) write_positions(w);
     sparse_block block = write_block(w);
-    uint8_t *start = (uint8_t *)buffer_reserve(&w->keys, SEGMENT_MAX_KEY + SEGMENT_MAX_CODE + 64);
+    uint8_t *start = (uint8_t *)buffer_reserve(&w->keys, SEGMENT_MAX_KEY + room + 64);
     uint8_t *p = put_key(w, start);
     p = segment_put_varint(p, w->df);
     if (w->df == 1) {
         p = segment_put_varint(p, block.last);
         *p++ = block.max_impact;
-        memcpy(p, w->codes.data ? w->codes.data : "", w->codes.size);
-        p += w->codes.size;
+        p = put_code(w, p);
     } else if (w->full_blocks == 0) {
         p = segment_put_varint(p, block.last);
         *p++ = block.bits;
         *p++ = block.max_impact;
-        p = segment_put_varint(p, put_frequencies(w));
     } else {
         buffer_append(&w->blocks, &block, sizeof block);
         w->n_blocks += w->full_blocks + 1;
         *p++ = w->max_impact;
         p = segment_put_varint(p, w->postings.size - w->data_start);
-        p = segment_put_varint(p, put_frequencies(w));
     }
+    if (w->df > 1 && positions) p = segment_put_varint(p, put_positions(w));
     w->keys.size += (size_t)(p - start);
     if (w->column) append_u32(&w->column->counts, w->df);
     w->n_terms++;
@@ -258,10 +297,7 @@ static void *open_section(image *m, segment_kind kind, uint32_t field, size_t si
     return at;
 }
 
-static void close_section(image *m) {
-    segment_section *s = &m->sections[m->n++];
-    s->checksum = hash64(m->out->data + s->offset, s->size, 0);
-}
+static void close_section(image *m) { m->n++; }
 
 static void put_section(image *m, segment_kind kind, uint32_t field, const void *data, size_t size) {
     void *at = open_section(m, kind, field, size);
@@ -325,29 +361,20 @@ static void put_documents(image *m, const segment_columns *c) {
     put_section(m, SEGMENT_VERSIONS, 0, c->versions, c->count * sizeof *c->versions);
 }
 
-static void put_lengths(image *m, uint32_t field, const uint32_t *lengths, uint32_t count) {
+/* One number per place, in as few bytes as hold the largest. */
+static void put_widths(image *m, segment_kind kind, uint32_t field, const uint32_t *numbers, uint32_t count) {
     uint32_t all = 0;
-    for (uint32_t p = 0; p < count; p++) all |= lengths[p];
+    for (uint32_t p = 0; p < count; p++) all |= numbers[p];
     size_t width = all <= UINT8_MAX ? 1 : all <= UINT16_MAX ? 2 : 4;
-    uint8_t *at = open_section(m, SEGMENT_LENGTHS, field, count * width);
-    for (uint32_t p = 0; p < count; p++) memcpy(at + p * width, &lengths[p], width); /* little-endian */
+    uint8_t *at = open_section(m, kind, field, count * width);
+    for (uint32_t p = 0; p < count; p++) memcpy(at + p * width, &numbers[p], width); /* little-endian */
     close_section(m);
 }
 
-static void put_forward(image *m, uint32_t field, const segment_columns *c) {
-    uint32_t n_lines = (c->count + SEGMENT_FORWARD_PLACES - 1) / SEGMENT_FORWARD_PLACES;
-    segment_forward_line *lines = open_section(m, SEGMENT_FORWARD_LINES, field, n_lines * sizeof *lines);
-    uint64_t start = 0;
-    for (uint32_t i = 0; i < n_lines; i++) {
-        uint32_t first = i * SEGMENT_FORWARD_PLACES;
-        uint32_t n = c->count - first < SEGMENT_FORWARD_PLACES ? c->count - first : SEGMENT_FORWARD_PLACES;
-        lines[i] = (segment_forward_line){.start = start};
-        memcpy(lines[i].counts, c->kept[field] + first, n);
-        for (uint32_t j = 0; j < n; j++) start += lines[i].counts[j] & ~SEGMENT_FORWARD_CUT;
-    }
-    close_section(m);
-    assert(start * sizeof(uint16_t) == c->forward[field].size);
-    put_section(m, SEGMENT_FORWARD, field, c->forward[field].data, c->forward[field].size);
+static void put_lengths(image *m, uint32_t field, const segment_columns *c) {
+    put_widths(m, SEGMENT_LENGTHS, field, c->lengths[field], c->count);
+    if (c->count > 0 && memcmp(c->lengths[field], c->spans[field], c->count * sizeof **c->spans) != 0)
+        put_widths(m, SEGMENT_SPANS, field, c->spans[field], c->count);
 }
 
 /* Turns places by value into values by place; walking the values upwards leaves each place's ordinals ascending. */
@@ -387,15 +414,22 @@ static void put_columns(image *m, segment_writer *w) {
     for (uint32_t f = 0; f < w->config->n_fields; f++) {
         const segment_columns *c = w->columns;
         switch (w->config->fields[f].kind) {
-        case SPARSE_TEXT:
-            put_lengths(m, f, c->lengths[f], c->count);
-            put_forward(m, f, c);
-            break;
+        case SPARSE_TEXT: put_lengths(m, f, c); break;
         case SPARSE_NUMBER: put_section(m, SEGMENT_NUMBERS, f, c->numbers[f], c->count * sizeof **c->numbers); break;
         case SPARSE_KEYWORD: put_keywords(m, f, &w->values[f], c->count); break;
         }
     }
     put_popularity(m, w);
+}
+
+/* The image is whole but for its hashes. */
+static void put_hashes(buffer *out) {
+    uint64_t end = out->size, n = segment_hashes(end);
+    uint64_t *hashes = (uint64_t *)(void *)buffer_reserve(out, n * sizeof *hashes);
+    for (uint64_t i = 0; i < n; i++) hashes[i] = segment_hash(out->data, end, i);
+    out->size += n * sizeof *hashes;
+    segment_header *header = (segment_header *)(void *)out->data;
+    header->checksum = hash64(hashes, n * sizeof *hashes, 0);
 }
 
 void segment_writer_finish(segment_writer *w, buffer *out) {
@@ -413,20 +447,21 @@ void segment_writer_finish(segment_writer *w, buffer *out) {
     memset(buffer_reserve(&w->postings, SEGMENT_PAD), 0, SEGMENT_PAD);
     w->postings.size += SEGMENT_PAD;
     put_buffer(m, SEGMENT_POSTINGS, 0, &w->postings);
-    put_buffer(m, SEGMENT_FREQUENCIES, 0, &w->frequencies);
+    put_buffer(m, SEGMENT_POSITIONS, 0, &w->positions);
     put_columns(m, w);
 
     while (out->size % 8) buffer_putc(out, 0);
-    segment_header header = {.magic = SEGMENT_MAGIC,
-                             .version = SEGMENT_VERSION,
-                             .n_sections = m->n,
-                             .size = out->size + m->n * sizeof *m->sections,
-                             .table = out->size,
-                             .count = w->columns->count,
-                             .n_fields = w->config->n_fields,
-                             .n_terms = w->n_terms};
+    uint64_t table = out->size, end = table + m->n * sizeof *m->sections, n = segment_hashes(end);
     buffer_append(out, m->sections, m->n * sizeof *m->sections);
-    header.checksum = hash64(m->sections, m->n * sizeof *m->sections, hash64(&header, sizeof header, 0));
+    const segment_header header = {.magic = SEGMENT_MAGIC,
+                                   .version = SEGMENT_VERSION,
+                                   .n_sections = m->n,
+                                   .size = end + n * sizeof(uint64_t),
+                                   .table = table,
+                                   .count = w->columns->count,
+                                   .n_fields = w->config->n_fields,
+                                   .n_terms = w->n_terms};
     memcpy(out->data, &header, sizeof header);
+    put_hashes(out);
     free(m);
 }

@@ -9,17 +9,14 @@ typedef struct segment_columns {
     uint32_t count;
     uint32_t *documents;
     uint64_t *versions;
-    uint32_t *lengths[SPARSE_MAX_FIELDS]; /* text fields */
+    uint32_t *lengths[SPARSE_MAX_FIELDS]; /* text fields: tokens */
+    uint32_t *spans[SPARSE_MAX_FIELDS];   /* and positions: tokens and gaps */
     double *numbers[SPARSE_MAX_FIELDS];   /* number fields; NaN: none */
-    uint8_t *kept[SPARSE_MAX_FIELDS];     /* text fields: forward tokens, and SEGMENT_FORWARD_CUT when there are more */
-    buffer forward[SPARSE_MAX_FIELDS];    /* and those tokens, u16 each, place after place */
 } segment_columns;
 
-/* Lengths and kept 0, numbers NaN, documents and versions uninitialised. */
+/* Lengths and spans 0, numbers NaN, documents and versions uninitialised. */
 void segment_columns_init(segment_columns *c, const sparse_config *config, uint32_t count);
 void segment_columns_release(segment_columns *c);
-/* Appends the forward tokens of one place; places ascend, and those without tokens may be left out. */
-void segment_columns_forward(segment_columns *c, uint32_t field, uint32_t place, uint8_t kept, const uint16_t *tokens);
 
 typedef struct segment_writer segment_writer;
 
@@ -28,10 +25,10 @@ segment_writer *segment_writer_create(const sparse_config *config, const segment
                                       const sparse_statistics *statistics);
 void segment_writer_destroy(segment_writer *w);
 
-/* The terms in ascending key order; the postings of each by ascending place, at least one. Frequencies are by ascending
- * ordinal; a keyword has none. A key lives until its term ends. */
+/* The terms in ascending key order; the postings of each by ascending place, at least one. The n positions ascend, below
+ * SPARSE_MAX_TOKENS; a keyword has none, every other posting has one at least. A key lives until its term ends. */
 void segment_writer_begin(segment_writer *w, slice key);
-void segment_writer_posting(segment_writer *w, uint32_t place, const segment_frequency *f, uint32_t n);
+void segment_writer_posting(segment_writer *w, uint32_t place, const uint32_t *positions, uint32_t n);
 void segment_writer_end(segment_writer *w);
 
 void segment_writer_finish(segment_writer *w, buffer *out); /* `out` is replaced; then only destroy */

@@ -2,67 +2,24 @@
  *
  * For each window, every term's bound is the largest impact of its blocks that overlap it. Terms whose bounds together
  * stay below what a document needs to enter the heap are not essential: a document that has only them cannot enter. So
- * candidates come from the essential terms alone, summed into an array with an element per place, and only the few
- * whose sum could still suffice are looked up in the other terms' postings, most telling term first.
+ * candidates come from the essential terms alone, and only the few whose sum could still suffice are looked up in the other
+ * terms' postings, most telling term first.
+ *
+ * How large a window is depends on how many postings there are to add up. Of one essential (or the rarest required) term a
+ * window is what gives about a cache of candidates. Several dense terms are added into an array that fits the first-level
+ * cache and is scanned afterwards; several sparse ones into an array sixteen times as large, with a bit for each element
+ * in use, so that neither clearing nor scanning costs more than the postings do.
  *
  * A decoded place is masked or compared before it is an index. Opening a segment checked them all, but a mapped file can
- * change later, and the mask takes the place of a subtraction. */
-#include "sparse/windows.h"
-
-#include "sparse/placeset.h"
-
-#include <math.h>
-#include <stdlib.h>
-
-#define WINDOW 4096u /* places; a power of two. Sums, candidates and one block fit into a 32 KiB cache side by side */
-#define NO_BLOCK UINT32_MAX
-
-typedef struct cursor {
-    sparse_term term;
-    const sparse_block *blocks;
-    uint32_t units;
-    bool required, essential;
-    uint32_t block;     /* the first that can overlap the window … */
-    uint32_t end_block; /* … and one past the last */
-    uint32_t bound;     /* the most that the term adds to a document of this window; 0: it is not there */
-    uint32_t decoded;   /* the block that lies in `places` and `impacts` */
-    uint32_t n;         /* its postings */
-    uint32_t places[SPARSE_BLOCK + 8];
-    uint8_t impacts[SPARSE_BLOCK + 8];
-} cursor;
-
-struct sparse_windows {
-    const sparse_plan *plan;
-    const sparse_eligible *eligible;
-    const os_clock *clock;
-    int64_t deadline;
-    hit_heap *heap;
-    double floor, threshold; /* a score below the threshold cannot enter the heap */
-
-    /* the part */
-    cursor *cursors; /* required ones first, rarest first; then the others, most score per posting first */
-    uint32_t n_cursors, n_required;
-    const uint32_t *documents;
-    const uint64_t *bits;
-    bool few;           /* so few places are eligible that counting them window by window pays */
-    const float *prior; /* NULL: does not count */
-    float prior_max;
-    uint32_t count;
-
-    /* the window */
-    uint32_t base, size;
-    uint32_t need;  /* a smaller sum cannot enter the heap */
-    uint32_t total; /* of the cursors' bounds */
-    cursor **lookups;
-    uint32_t n_lookups, n;
-    uint32_t *candidates;     /* offsets in the window, ascending */
-    uint32_t *candidate_sums; /* one for each */
-    uint32_t sums[WINDOW];    /* per place; all zero between uses */
-};
+ * change later. */
+#include "sparse/windows_impl.h"
 
 sparse_windows *sparse_windows_create(const sparse_plan *plan, const sparse_eligible *eligible,
                                       const sparse_query *query, float floor, hit_heap *heap, arena *a) {
-    sparse_windows *w = arena_zalloc(a, 1, sizeof *w);
+    sparse_windows *w = arena_alloc(a, sizeof *w);
+    memset(w, 0, offsetof(sparse_windows, at_candidate));
+    w->arena = a;
+    w->kernel = kernels();
     w->plan = plan;
     w->eligible = eligible;
     w->clock = query->clock;
@@ -71,8 +28,10 @@ sparse_windows *sparse_windows_create(const sparse_plan *plan, const sparse_elig
     w->floor = w->threshold = (double)floor;
     w->cursors = arena_alloc(a, plan->n_terms * sizeof *w->cursors);
     w->lookups = arena_alloc(a, plan->n_terms * sizeof *w->lookups);
-    w->candidates = arena_alloc(a, (WINDOW + SPARSE_BLOCK + 8) * sizeof *w->candidates);
-    w->candidate_sums = arena_alloc(a, (WINDOW + SPARSE_BLOCK + 8) * sizeof *w->candidate_sums);
+    w->excluded = plan->n_excluded ? arena_alloc(a, plan->n_excluded * sizeof *w->excluded) : NULL;
+    w->candidates = arena_alloc(a, (WIDE + SLACK) * sizeof *w->candidates);
+    w->candidate_sums = arena_alloc(a, (WIDE + SLACK) * sizeof *w->candidate_sums);
+    if (plan->n_terms > 1) w->wide = arena_alloc(a, WIDE * sizeof *w->wide);
     return w;
 }
 
@@ -87,6 +46,7 @@ float sparse_windows_bound(const sparse_windows *w, uint32_t part) {
     float prior_max;
     for (uint32_t t = 0; t < w->plan->n_terms; t++) {
         const sparse_term *found = sparse_plan_found(w->plan, part, t);
+        if (w->plan->terms[t].excluded) continue;
         if (found->n_blocks) sum += w->plan->terms[t].units * found->max_impact + 1;
         else if (w->plan->terms[t].required) return -INFINITY;
     }
@@ -95,87 +55,42 @@ float sparse_windows_bound(const sparse_windows *w, uint32_t part) {
     return sparse_plan_score(w->plan, sum, prior_max);
 }
 
-/* The smallest sum that can reach the threshold beside a prior of at most `prior_max`; UINT32_MAX: none can. The slack
- * is wider than the rounding of a float, so that ties stay in. */
-static uint32_t needed_sum(const sparse_windows *w, float prior_max) {
-    double text = w->threshold - fabs(w->threshold) * 1e-6 - w->plan->prior_weight * (double)prior_max;
-    if (!(text > 0)) return 1;
-    double sum = w->plan->unit > 0 ? text / w->plan->unit : INFINITY;
-    if (!(sum <= INT32_MAX)) return UINT32_MAX;
-    return sum > 1 ? (uint32_t)sum : 1;
-}
-
 /* ---- cursors ---- */
 
 static int by_duty(const void *left, const void *right) {
-    const cursor *a = left, *b = right;
+    const sparse_cursor *a = left, *b = right;
     if (a->required != b->required) return a->required ? -1 : 1;
-    double x = a->required ? -(double)a->term.df : ((double)a->units * a->term.max_impact + 1) / a->term.df;
-    double y = b->required ? -(double)b->term.df : ((double)b->units * b->term.max_impact + 1) / b->term.df;
+    double x = a->required ? -(double)a->term.df : (double)a->top / a->term.df;
+    double y = b->required ? -(double)b->term.df : (double)b->top / b->term.df;
     if (x != y) return x > y ? -1 : 1;
     return (a->term.ordinal > b->term.ordinal) - (a->term.ordinal < b->term.ordinal);
 }
 
 static void open_cursors(sparse_windows *w, uint32_t part) {
-    w->n_cursors = w->n_required = 0;
+    w->n_cursors = w->n_required = w->n_excluded = 0;
     for (uint32_t t = 0; t < w->plan->n_terms; t++) {
+        const sparse_plan_term *term = &w->plan->terms[t];
         const sparse_term *found = sparse_plan_found(w->plan, part, t);
         if (!found->n_blocks) continue;
-        cursor *c = &w->cursors[w->n_cursors++];
-        c->term = *found;
-        c->units = w->plan->terms[t].units;
-        c->required = w->plan->terms[t].required;
-        c->block = c->end_block = 0;
-        c->decoded = NO_BLOCK;
+        sparse_cursor *c = term->excluded ? &w->excluded[w->n_excluded++] : &w->cursors[w->n_cursors++];
+        cursor_open(c, found, term->units);
+        c->required = term->required;
+        c->excluded = term->excluded;
         w->n_required += c->required;
     }
     qsort(w->cursors, w->n_cursors, sizeof *w->cursors, by_duty);
     for (uint32_t i = 0; i < w->n_cursors; i++) w->cursors[i].blocks = sparse_term_blocks(&w->cursors[i].term);
 }
 
-/* The first of n >= 1 ascending places that is not before `place`; n when all are. Without branches to mispredict. */
-static inline uint32_t first_from(const uint32_t *places, uint32_t n, uint32_t place) {
-    const uint32_t *at = places;
-    while (n > 1) {
-        uint32_t half = n / 2;
-        at += half & -(uint32_t)(at[half - 1] < place);
-        n -= half;
-    }
-    return (uint32_t)(at - places) + (*at < place);
-}
-
-/* The first block from `b` on whose last place is not before `place`: gallops, then halves. */
-static uint32_t skip_blocks(const sparse_block *blocks, uint32_t n, uint32_t b, uint32_t place) {
-    if (b >= n || blocks[b].last >= place) return b;
-    uint32_t step = 1, low = b; /* blocks[low].last < place */
-    while (low + step < n && blocks[low + step].last < place) {
-        low += step;
-        step *= 2;
-    }
-    uint32_t high = low + step < n ? low + step : n;
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (blocks[middle].last < place) low = middle;
-        else high = middle;
-    }
-    return high;
-}
-
-static inline void load_block(cursor *c, uint32_t b) {
-    if (c->decoded == b) return;
-    c->n = sparse_block_decode(&c->term, b, c->places, c->impacts);
-    c->decoded = b;
-}
-
 /* Moves to the window and finds the term's bound there. */
-static void enter_window(cursor *c, uint32_t base, uint32_t end) {
-    uint32_t n_blocks = c->term.n_blocks, b = skip_blocks(c->blocks, n_blocks, c->block, base);
+static void enter_window(sparse_cursor *c, uint32_t base, uint32_t end) {
+    uint32_t n_blocks = c->term.n_blocks, b = cursor_skip(c, c->block, base);
     c->block = c->end_block = b;
     c->bound = 0;
     if (b == n_blocks) return;
     uint32_t first = b ? c->blocks[b - 1].last + 1 : 0;
     if (c->decoded == b) {
-        uint32_t i = first_from(c->places, c->n, base);
+        uint32_t i = cursor_from(c, base);
         if (i < c->n) first = c->places[i];
     }
     if (first >= end) return;
@@ -188,73 +103,98 @@ static void enter_window(cursor *c, uint32_t base, uint32_t end) {
 }
 
 /* Decodes block b and says which of its postings are in the window. */
-static inline void load_range(const sparse_windows *w, cursor *c, uint32_t b, uint32_t *from, uint32_t *to) {
+static inline void load_range(const sparse_windows *w, sparse_cursor *c, uint32_t b, uint32_t *from, uint32_t *to) {
     uint32_t end = w->base + w->size;
-    load_block(c, b);
-    *from = c->places[0] < w->base ? first_from(c->places, c->n, w->base) : 0;
-    *to = c->places[c->n - 1] >= end ? first_from(c->places, c->n, end) : c->n;
+    cursor_load(c, b);
+    *from = c->places[0] < w->base ? cursor_from(c, w->base) : 0;
+    *to = c->places[c->n - 1] >= end ? cursor_from(c, end) : c->n;
 }
 
-/* Adds the term's postings to the window's sums. */
-static void add_postings(sparse_windows *w, cursor *c) {
-    const uint32_t units = c->units;
-    uint32_t *sums = w->sums;
+/* Adds the term's postings to the sums of a dense window. */
+static void add_postings(sparse_windows *w, sparse_cursor *c) {
     for (uint32_t b = c->block; b < c->end_block; b++) {
         uint32_t i, to;
         load_range(w, c, b, &i, &to);
-        for (; i < to; i++) sums[c->places[i] & (WINDOW - 1)] += units * c->impacts[i] + 1;
+        if (i < to) w->kernel->add_impacts(w->sums, DENSE - 1, c->places + i, c->impacts + i, to - i, c->units);
+    }
+}
+
+/* The same for a wide window, whose base is not a multiple of its size. */
+static void add_postings_wide(sparse_windows *w, sparse_cursor *c) {
+    const uint32_t units = c->units, base = w->base;
+    uint32_t *sums = w->wide;
+    for (uint32_t b = c->block; b < c->end_block; b++) {
+        uint32_t i, to;
+        load_range(w, c, b, &i, &to);
+        for (; i < to; i++) {
+            uint32_t offset = (c->places[i] - base) & (WIDE - 1);
+            uint64_t *word = &w->used[offset / 64];
+            uint32_t before = sums[offset] & -(uint32_t)(*word >> offset % 64 & 1);
+            *word |= (uint64_t)1 << offset % 64;
+            sums[offset] = before + units * c->impacts[i] + 1;
+        }
     }
 }
 
 /* ---- candidates ---- */
 
-/* From one term: `rest` is what the other terms can add. Blocks that cannot hold a candidate are not even decoded. */
-static void collect_term(sparse_windows *w, cursor *c, uint32_t rest) {
+/* From one term: `rest` is what the other terms can add. Blocks that cannot hold a candidate are not even decoded. The
+ * window ends earlier when it has more candidates than there is room for. */
+static void collect_term(sparse_windows *w, sparse_cursor *c, uint32_t rest) {
     uint32_t short_of = w->need > rest + 1 ? w->need - rest - 1 : 0; /* what units × impact has to make up */
     uint32_t least = c->units ? short_of / c->units + (short_of % c->units != 0) : 0;
-    const uint32_t units = c->units, size = w->size;
-    uint32_t *candidates = w->candidates, *sums = w->candidate_sums, n = 0;
-    for (uint32_t b = c->block; b < c->end_block && n <= WINDOW; b++) {
+    uint32_t *candidates = w->candidates, *sums = w->candidate_sums, n = 0, bad = 0;
+    for (uint32_t b = c->block; b < c->end_block; b++) {
         if (c->blocks[b].max_impact < least) continue;
+        if (n > WIDE - SPARSE_BLOCK) {
+            w->size = (c->blocks[b - 1].last + 1 - w->base) & ~63u;
+            break;
+        }
         uint32_t i, to;
         load_range(w, c, b, &i, &to);
-        for (; i < to; i++) {
-            uint32_t offset = c->places[i] & (WINDOW - 1), impact = c->impacts[i];
-            candidates[n] = offset;
-            sums[n] = units * impact + 1;
-            n += (impact >= least) & (offset < size);
-        }
+        if (i >= to) continue;
+        n += w->kernel->collect_impacts(c->places + i, c->impacts + i, to - i, least, c->units, 0, candidates + n,
+                                        sums + n);
     }
-    w->n = n;
+    while (n > 0 && candidates[n - 1] - w->base >= w->size) n--;
+    for (uint32_t i = 0; i < n; i++) bad |= candidates[i] - w->base >= w->size;
+    w->n = bad ? 0 : n;
 }
 
-/* From the window's sums, which are cleared: those eligible ones that `rest` can still lift to what is needed. */
+/* From a dense window's sums, which are cleared: those eligible ones that `rest` can still lift to what is needed. */
 static void collect_sums(sparse_windows *w, uint32_t rest) {
-    int32_t least = w->need > rest ? (int32_t)(w->need - rest) : 1;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < w->size; i += 64) {
-        const uint32_t *sums = w->sums + i;
-        uint32_t any = 0;
-        for (uint32_t j = 0; j < 64; j++) any |= (uint32_t)-((int32_t)sums[j] >= least);
-        if (!any) continue;
-        uint8_t truths[64];
-        for (uint32_t j = 0; j < 64; j++) truths[j] = (int32_t)sums[j] >= least;
-        uint64_t word = placeset_pack(truths) & placeset_word(w->bits, (w->base + i) / 64, w->count);
-        while (word) {
-            uint32_t j = placeset_take(&word, 0);
-            w->candidates[n] = i + j;
-            w->candidate_sums[n++] = sums[j];
-        }
+    uint32_t least = w->need > rest ? w->need - rest : 1, size = (w->size + 63) & ~63u;
+    uint64_t mask[DENSE / 64];
+    const uint64_t *bits = NULL;
+    if (w->bits) {
+        for (size_t i = 0; i < size / 64; i++) mask[i] = placeset_word(w->bits, w->base / 64 + i, w->count);
+        bits = mask;
     }
-    w->n = n;
-    memset(w->sums, 0, sizeof w->sums);
+    w->n = w->kernel->collect_sums(w->sums, size, least, bits, w->candidates, w->candidate_sums);
+    for (uint32_t i = 0; i < w->n; i++) w->candidates[i] += w->base;
+}
+
+static void collect_wide(sparse_windows *w, uint32_t rest) {
+    uint32_t least = w->need > rest ? w->need - rest : 1, n, kept = 0, words = (w->size + 63) / 64;
+    uint32_t *candidates = w->candidates, *candidate_sums = w->candidate_sums;
+    const uint32_t *sums = w->wide, base = w->base;
+    for (uint32_t i = 0; w->bits && i < words; i++) w->used[i] &= placeset_word(w->bits, base / 64 + i, w->count);
+    n = w->kernel->list_ones(w->used, words, 0, candidates);
+    memset(w->used, 0, words * sizeof *w->used);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t offset = candidates[i], sum = sums[offset];
+        candidates[kept] = base + offset;
+        candidate_sums[kept] = sum;
+        kept += sum >= least;
+    }
+    w->n = kept;
 }
 
 static void collect_eligible(sparse_windows *w) {
     uint32_t n = 0;
     for (size_t i = w->base / 64, end = i + placeset_words(w->size); i < end; i++) {
         for (uint64_t word = placeset_word(w->bits, i, w->count); word;) {
-            w->candidates[n] = placeset_take(&word, i) - w->base;
+            w->candidates[n] = placeset_take(&word, i);
             w->candidate_sums[n++] = 0;
         }
     }
@@ -271,13 +211,12 @@ static uint32_t count_eligible(const sparse_windows *w) {
 
 static void keep_eligible(sparse_windows *w) {
     if (!w->bits) return;
-    const uint64_t *bits = w->bits + w->base / 64;
     uint32_t *candidates = w->candidates, *sums = w->candidate_sums, n = w->n, kept = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t offset = candidates[i];
-        candidates[kept] = offset;
+        uint32_t place = candidates[i];
+        candidates[kept] = place;
         sums[kept] = sums[i];
-        kept += placeset_has(bits, offset);
+        kept += placeset_has(w->bits, place);
     }
     w->n = kept;
 }
@@ -286,28 +225,27 @@ static void keep_eligible(sparse_windows *w) {
 static void keep_promising(sparse_windows *w, uint32_t rest) {
     if (!w->prior || !(w->threshold > 0)) return;
     const double least = w->threshold * (1 - 1e-6), unit = w->plan->unit, weight = w->plan->prior_weight;
-    const float *prior = w->prior + w->base;
     uint32_t *candidates = w->candidates, *sums = w->candidate_sums, n = w->n, kept = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t offset = candidates[i], sum = sums[i];
-        candidates[kept] = offset;
+        uint32_t place = candidates[i], sum = sums[i];
+        candidates[kept] = place;
         sums[kept] = sum;
-        kept += unit * (double)(sum + rest) + weight * (double)prior[offset] >= least;
+        kept += unit * (double)(sum + rest) + weight * (double)w->prior[place] >= least;
     }
     w->n = kept;
 }
 
 /* ---- looking candidates up in a term ---- */
 
-/* Many candidates: all the term's postings are added into the sums, and each candidate fetches its own. */
-static void look_up_all(sparse_windows *w, cursor *c, uint32_t rest) {
+/* Many candidates of a dense window: all the term's postings are added into the sums, and each candidate fetches its own. */
+static void look_up_all(sparse_windows *w, sparse_cursor *c, uint32_t rest) {
     uint32_t *candidates = w->candidates, *sums = w->candidate_sums, least_added = c->required;
     const uint32_t need = w->need, n = w->n;
     uint32_t kept = 0;
     add_postings(w, c);
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t offset = candidates[i], added = w->sums[offset], sum = sums[i] + added;
-        candidates[kept] = offset;
+        uint32_t place = candidates[i], added = w->sums[place & (DENSE - 1)], sum = sums[i] + added;
+        candidates[kept] = place;
         sums[kept] = sum;
         kept += (sum + rest >= need) & (added >= least_added);
     }
@@ -315,30 +253,95 @@ static void look_up_all(sparse_windows *w, cursor *c, uint32_t rest) {
     memset(w->sums, 0, sizeof w->sums);
 }
 
-static void look_up_each(sparse_windows *w, cursor *c, uint32_t rest) {
-    uint32_t kept = 0, b = c->block;
-    for (uint32_t i = 0; i < w->n; i++) {
-        uint32_t place = w->base + w->candidates[i], sum = w->candidate_sums[i];
-        bool found = false;
-        while (b < c->end_block && c->blocks[b].last < place) b++;
-        if (b < c->end_block) {
-            if (sum + c->units * c->blocks[b].max_impact + 1 + rest < w->need) continue;
-            load_block(c, b);
-            uint32_t at = first_from(c->places, c->n, place);
-            found = at < c->n && c->places[at] == place;
-            if (found) sum += c->units * c->impacts[at] + 1;
+/* The candidates from i to before `end` lie in block b. Keeps, from `kept` on, those that can still enter; returns how
+ * many there are then. */
+static uint32_t look_up_block(sparse_windows *w, sparse_cursor *c, uint32_t b, uint32_t i, uint32_t end, uint32_t rest,
+                              uint32_t kept) {
+    uint32_t *candidates = w->candidates, *sums = w->candidate_sums, first = kept;
+    const uint32_t units = c->units, best = units * c->blocks[b].max_impact + 1 + rest, need = w->need;
+    for (; i < end; i++) { /* the block's best posting is not enough for most */
+        uint32_t sum = sums[i];
+        candidates[kept] = candidates[i];
+        sums[kept] = sum;
+        kept += sum + best >= need;
+    }
+    end = kept;
+    if (end == first) return first;
+    cursor_load(c, b);
+    if (end - first >= GROUP && end - first <= SPARSE_BLOCK) {
+        uint32_t *mine = w->at_candidate, *theirs = w->at_posting;
+        uint32_t n = w->kernel->intersect(candidates + first, end - first, c->places, c->n, mine, theirs);
+        for (uint32_t j = 0; j < n; j++) sums[first + mine[j]] += units * c->impacts[theirs[j]] + 1;
+        if (c->required) {
+            for (uint32_t j = kept = 0; j < n; j++) {
+                uint32_t place = candidates[first + mine[j]], sum = sums[first + mine[j]];
+                candidates[first + kept] = place;
+                sums[first + kept] = sum;
+                kept += sum + rest >= need;
+            }
+            return first + kept;
         }
-        if (sum + rest < w->need || (c->required && !found)) continue;
-        w->candidates[kept] = w->candidates[i];
-        w->candidate_sums[kept++] = sum;
+        for (i = kept = first; i < end; i++) {
+            uint32_t sum = sums[i];
+            candidates[kept] = candidates[i];
+            sums[kept] = sum;
+            kept += sum + rest >= need;
+        }
+        return kept;
+    }
+    for (i = kept = first; i < end; i++) {
+        uint32_t place = candidates[i], sum = sums[i], at = cursor_from(c, place);
+        bool found = at < c->n && c->places[at] == place;
+        sum += found ? units * c->impacts[at] + 1 : 0;
+        candidates[kept] = place;
+        sums[kept] = sum;
+        kept += (sum + rest >= need) & (found | !c->required);
+    }
+    return kept;
+}
+
+static void look_up_each(sparse_windows *w, sparse_cursor *c, uint32_t rest) {
+    uint32_t *candidates = w->candidates, *sums = w->candidate_sums, n = w->n, kept = 0, b = c->block, i = 0;
+    while (i < n) {
+        b = cursor_skip(c, b, candidates[i]);
+        if (b >= c->end_block) break;
+        uint32_t last = c->blocks[b].last, end = i + 1;
+        while (end < n && candidates[end] <= last) end++;
+        kept = look_up_block(w, c, b, i, end, rest, kept);
+        i = end;
+    }
+    for (; i < n && !c->required; i++) { /* behind the last block */
+        candidates[kept] = candidates[i];
+        sums[kept] = sums[i];
+        kept += sums[i] + rest >= w->need;
     }
     w->n = kept;
 }
 
 /* Looking one candidate up costs about a tenth of decoding and adding one block. */
-static void look_up(sparse_windows *w, cursor *c, uint32_t rest) {
-    if (w->n > 12 * (c->end_block - c->block) + 16) look_up_all(w, c, rest);
+static void look_up(sparse_windows *w, sparse_cursor *c, uint32_t rest) {
+    if (w->size <= DENSE && w->n > 12 * (c->end_block - c->block) + 16) look_up_all(w, c, rest);
     else if (w->n > 0) look_up_each(w, c, rest);
+}
+
+/* Drops what an excluded term has. */
+static void exclude(sparse_windows *w, sparse_cursor *c) {
+    uint32_t *candidates = w->candidates, *sums = w->candidate_sums, kept = 0, b = c->block;
+    for (uint32_t i = 0; i < w->n; i++) {
+        uint32_t place = candidates[i];
+        bool found = false;
+        b = cursor_skip(c, b, place);
+        if (b < c->term.n_blocks) {
+            cursor_load(c, b);
+            uint32_t at = cursor_from(c, place);
+            found = at < c->n && c->places[at] == place;
+        }
+        candidates[kept] = place;
+        sums[kept] = sums[i];
+        kept += !found;
+    }
+    c->block = b;
+    w->n = kept;
 }
 
 /* ---- windows ---- */
@@ -347,7 +350,7 @@ static void look_up(sparse_windows *w, cursor *c, uint32_t rest) {
 static uint32_t split_terms(sparse_windows *w, uint32_t *n_essential) {
     uint32_t rest = 0, n = 0;
     for (uint32_t i = w->n_cursors; i-- > 0;) {
-        cursor *c = &w->cursors[i];
+        sparse_cursor *c = &w->cursors[i];
         c->essential = c->bound > 0 && rest + c->bound >= w->need;
         if (c->essential) n++;
         else rest += c->bound;
@@ -357,17 +360,20 @@ static uint32_t split_terms(sparse_windows *w, uint32_t *n_essential) {
 }
 
 static void collect_essential(sparse_windows *w, uint32_t rest, uint32_t n_essential) {
+    bool wide = w->size > DENSE;
     for (uint32_t i = 0; i < w->n_cursors; i++) {
-        cursor *c = &w->cursors[i];
+        sparse_cursor *c = &w->cursors[i];
         if (!c->essential) continue;
         if (n_essential == 1) {
             collect_term(w, c, rest);
             keep_eligible(w);
             return;
         }
-        add_postings(w, c);
+        if (wide) add_postings_wide(w, c);
+        else add_postings(w, c);
     }
-    collect_sums(w, rest);
+    if (wide) collect_wide(w, rest);
+    else collect_sums(w, rest);
 }
 
 /* True when looking every eligible place up is cheaper than reading the postings. */
@@ -403,16 +409,6 @@ static uint32_t collect(sparse_windows *w, uint32_t n_eligible) {
     return rest;
 }
 
-static void offer_candidates(sparse_windows *w) {
-    for (uint32_t i = 0; i < w->n; i++) {
-        uint32_t place = w->base + w->candidates[i];
-        float score = sparse_plan_score(w->plan, w->candidate_sums[i], w->prior ? w->prior[place] : 0);
-        if ((double)score < w->threshold) continue;
-        hit_heap_offer(w->heap, hit_key_double((double)score), w->documents[place]);
-        if (hit_heap_full(w->heap)) w->threshold = fmax(w->floor, hit_double(w->heap->entries[0].key));
-    }
-}
-
 /* Every cursor to the window. False when a required term has nothing there. */
 static bool enter(sparse_windows *w) {
     uint32_t end = w->base + w->size;
@@ -427,7 +423,7 @@ static bool enter(sparse_windows *w) {
 
 /* The candidates left lie far apart in the documents' numbers, which nobody has touched yet. */
 static void prefetch_documents(const sparse_windows *w) {
-    for (uint32_t i = 0; i < w->n; i++) __builtin_prefetch(&w->documents[w->base + w->candidates[i]]);
+    for (uint32_t i = 0; i < w->n; i++) __builtin_prefetch(&w->documents[w->candidates[i]]);
 }
 
 static void search_window(sparse_windows *w) {
@@ -443,22 +439,77 @@ static void search_window(sparse_windows *w) {
         if (i + 1 == w->n_lookups) prefetch_documents(w);
         look_up(w, w->lookups[i], rest);
     }
+    for (uint32_t i = 0; i < w->n_excluded && w->n > 0; i++) exclude(w, &w->excluded[i]);
     offer_candidates(w);
+}
+
+/* Which terms are essential everywhere in the part, by the threshold of now: how many, and their postings. */
+static uint64_t essential_postings(const sparse_windows *w, uint32_t *n) {
+    uint32_t need = needed_sum(w, w->prior_max), rest = 0;
+    uint64_t postings = 0;
+    *n = 1;
+    if (w->n_required) return w->cursors[0].term.df;
+    *n = 0;
+    for (uint32_t i = w->n_cursors; i-- > 0;) {
+        const sparse_cursor *c = &w->cursors[i];
+        if (rest + c->top < need) {
+            rest += c->top;
+            continue;
+        }
+        postings += c->term.df;
+        ++*n;
+    }
+    return postings;
+}
+
+double windows_cost(const sparse_windows *w, uint32_t places) {
+    uint32_t n;
+    double postings = (double)essential_postings(w, &n) * places / w->count;
+    return w->n_required ? 3.0 * postings : n == 1 ? 1.2 * postings : 2.5 * postings;
+}
+
+/* How many places the next window has, a multiple of 64 that ends at most at the last place. */
+static uint32_t window_size(sparse_windows *w) {
+    uint32_t n, left = w->count - w->base;
+    uint64_t postings = essential_postings(w, &n), size;
+    if (n == 0) return left;
+    if (w->few) size = DENSE;
+    else if (n == 1) size = (uint64_t)CANDIDATES * w->count / postings;
+    else size = postings * WIDE / w->count < WIDE_POSTINGS ? WIDE : DENSE;
+    if (size > WIDE && n > 1) size = WIDE;
+    if (size < DENSE) size = DENSE;
+    if (size > w->step) size = w->step;
+    w->step = w->step < (1u << 30) ? 2 * w->step : w->step;
+    size &= ~(uint64_t)63;
+    return size < left ? (uint32_t)size : left;
+}
+
+/* False when windows go on. */
+static bool search_ranges(sparse_windows *w, bool *in_time) {
+    if (w->base < w->try_ranges || !ranges_suit(w)) return false;
+    if (ranges_search(w, in_time)) return true;
+    w->try_ranges = w->base < UINT32_MAX / 2 ? w->base + RETRY : UINT32_MAX;
+    return false;
 }
 
 bool sparse_windows_search(sparse_windows *w, uint32_t part) {
     const sparse_segment *segment = w->eligible->snapshot->parts[part].segment;
+    bool in_time = true;
+    w->segment = segment;
     w->count = sparse_segment_count(segment);
     w->documents = sparse_segment_documents(segment);
     w->bits = w->eligible->bits[part];
     w->few = w->bits && w->eligible->counts[part] < w->count / 4;
     w->prior = prior_of(w, part, &w->prior_max);
+    w->step = DENSE;
+    w->try_ranges = TRIAL;
     open_cursors(w, part);
-    for (uint32_t base = 0; base < w->count; base += w->size) {
+    for (uint32_t base = 0; base < w->count && in_time; base += w->size) {
         if (w->clock && clock_monotonic(w->clock) >= w->deadline) return false;
         w->base = base;
-        w->size = w->count - base < WINDOW ? w->count - base : WINDOW;
+        if (search_ranges(w, &in_time)) continue;
+        w->size = window_size(w);
         search_window(w);
     }
-    return true;
+    return in_time;
 }

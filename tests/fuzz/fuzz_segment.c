@@ -15,7 +15,8 @@ static const sparse_config config = {
                {"body", SPARSE_TEXT, 1.0f}, {"year", SPARSE_NUMBER, 0}},
     .k1 = 1.2f, .b = 0.75f, .popularity = 2, .type = -1};
 
-/* Sets magic, version, size and every checksum, where the bytes have a place for them. */
+/* Sets magic, version, size and every hash, where the bytes have a place for them: the table of sections is where it ends
+ * just before the hashes. */
 static void seal(uint8_t *image, size_t size) {
     segment_header h;
     if (size < sizeof h) return;
@@ -23,20 +24,19 @@ static void seal(uint8_t *image, size_t size) {
     memcpy(h.magic, SEGMENT_MAGIC, sizeof h.magic);
     h.version = SEGMENT_VERSION;
     h.size = size;
+    uint64_t n = segment_hashes(size), end = size - n * sizeof(uint64_t);
+    if (size < sizeof h + n * sizeof(uint64_t)) return;
+    n = segment_hashes(end);
+    end = size - n * sizeof(uint64_t);
     uint64_t table_size = (uint64_t)h.n_sections * sizeof(segment_section);
-    if (table_size <= size - sizeof h) h.table = size - table_size;
-    h.checksum = 0;
+    if (table_size <= end - sizeof h) h.table = end - table_size;
     memcpy(image, &h, sizeof h);
-    if (table_size > size - sizeof h) return;
-    for (uint32_t i = 0; i < h.n_sections; i++) {
-        segment_section s;
-        uint8_t *at = image + h.table + i * sizeof s;
-        memcpy(&s, at, sizeof s);
-        if (s.offset > size || s.size > size - s.offset) continue;
-        s.checksum = hash64(image + s.offset, s.size, 0);
-        memcpy(at, &s, sizeof s);
+    uint8_t *hashes = image + end;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t hash = segment_hash((const char *)image, end, i);
+        memcpy(hashes + i * sizeof hash, &hash, sizeof hash);
     }
-    h.checksum = hash64(image + h.table, table_size, hash64(&h, sizeof h, 0));
+    h.checksum = hash64(hashes, n * sizeof(uint64_t), 0);
     memcpy(image, &h, sizeof h);
 }
 
@@ -47,11 +47,15 @@ static void read_terms(const sparse_segment *s) {
     slice key;
     sparse_term t, again;
     uint64_t sum = 0;
+    arena memory;
+    arena_init(&memory, 0);
     sparse_term_walk_start(&w, s, SLICE("a\1b"));
     if (sparse_term_walk_next(&w, &key, &t)) sum += key.size;
     sparse_term_walk_start(&w, s, (slice){0});
     while (sparse_term_walk_next(&w, &key, &t)) {
         sum += sparse_segment_term(s, key, &again);
+        sparse_positions r;
+        sparse_positions_open(&r, &t, &memory);
         for (uint32_t i = 0; i < t.n_blocks; i++) {
             uint32_t places[SPARSE_BLOCK + 8], frequency[SPARSE_MAX_FIELDS];
             uint8_t impacts[SPARSE_BLOCK + 8];
@@ -60,9 +64,17 @@ static void read_terms(const sparse_segment *s) {
                 if (places[j] >= sparse_segment_count(s)) abort();
                 sum += sparse_segment_document(s, places[j]) + impacts[j];
                 if (sparse_term_frequencies(&t, places[j], frequency)) sum += frequency[0];
+                const uint32_t *positions;
+                uint32_t many = sparse_positions_at(&r, i, j, &positions);
+                for (uint32_t k = 0; k < many; k++) {
+                    if (positions[k] >= SPARSE_MAX_TOKENS || (k > 0 && positions[k] <= positions[k - 1])) abort();
+                    sum += positions[k];
+                }
             }
         }
+        arena_reset(&memory);
     }
+    arena_release(&memory);
     sink += sum;
 }
 
@@ -81,7 +93,7 @@ static void read_columns(const sparse_segment *s) {
         sparse_keywords k;
         bool keywords = sparse_segment_keywords(s, f, &k);
         for (uint32_t p = 0; p < count; p++) {
-            sum += sparse_segment_length(s, f, p) + (numbers && numbers[p] > 0);
+            sum += sparse_segment_field_start(s, f, p) + sparse_segment_length(s, f, p) + (numbers && numbers[p] > 0);
             for (uint32_t i = keywords ? k.starts[p] : 0; keywords && i < k.starts[p + 1]; i++) {
                 slice value = sparse_segment_keyword_value(s, f, k.ordinals[i]);
                 if (value.size > 0) sum += (uint8_t)value.data[value.size - 1];
@@ -124,14 +136,19 @@ static void try_image(const uint8_t *image, size_t size) {
     sink += (uint64_t)sparse_segment_validate(s, &error);
     if (sparse_segment_matches(s, &config) && sparse_segment_fields(s) <= config.n_fields) {
         const sparse_merge_input inputs[2] = {{s, NULL}, {s, NULL}};
+        uint32_t count = 2 * sparse_segment_count(s), *order = malloc(count * sizeof *order + 1);
+        for (uint32_t i = 0; order && i < count; i++) order[i] = count - 1 - i;
         sparse_statistics st;
         buffer merged = {0};
         sparse_segment *m = NULL;
         sparse_segment_statistics(s, &st);
-        sparse_merge(inputs, 2, &config, &st, &merged);
-        if (sparse_segment_open((slice){merged.data, merged.size}, &m, &error) != FORAGE_OK) abort();
-        sparse_segment_close(m);
+        for (int reversed = 0; reversed < 2; reversed++) {
+            sparse_merge(inputs, 2, reversed ? order : NULL, &config, &st, &merged);
+            if (sparse_segment_open((slice){merged.data, merged.size}, &m, &error) != FORAGE_OK) abort();
+            sparse_segment_close(m);
+        }
         buffer_release(&merged);
+        free(order);
     }
     sparse_segment_close(s);
 }

@@ -22,6 +22,7 @@ typedef struct model_document {
     uint64_t version;
     uint32_t n[MODEL_FIELDS];
     uint16_t tokens[MODEL_FIELDS][MODEL_TOKENS]; /* words of text fields */
+    bool gaps[MODEL_FIELDS][MODEL_TOKENS];       /* before that token, never the first: it begins another value */
     uint32_t n_brands;
     uint16_t brands[MODEL_VALUES];
     double plays, year;
@@ -48,7 +49,10 @@ static inline model_document model_make(random_source *r, uint32_t document, uin
     d.n[MODEL_TITLE] = (uint32_t)random_below(r, 6);
     d.n[MODEL_BODY] = (uint32_t)random_below(r, MODEL_TOKENS + 1);
     for (uint32_t f = 0; f < MODEL_FIELDS; f++)
-        for (uint32_t i = 0; i < d.n[f]; i++) d.tokens[f][i] = (uint16_t)model_skewed(r, MODEL_WORDS);
+        for (uint32_t i = 0; i < d.n[f]; i++) {
+            d.tokens[f][i] = (uint16_t)model_skewed(r, MODEL_WORDS);
+            d.gaps[f][i] = i > 0 && f == MODEL_BODY && random_below(r, 9) == 0; /* titles have one value */
+        }
     d.n_brands = (uint32_t)random_below(r, MODEL_VALUES + 1);
     for (uint32_t i = 0; i < d.n_brands; i++) d.brands[i] = (uint16_t)model_skewed(r, MODEL_BRANDS);
     if (random_below(r, 4)) d.plays = floor(exp(random_double(r) * 12));
@@ -60,7 +64,10 @@ static inline void model_add(sparse_builder *b, const model_document *d) {
     char room[32];
     sparse_builder_begin(b);
     for (uint32_t f = 0; f < MODEL_FIELDS; f++)
-        for (uint32_t i = 0; i < d->n[f]; i++) sparse_builder_term(b, f, model_word(d->tokens[f][i], room));
+        for (uint32_t i = 0; i < d->n[f]; i++) {
+            if (d->gaps[f][i]) sparse_builder_gap(b, f);
+            sparse_builder_term(b, f, model_word(d->tokens[f][i], room));
+        }
     for (uint32_t i = 0; i < d->n_brands; i++) sparse_builder_keyword(b, MODEL_BRAND, model_brand(d->brands[i], room));
     if (!isnan(d->plays)) sparse_builder_number(b, MODEL_PLAYS, d->plays);
     if (!isnan(d->year)) sparse_builder_number(b, MODEL_YEAR, d->year);
@@ -69,6 +76,26 @@ static inline void model_add(sparse_builder *b, const model_document *d) {
 static inline uint32_t model_frequency(const model_document *d, uint32_t field, uint32_t word) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < d->n[field]; i++) n += d->tokens[field][i] == word;
+    return n;
+}
+
+static inline uint32_t model_span(const model_document *d, uint32_t field) {
+    uint32_t n = d->n[field];
+    for (uint32_t i = 0; i < d->n[field]; i++) n += d->gaps[field][i];
+    return n;
+}
+
+/* Where the word stands in the document, all fields end to end; MODEL_WORDS: the gaps. Returns how many. */
+static inline uint32_t model_positions(const model_document *d, uint32_t word,
+                                       uint32_t positions[2 * MODEL_FIELDS * MODEL_TOKENS]) {
+    uint32_t n = 0, position = 0;
+    for (uint32_t f = 0; f < MODEL_FIELDS; f++)
+        for (uint32_t i = 0; i < d->n[f]; i++) {
+            if (d->gaps[f][i] && word == MODEL_WORDS) positions[n++] = position;
+            position += d->gaps[f][i];
+            if (d->tokens[f][i] == word) positions[n++] = position;
+            position++;
+        }
     return n;
 }
 

@@ -380,8 +380,10 @@ static void set_format(buffer *bytes, uint32_t version) {
     segment_header h;
     memcpy(&h, bytes->data, sizeof h);
     h.version = version;
-    h.checksum = 0;
-    h.checksum = hash64(bytes->data + h.table, bytes->size - h.table, hash64(&h, sizeof h, 0));
+    memcpy(bytes->data, &h, sizeof h);
+    uint64_t end = h.table + h.n_sections * sizeof(segment_section), first = segment_hash(bytes->data, end, 0);
+    memcpy(bytes->data + end, &first, sizeof first);
+    h.checksum = hash64(bytes->data + end, bytes->size - end, 0);
     memcpy(bytes->data, &h, sizeof h);
 }
 

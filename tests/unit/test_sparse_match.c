@@ -215,13 +215,15 @@ static void nothing_to_match_is_zero(void **state) {
     stop(&s);
 }
 
-/* "w w … w needle": the needle stands at a given token, within the beginning or behind it. */
-static void long_fields_are_read_at_their_beginning_and_counted_whole(void **state) {
+/* "w w … w needle needle": wherever the needle stands, it is found, and the distance is right. */
+static void long_fields_are_read_whole(void **state) {
     (void)state;
-    for (uint32_t at = SPARSE_FORWARD - 2; at < SPARSE_FORWARD + 2; at++) {
-        char words[600] = "";
-        for (uint32_t i = 0; i < at; i++) strcat(words, "w ");
-        strcat(words, "needle needle");
+    static const uint32_t lengths[] = {1, 46, 63, 64, 127, 128, 129, 1000, 70000};
+    for (uint32_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        uint32_t at = lengths[i];
+        char *words = mem_zalloc(2 * at + 32, 1), *end = words;
+        for (uint32_t j = 0; j < at; j++) end = stpcpy(end, "w ");
+        stpcpy(end, "needle needle");
         const text texts[] = {{"w", words}, {"w", "w"}};
         shelf s;
         start_with(&s, texts, 2);
@@ -232,28 +234,29 @@ static void long_fields_are_read_at_their_beginning_and_counted_whole(void **sta
         assert_near(m.coverage, 1);
         assert_near(m.matched, 2);
         assert_near(m.length, log(at + 3));
-        assert_near(m.phrase, at < SPARSE_FORWARD ? 1 : 0.5);
-        assert_near(m.proximity, at < SPARSE_FORWARD ? 1 : 0);
+        assert_near(m.phrase, 1);
+        assert_near(m.proximity, 1);
+        assert_near(m.prefix, at == 1);
         m = match_of(&s, "needle", 0, COLUMN_BODY, NULL);
-        assert_near(m.first, 1.0 / (1 + (at < SPARSE_FORWARD ? at : SPARSE_FORWARD)));
+        assert_near(m.first, 1.0 / (1 + at));
         assert_near(m.matched, 1);
         stop(&s);
+        free(words);
     }
 }
 
-static void a_value_that_is_cut_is_no_exact_match(void **state) {
+static void a_long_value_is_an_exact_match(void **state) {
     (void)state;
-    char whole[300] = "", longer[320], query[300] = "";
-    for (uint32_t i = 0; i < SPARSE_FORWARD; i++) snprintf(whole + strlen(whole), 8, "%sw%u", i ? " " : "", i);
+    char whole[300] = "", longer[320];
+    for (uint32_t i = 0; i < 48; i++) snprintf(whole + strlen(whole), 8, "%sw%u", i ? " " : "", i);
     snprintf(longer, sizeof longer, "%s more", whole);
-    strcpy(query, whole);
     const text texts[] = {{whole, whole}, {longer, longer}};
     shelf s;
     start_with(&s, texts, 2);
-    assert_near(match_of(&s, query, 0, COLUMN_TITLE, NULL).exact, 1);
-    assert_near(match_of(&s, query, 1, COLUMN_TITLE, NULL).exact, 0);
-    assert_near(match_of(&s, query, 1, COLUMN_TITLE, NULL).prefix, 1);
-    assert_near(match_of(&s, longer, 1, COLUMN_TITLE, NULL).exact, 0); /* not to be seen: longer than what is kept */
+    assert_near(match_of(&s, whole, 0, COLUMN_TITLE, NULL).exact, 1);
+    assert_near(match_of(&s, whole, 1, COLUMN_TITLE, NULL).exact, 0);
+    assert_near(match_of(&s, whole, 1, COLUMN_TITLE, NULL).prefix, 1);
+    assert_near(match_of(&s, longer, 1, COLUMN_TITLE, NULL).exact, 1);
     stop(&s);
 }
 
@@ -276,19 +279,6 @@ typedef struct plain_document {
 static slice word_text(uint32_t word, char room[32]) {
     int n = snprintf(room, 32, "word%u", word * 7919 % 10007);
     return (slice){room, (size_t)n};
-}
-
-/* The token by which the index knows a word; two of the test's words must not share one, or the plain reading differs. */
-static void assert_tokens_differ(void) {
-    uint16_t tokens[WORDS];
-    arena a;
-    arena_init(&a, 0);
-    for (uint32_t i = 0; i < WORDS; i++) {
-        char room[32];
-        tokens[i] = sparse_forward_token(sparse_text_key(&a, word_text(i, room)));
-        for (uint32_t j = 0; j < i; j++) assert_int_not_equal(tokens[i], tokens[j]);
-    }
-    arena_release(&a);
 }
 
 static void invent(random_source *r, plain_document *d) {
@@ -396,12 +386,9 @@ static sparse_match plain_match(const plain_query *q, const plain_field *f, doub
     if (m.matched == 0) return m;
     m.bm25 = (float)bm25;
     m.coverage = (float)(sum / q->total);
-    /* What is kept: the first tokens; a break whose next token is cut off too. */
-    uint32_t n = f->n < SPARSE_FORWARD ? f->n : SPARSE_FORWARD, first = 0, longest = 0;
-    if (n < f->n && f->tokens[n - 1] == BREAK) n--;
+    uint32_t n = f->n, first = 0, longest = 0;
     while (first < n && (f->tokens[first] == BREAK || !(q->mass[f->tokens[first]] > 0))) first++;
     m.first = 1.0f / (float)(1 + first);
-    if (first == n) return m;
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t from = 0; from < q->n; from++)
             for (uint32_t size = longest + 1; from + size <= q->n; size++)
@@ -500,7 +487,6 @@ static void build_parts(shelf *s, plain_document *d, random_source *r) {
 
 static void random_documents_as_a_plain_reading_has_them(void **state) {
     (void)state;
-    assert_tokens_differ();
     random_source r;
     random_seed(&r, 48);
     plain_document *d = mem_zalloc(DOCUMENTS, sizeof *d);
@@ -530,7 +516,7 @@ static void merging_changes_nothing(void **state) {
     sparse_merge_input inputs[MOST_PARTS];
     for (uint32_t part = 0; part < MOST_PARTS; part++) inputs[part] = (sparse_merge_input){s.segments[part], NULL};
     start(&merged);
-    sparse_merge(inputs, MOST_PARTS, &config, &s.snapshot.statistics, &merged.images[0]);
+    sparse_merge(inputs, MOST_PARTS, NULL, &config, &s.snapshot.statistics, &merged.images[0]);
     open_part(&merged, 0);
     sparse_match seen = {0};
     for (uint32_t i = 0; i < QUERIES / 3; i++) {
@@ -564,7 +550,7 @@ static void later_fields_are_empty_in_older_segments(void **state) {
     sparse_statistics statistics = s.snapshot.statistics;
     shelf merged;
     start(&merged);
-    sparse_merge(&input, 1, &grown, &statistics, &merged.images[0]);
+    sparse_merge(&input, 1, NULL, &grown, &statistics, &merged.images[0]);
     open_part(&merged, 0);
     stop(&merged);
     stop(&s);
@@ -575,8 +561,8 @@ int main(void) {
         cmocka_unit_test(order_of_the_hunger_games),
         cmocka_unit_test(sums_of_one_document),
         cmocka_unit_test(nothing_to_match_is_zero),
-        cmocka_unit_test(long_fields_are_read_at_their_beginning_and_counted_whole),
-        cmocka_unit_test(a_value_that_is_cut_is_no_exact_match),
+        cmocka_unit_test(long_fields_are_read_whole),
+        cmocka_unit_test(a_long_value_is_an_exact_match),
         cmocka_unit_test(random_documents_as_a_plain_reading_has_them),
         cmocka_unit_test(merging_changes_nothing),
         cmocka_unit_test(later_fields_are_empty_in_older_segments),

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "os/clock.h"
 #include "sparse/merge.h"
+#include "sparse/pack_values.h"
 #include "sparse/segment_format.h"
 #include "sparse/segment_pack.h"
 
@@ -50,6 +51,31 @@ static uint32_t read_postings(const sparse_term *t, uint32_t *places, uint8_t *i
     return n;
 }
 
+/* Posting by posting, and again from the last to the first. */
+static void check_positions(const sparse_segment *s, const model_document *d, uint32_t word, slice key) {
+    arena a;
+    sparse_term t;
+    arena_init(&a, 0);
+    if (!sparse_segment_term(s, key, &t)) return;
+    sparse_positions ahead, back;
+    sparse_positions_open(&ahead, &t, &a);
+    sparse_positions_open(&back, &t, &a);
+    for (uint32_t i = 0; i < t.df; i++) {
+        uint32_t j = t.df - 1 - i, wanted[2 * MODEL_FIELDS * MODEL_TOKENS], places[SPARSE_BLOCK + 8];
+        uint8_t impacts[SPARSE_BLOCK + 8];
+        const uint32_t *found;
+        sparse_block_decode(&t, i / SPARSE_BLOCK, places, impacts);
+        uint32_t n = model_positions(&d[places[i % SPARSE_BLOCK]], word, wanted);
+        assert_int_equal(sparse_positions_at(&ahead, i / SPARSE_BLOCK, i % SPARSE_BLOCK, &found), n);
+        assert_memory_equal(found, wanted, n * sizeof *found);
+        sparse_block_decode(&t, j / SPARSE_BLOCK, places, impacts);
+        n = model_positions(&d[places[j % SPARSE_BLOCK]], word, wanted);
+        assert_int_equal(sparse_positions_at(&back, j / SPARSE_BLOCK, j % SPARSE_BLOCK, &found), n);
+        assert_memory_equal(found, wanted, n * sizeof *found);
+    }
+    arena_release(&a);
+}
+
 static void check_word(const sparse_segment *s, const model_document *d, uint32_t n, uint32_t word,
                        const sparse_statistics *st, uint32_t *places, uint8_t *impacts) {
     char room[32];
@@ -58,6 +84,7 @@ static void check_word(const sparse_segment *s, const model_document *d, uint32_
     sparse_term t;
     bool found = sparse_segment_term(s, sparse_text_key(&a, model_word(word, room)), &t);
     uint32_t df = found ? read_postings(&t, places, impacts) : 0, at = 0;
+    check_positions(s, d, word, sparse_text_key(&a, model_word(word, room)));
     for (uint32_t p = 0; p < n; p++) {
         uint32_t title = model_frequency(&d[p], MODEL_TITLE, word), body = model_frequency(&d[p], MODEL_BODY, word);
         uint32_t frequency[SPARSE_MAX_FIELDS];
@@ -118,6 +145,9 @@ static void check_columns(const sparse_segment *s, const model_document *d, uint
         assert_int_equal(place, p);
         assert_int_equal(sparse_segment_length(s, MODEL_TITLE, p), d[p].n[MODEL_TITLE]);
         assert_int_equal(sparse_segment_length(s, MODEL_BODY, p), d[p].n[MODEL_BODY]);
+        assert_int_equal(sparse_segment_span(s, MODEL_BODY, p), model_span(&d[p], MODEL_BODY));
+        assert_int_equal(sparse_segment_field_start(s, MODEL_TITLE, p), 0);
+        assert_int_equal(sparse_segment_field_start(s, MODEL_BODY, p), model_span(&d[p], MODEL_TITLE));
         assert_true(plays[p] == d[p].plays || (isnan(plays[p]) && isnan(d[p].plays)));
         assert_true(years[p] == d[p].year || (isnan(years[p]) && isnan(d[p].year)));
         assert_true(prior[p] == sparse_prior_value(d[p].plays) && prior[p] <= highest);
@@ -131,6 +161,7 @@ static void check_all(const sparse_segment *s, const model_document *d, uint32_t
     uint32_t *places = mem_alloc((n + 1) * sizeof *places);
     uint8_t *impacts = mem_alloc(n + 1);
     for (uint32_t w = 0; w < MODEL_WORDS; w++) check_word(s, d, n, w, st, places, impacts);
+    check_positions(s, d, MODEL_WORDS, SLICE("g"));
     for (uint32_t b = 0; b < MODEL_BRANDS; b++) check_brand(s, d, n, b, places, impacts);
     check_columns(s, d, n);
     sparse_statistics own, wanted;
@@ -332,7 +363,7 @@ static void merging_equals_building_at_once(void **state) {
     sparse_statistics st;
     model_statistics(d, N, &st);
     assert_true(sparse_merge_fits(inputs, PARTS));
-    sparse_merge(inputs, PARTS, &model_config, &st, &merged);
+    sparse_merge(inputs, PARTS, NULL, &model_config, &st, &merged);
     model_image(kept, n, &st, &at_once);
     assert_int_equal(merged.size, at_once.size);
     assert_memory_equal(merged.data, at_once.data, merged.size);
@@ -344,6 +375,49 @@ static void merging_equals_building_at_once(void **state) {
     buffer_release(&at_once);
     free(d);
     free(kept);
+}
+
+/* Documents in any order: the image is the one that building in that order makes. */
+static void merging_in_another_order_equals_building_in_it(void **state) {
+    (void)state;
+    random_source r;
+    random_seed(&r, 8);
+    enum { FIRST = 900, N = 1500 };
+    model_document *d = mem_zalloc(N, sizeof *d), *moved = mem_zalloc(N, sizeof *d);
+    uint64_t live[FIRST / 64 + 1];
+    uint32_t order[N], n = 0;
+    memset(live, 0xff, sizeof live);
+    for (uint32_t i = 0; i < N; i++) {
+        d[i] = model_make(&r, i * 7 % N, i);
+        if (i % 5 == 0 && i < FIRST) live[i / 64] &= ~((uint64_t)1 << i % 64);
+        else n++;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t j = (uint32_t)random_below(&r, i + 1);
+        order[i] = order[j];
+        order[j] = i;
+    }
+    sparse_statistics st;
+    model_statistics(d, N, &st);
+    buffer images[2] = {{0}}, merged = {0}, at_once = {0};
+    model_image(d, FIRST, &st, &images[0]);
+    model_image(d + FIRST, N - FIRST, &st, &images[1]);
+    sparse_segment *segments[2] = {open_image(&images[0]), open_image(&images[1])};
+    const sparse_merge_input inputs[2] = {{segments[0], live}, {segments[1], NULL}};
+    sparse_merge(inputs, 2, order, &model_config, &st, &merged);
+    for (uint32_t i = 0, at = 0; i < N; i++)
+        if (i >= FIRST || live[i / 64] >> i % 64 & 1) moved[order[at++]] = d[i];
+    model_image(moved, n, &st, &at_once);
+    assert_int_equal(merged.size, at_once.size);
+    assert_memory_equal(merged.data, at_once.data, merged.size);
+    for (int i = 0; i < 2; i++) {
+        sparse_segment_close(segments[i]);
+        buffer_release(&images[i]);
+    }
+    buffer_release(&merged);
+    buffer_release(&at_once);
+    free(d);
+    free(moved);
 }
 
 static void merging_adds_fields_that_came_later(void **state) {
@@ -372,7 +446,7 @@ static void merging_adds_fields_that_came_later(void **state) {
     sparse_keywords k;
     assert_false(sparse_segment_keywords(s, MODEL_BRAND, &k));
 
-    sparse_merge(&(sparse_merge_input){s, NULL}, 1, &wide, &st, &merged);
+    sparse_merge(&(sparse_merge_input){s, NULL}, 1, NULL, &wide, &st, &merged);
     sparse_segment *m = open_image(&merged);
     assert_int_equal(sparse_segment_fields(m), MODEL_FIELDS);
     old.fields[0].kind = SPARSE_KEYWORD;
@@ -416,6 +490,129 @@ static void packing_keeps_every_width(void **state) {
         }
 }
 
+/* Where a document's fields come one after the other makes no difference, nor does a gap before the first token. */
+static void fields_in_another_order_have_the_same_positions(void **state) {
+    (void)state;
+    static const uint32_t fields[2][4] = {{MODEL_TITLE, MODEL_TITLE, MODEL_BODY, MODEL_BODY},
+                                          {MODEL_BODY, MODEL_TITLE, MODEL_BODY, MODEL_TITLE}};
+    static const char *words[2][4] = {{"a", "b", "a", "a"}, {"a", "a", "a", "b"}};
+    buffer images[2] = {{0}};
+    for (int i = 0; i < 2; i++) {
+        sparse_builder *b = sparse_builder_create(&model_config);
+        sparse_builder_begin(b);
+        for (int j = 0; j < 4; j++) {
+            if (i == 1 && j == 0) sparse_builder_gap(b, MODEL_BODY);
+            sparse_builder_term(b, fields[i][j], slice_of(words[i][j]));
+        }
+        sparse_statistics st;
+        sparse_builder_statistics(b, &st);
+        sparse_builder_finish(b, &(uint32_t){1}, &(uint64_t){1}, &st, &images[i]);
+        sparse_builder_destroy(b);
+    }
+    sparse_segment_close(open_image(&images[0]));
+    assert_int_equal(images[0].size, images[1].size);
+    assert_memory_equal(images[0].data, images[1].data, images[0].size);
+    buffer_release(&images[0]);
+    buffer_release(&images[1]);
+}
+
+static void tokens_behind_the_limit_are_left_out(void **state) {
+    (void)state;
+    sparse_builder *b = sparse_builder_create(&model_config);
+    for (int i = 0; i < 2; i++) {
+        sparse_builder_begin(b);
+        sparse_builder_term(b, MODEL_TITLE, SLICE("title"));
+        for (uint32_t j = 0; i == 0 && j < SPARSE_MAX_TOKENS - 3; j++) sparse_builder_term(b, MODEL_BODY, SLICE("word"));
+        sparse_builder_term(b, MODEL_BODY, SLICE("last"));
+        sparse_builder_gap(b, MODEL_BODY); /* this and what follows do not fit together */
+        sparse_builder_term(b, MODEL_BODY, SLICE("behind"));
+        sparse_builder_term(b, MODEL_BODY, SLICE("behind"));
+    }
+    const uint32_t documents[2] = {0, 1};
+    const uint64_t versions[2] = {0, 1};
+    sparse_statistics st;
+    sparse_builder_statistics(b, &st);
+    buffer image = {0};
+    sparse_builder_finish(b, documents, versions, &st, &image);
+    sparse_builder_destroy(b);
+    sparse_segment *s = open_image(&image);
+    sparse_term t;
+    uint32_t frequency[SPARSE_MAX_FIELDS];
+    assert_int_equal(sparse_segment_length(s, MODEL_BODY, 0), SPARSE_MAX_TOKENS - 2);
+    assert_true(sparse_segment_term(s, SLICE("tword"), &t) && sparse_term_frequencies(&t, 0, frequency));
+    assert_int_equal(frequency[MODEL_BODY], SPARSE_MAX_TOKENS - 3);
+    assert_true(sparse_segment_term(s, SLICE("tlast"), &t) && t.df == 2);
+    assert_true(sparse_segment_term(s, SLICE("tbehind"), &t) && t.df == 1);
+    assert_true(sparse_term_frequencies(&t, 1, frequency) && frequency[MODEL_BODY] == 2);
+    sparse_segment_close(s);
+    buffer_release(&image);
+}
+
+/* n values of at most `bits` bits, some of them of at most `wide`. */
+static void invent_values(random_source *r, uint32_t n, unsigned bits, unsigned wide, uint32_t *values) {
+    for (uint32_t i = 0; i < n; i++) {
+        unsigned width = random_below(r, 12) ? bits : wide;
+        values[i] = width == 0 ? 0 : (uint32_t)(random_u64(r) >> (64 - width));
+    }
+}
+
+static void packed_values_come_back(void **state) {
+    (void)state;
+    random_source r;
+    random_seed(&r, 9);
+    uint32_t values[SPARSE_BLOCK] = {0}, got[SPARSE_BLOCK + 8];
+    uint8_t bytes[PACK_VALUES_ROOM];
+    assert_int_equal(pack_values(values, SPARSE_BLOCK, bytes), 1);
+    for (unsigned bits = 0; bits <= 32; bits++)
+        for (uint32_t n = 1; n <= SPARSE_BLOCK; n += n < 120 ? 7 : 1) {
+            invent_values(&r, n, bits, (unsigned)random_below(&r, 33), values);
+            size_t size = pack_values(values, n, bytes), plain = 1 + segment_packed_size(n, 32);
+            assert_true(size <= plain);
+            uint8_t *copy = mem_alloc(size); /* a byte read behind the last is found by the sanitizer */
+            memcpy(copy, bytes, size);
+            assert_ptr_equal(unpack_values(copy, copy + size, n, got), copy + size);
+            assert_memory_equal(values, got, n * sizeof *values);
+            assert_ptr_equal(skip_values(copy, copy + size, n), copy + size);
+            for (size_t less = 0; less < size; less++) {
+                assert_null(unpack_values(copy, copy + less, n, got));
+                assert_null(skip_values(copy, copy + less, n));
+            }
+            free(copy);
+        }
+    for (uint32_t i = 0; i < SPARSE_BLOCK; i++) values[i] = i == 50 ? 1u << 31 : i % 4;
+    assert_int_equal(pack_values(values, SPARSE_BLOCK, bytes), 3 + SPARSE_BLOCK * 2 / 8 + 1 + 4);
+}
+
+static void damaged_values_are_refused(void **state) {
+    (void)state;
+    static const uint8_t bad[][8] = {{33}, {0x80 | 1}, {0x40 | 1, 0, 1}, {0x40 | 1, 9, 1}, {0x40 | 30, 1, 3},
+                                     {0x40, 1, 1, 8, 1}, {0x40, 2, 1, 3, 3, 1}, {0x40, 2, 1, 3, 2, 1}};
+    uint32_t got[SPARSE_BLOCK + 8];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_null(unpack_values(bad[i], bad[i] + 8, 8, got));
+    random_source r;
+    random_seed(&r, 10);
+    for (int i = 0; i < 200000; i++) { /* any bytes are values or refused, and nothing else is read or written */
+        uint8_t bytes[40], *copy;
+        uint32_t n = 1 + (uint32_t)random_below(&r, SPARSE_BLOCK);
+        size_t size = random_below(&r, sizeof bytes);
+        for (size_t j = 0; j < size; j++) bytes[j] = (uint8_t)(random_u64(&r) >> (random_below(&r, 2) ? 56 : 61));
+        copy = mem_alloc(size + 1);
+        memcpy(copy, bytes, size);
+        const uint8_t *end = unpack_values(copy, copy + size, n, got);
+        assert_true(!end || (end > copy && end <= copy + size));
+        free(copy);
+    }
+}
+
+static void assert_refused(const buffer *image, size_t size) {
+    sparse_segment *s = NULL;
+    base_error error = {0};
+    forage_status status = sparse_segment_open((slice){image->data, size}, &s, &error);
+    assert_true(status == FORAGE_E_CORRUPT || status == FORAGE_E_VERSION);
+    assert_true(error.message[0] != '\0' && s == NULL);
+}
+
+/* Every byte of a small segment, and every length that it may be cut to. */
 static void damage_is_noticed(void **state) {
     (void)state;
     random_source r;
@@ -427,23 +624,42 @@ static void damage_is_noticed(void **state) {
     buffer image = {0};
     model_image(d, 3, &st, &image);
     for (size_t i = 0; i < image.size; i++) {
-        image.data[i] ^= (char)(1 << i % 8);
-        sparse_segment *s = NULL;
-        base_error error = {0};
-        forage_status status = sparse_segment_open((slice){image.data, image.size}, &s, &error);
-        assert_true(status == FORAGE_E_CORRUPT || status == FORAGE_E_VERSION);
-        assert_true(error.message[0] != '\0' && s == NULL);
-        image.data[i] ^= (char)(1 << i % 8);
+        const uint8_t flips[] = {1, 2, 4, 8, 16, 32, 64, 128, 0xff, 0x0f, (uint8_t)image.data[i]};
+        for (size_t j = 0; j < sizeof flips; j++) {
+            if (flips[j] == 0) continue; /* the byte was a zero already */
+            image.data[i] ^= (char)flips[j];
+            assert_refused(&image, image.size);
+            image.data[i] ^= (char)flips[j];
+        }
     }
-    for (size_t size = 0; size < image.size; size += 1 + size / 16) {
-        sparse_segment *s = NULL;
-        assert_int_equal(sparse_segment_open((slice){image.data, size}, &s, NULL), FORAGE_E_CORRUPT);
-    }
+    for (size_t size = 0; size < image.size; size++) assert_refused(&image, size);
+    sparse_segment_close(open_image(&image));
     segment_header *h = (segment_header *)(void *)image.data;
     h->version = SEGMENT_VERSION + 1;
     sparse_segment *s = NULL;
     assert_int_equal(sparse_segment_open((slice){image.data, image.size}, &s, NULL), FORAGE_E_VERSION);
     buffer_release(&image);
+}
+
+static void the_damaged_block_is_named(void **state) {
+    (void)state;
+    enum { N = 3000 };
+    random_source r;
+    random_seed(&r, 11);
+    model_document *d = mem_zalloc(N, sizeof *d);
+    for (uint32_t i = 0; i < N; i++) d[i] = model_make(&r, i, i);
+    sparse_statistics st;
+    model_statistics(d, N, &st);
+    buffer image = {0};
+    model_image(d, N, &st, &image);
+    assert_true(image.size > 3 * SEGMENT_HASHED);
+    image.data[2 * SEGMENT_HASHED + 5] ^= 1;
+    sparse_segment *s = NULL;
+    base_error error = {0};
+    assert_int_equal(sparse_segment_open((slice){image.data, image.size}, &s, &error), FORAGE_E_CORRUPT);
+    assert_non_null(strstr(error.message, "block 3 of"));
+    buffer_release(&image);
+    free(d);
 }
 
 /* Prints how fast documents become a segment; asserts nothing about it. */
@@ -479,7 +695,7 @@ static void rate(void **state) {
     sparse_segment *s = NULL;
     assert_ok(sparse_segment_open((slice){image.data, image.size}, &s, NULL));
     int64_t opened = clock_monotonic(&os_clock_system);
-    sparse_merge(&(sparse_merge_input){s, NULL}, 1, &model_config, &st, &merged);
+    sparse_merge(&(sparse_merge_input){s, NULL}, 1, NULL, &model_config, &st, &merged);
     int64_t end = clock_monotonic(&os_clock_system);
     printf("%d documents of %d words: built in %.0f ms, finished in %.0f ms, opened in %.1f ms, merged in %.0f ms; "
            "%.1f MiB image, %.1f MiB builder\n",
@@ -501,9 +717,15 @@ int main(void) {
         cmocka_unit_test(walking_gives_every_term_in_order),
         cmocka_unit_test(long_and_strange_values_are_indexed),
         cmocka_unit_test(merging_equals_building_at_once),
+        cmocka_unit_test(merging_in_another_order_equals_building_in_it),
         cmocka_unit_test(merging_adds_fields_that_came_later),
+        cmocka_unit_test(fields_in_another_order_have_the_same_positions),
+        cmocka_unit_test(tokens_behind_the_limit_are_left_out),
+        cmocka_unit_test(packed_values_come_back),
+        cmocka_unit_test(damaged_values_are_refused),
         cmocka_unit_test(packing_keeps_every_width),
         cmocka_unit_test(damage_is_noticed),
+        cmocka_unit_test(the_damaged_block_is_named),
         cmocka_unit_test(rate),
     };
     return cmocka_run_group_tests_name("sparse_segment", tests, NULL, NULL);

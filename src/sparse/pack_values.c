@@ -1,0 +1,166 @@
+/* Patched frame of reference. The vector type of GCC and clang compiles to SSE2 and NEON. */
+#include "sparse/pack_values.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { LANES = 4, ROWS = SPARSE_BLOCK / LANES, EXCEPTIONS = 0x40 };
+
+static size_t packed_size(uint32_t n, unsigned bits) { return ((size_t)n * bits + 7) / 8; }
+static unsigned width_of(uint32_t value) { return value == 0 ? 0 : 32u - (unsigned)__builtin_clz(value); }
+static uint32_t low_mask(unsigned bits) { return (uint32_t)(((uint64_t)1 << bits) - 1); }
+
+/* --- bits -------------------------------------------------------------------------------------------------------- */
+
+static void put_rows(const uint32_t *values, unsigned bits, uint8_t *out) {
+    uint32_t words[32 + 1][LANES] = {{0}}, mask = low_mask(bits);
+    for (uint32_t i = 0; i < SPARSE_BLOCK; i++) {
+        unsigned at = i / LANES * bits, lane = i % LANES, shift = at % 32;
+        words[at / 32][lane] |= (values[i] & mask) << shift;
+        if (shift + bits > 32) words[at / 32 + 1][lane] |= (values[i] & mask) >> (32 - shift);
+    }
+    memcpy(out, words, packed_size(SPARSE_BLOCK, bits));
+}
+
+static void put_string(const uint32_t *values, uint32_t n, unsigned bits, uint8_t *out) {
+    uint64_t word = 0;
+    unsigned held = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        word |= (uint64_t)(values[i] & low_mask(bits)) << held;
+        for (held += bits; held >= 8; held -= 8, word >>= 8) *out++ = (uint8_t)word;
+    }
+    if (held > 0) *out = (uint8_t)word;
+}
+
+typedef uint32_t lanes __attribute__((vector_size(16)));
+
+static inline lanes load_row(const uint8_t *in, unsigned row) {
+    lanes v;
+    memcpy(&v, in + 16 * row, sizeof v);
+    return v;
+}
+
+static void get_rows(const uint8_t *in, unsigned bits, uint32_t *values) {
+    const uint32_t low = low_mask(bits);
+    const lanes mask = {low, low, low, low};
+    for (unsigned j = 0, at = 0; j < ROWS; j++, at += bits) {
+        unsigned shift = at % 32;
+        lanes v = load_row(in, at / 32) >> shift;
+        if (shift + bits > 32) v |= load_row(in, at / 32 + 1) << (32 - shift);
+        v &= mask;
+        memcpy(values + LANES * j, &v, sizeof v);
+    }
+}
+
+/* `left` bytes may be read. Whole words are loaded while there are eight of them; the last values come from a copy. */
+static void get_string(const uint8_t *in, size_t left, uint32_t n, unsigned bits, uint32_t *values) {
+    const uint64_t mask = low_mask(bits);
+    uint32_t i = 0;
+    size_t at = 0;
+    uint64_t word;
+    for (; i < n && at / 8 + sizeof word <= left; i++, at += bits) {
+        memcpy(&word, in + at / 8, sizeof word);
+        values[i] = (uint32_t)(word >> at % 8 & mask);
+    }
+    if (i == n) return;
+    uint8_t last[2 * sizeof word] = {0}; /* what is left is shorter than a word */
+    size_t from = at / 8;
+    memcpy(last, in + from, left - from);
+    for (; i < n; i++, at += bits) {
+        memcpy(&word, last + (at / 8 - from), sizeof word);
+        values[i] = (uint32_t)(word >> at % 8 & mask);
+    }
+}
+
+/* --- values ------------------------------------------------------------------------------------------------------ */
+
+/* The width that takes the fewest bytes; *most: of the largest value, *beyond: values wider than the result. */
+static unsigned best_width(const uint32_t *values, uint32_t n, unsigned *most, uint32_t *beyond) {
+    uint32_t of_width[33] = {0}, wider = 0;
+    for (uint32_t i = 0; i < n; i++) of_width[width_of(values[i])]++;
+    unsigned widest = 32;
+    while (widest > 0 && of_width[widest] == 0) widest--;
+    unsigned best = widest;
+    size_t least = 1 + packed_size(n, widest);
+    *most = widest;
+    *beyond = 0;
+    for (unsigned bits = widest; bits-- > 0;) {
+        wider += of_width[bits + 1];
+        size_t size = 3 + packed_size(n, bits) + wider + packed_size(wider, widest - bits);
+        if (size >= least) continue;
+        least = size;
+        best = bits;
+        *beyond = wider;
+    }
+    return best;
+}
+
+size_t pack_values(const uint32_t *values, uint32_t n, uint8_t *out) {
+    assert(n > 0 && n <= SPARSE_BLOCK);
+    unsigned most;
+    uint32_t beyond;
+    unsigned bits = best_width(values, n, &most, &beyond);
+    uint8_t *p = out;
+    *p++ = (uint8_t)(bits | (beyond > 0 ? EXCEPTIONS : 0));
+    if (beyond > 0) *p++ = (uint8_t)beyond;
+    if (beyond > 0) *p++ = (uint8_t)(most - bits);
+    if (n == SPARSE_BLOCK) put_rows(values, bits, p);
+    else put_string(values, n, bits, p);
+    p += packed_size(n, bits);
+    if (beyond == 0) return (size_t)(p - out);
+    uint32_t high[SPARSE_BLOCK], m = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (width_of(values[i]) <= bits) continue;
+        high[m++] = values[i] >> bits;
+        *p++ = (uint8_t)i;
+    }
+    put_string(high, m, most - bits, p);
+    return (size_t)(p - out) + packed_size(m, most - bits);
+}
+
+typedef struct layout {
+    unsigned bits, high_bits;
+    uint32_t m;
+    const uint8_t *packed, *indices, *high, *end;
+} layout;
+
+static bool read_layout(const uint8_t *in, const uint8_t *end, uint32_t n, layout *l) {
+    if (in >= end) return false;
+    *l = (layout){.bits = *in & (EXCEPTIONS - 1)};
+    bool exceptions = *in & EXCEPTIONS;
+    if (*in++ >= 2 * EXCEPTIONS || l->bits > 32) return false;
+    if (exceptions) {
+        if (end - in < 2) return false;
+        l->m = *in++;
+        l->high_bits = *in++;
+        if (l->m == 0 || l->m > n || l->high_bits == 0 || l->high_bits > 32 - l->bits) return false;
+    }
+    size_t packed = packed_size(n, l->bits), high = packed_size(l->m, l->high_bits);
+    if ((size_t)(end - in) < packed + l->m + high) return false;
+    l->packed = in;
+    l->indices = in + packed;
+    l->high = l->indices + l->m;
+    l->end = l->high + high;
+    return true;
+}
+
+const uint8_t *unpack_values(const uint8_t *in, const uint8_t *end, uint32_t n, uint32_t *values) {
+    layout l;
+    if (!read_layout(in, end, n, &l)) return NULL;
+    if (l.bits == 0) memset(values, 0, n * sizeof *values);
+    else if (n == SPARSE_BLOCK) get_rows(l.packed, l.bits, values);
+    else get_string(l.packed, (size_t)(end - l.packed), n, l.bits, values);
+    if (l.m == 0) return l.end;
+    uint32_t high[SPARSE_BLOCK];
+    get_string(l.high, (size_t)(end - l.high), l.m, l.high_bits, high);
+    for (uint32_t i = 0; i < l.m; i++) {
+        if (l.indices[i] >= n || (i > 0 && l.indices[i] <= l.indices[i - 1])) return NULL;
+        values[l.indices[i]] |= high[i] << l.bits;
+    }
+    return l.end;
+}
+
+const uint8_t *skip_values(const uint8_t *in, const uint8_t *end, uint32_t n) {
+    layout l;
+    return read_layout(in, end, n, &l) ? l.end : NULL;
+}
