@@ -153,7 +153,7 @@ def trec():
                  "topics.mq.20001-60000.txt.gz", "topics.msmarco-passage.dev-subset.txt.gz"):
         with gzip.open(harness.data("trec-queries", name), "rt", encoding="utf-8", errors="replace") as file:
             for line in file:
-                yield name, tokens(re.split("[:\t]", line, maxsplit=1)[1])
+                yield name, tokens(re.split("\t" if "msmarco" in name else ":", line)[-1])
 
 
 def unions(source, corpus, count):
