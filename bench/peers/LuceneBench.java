@@ -12,7 +12,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import org.apache.lucene.analysis.Analyzer;
 import org.apache.lucene.analysis.TokenStream;
 import org.apache.lucene.analysis.Tokenizer;
@@ -168,11 +167,11 @@ public final class LuceneBench {
             searcher.setQueryCache(null);
             searcher.setSimilarity(new BM25Similarity(K1, B));
             int[] count = new int[1];
+            warm(searcher, questions, modes.split(","));
             for (String mode : modes.split(",")) {
                 int k = Integer.parseInt(mode);
                 long[] best = new long[questions.size()];
                 java.util.Arrays.fill(best, Long.MAX_VALUE);
-                warm(searcher, questions, k);
                 for (int run = 0; run < runs; run++) {
                     for (int i = 0; i < best.length; i++) {
                         long start = System.nanoTime();
@@ -195,12 +194,13 @@ public final class LuceneBench {
         out.flush();
     }
 
-    /** Until the compiler has seen all of it: passes over the queries for some seconds, five at least. */
-    static void warm(IndexSearcher searcher, List<Question> questions, int k) throws Exception {
-        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(Integer.getInteger("warm", 6));
-        for (int pass = 0; pass < 5 || System.nanoTime() < end; pass++) {
-            for (Question q : questions) one(searcher, q.query, k, new int[1]);
-            if (System.nanoTime() > end + TimeUnit.SECONDS.toNanos(60)) break;
+    /** Until the compiler has seen all of it: passes over the queries in every mode, for some seconds of processor time. */
+    static void warm(IndexSearcher searcher, List<Question> questions, String[] modes) throws Exception {
+        double end = cpuSeconds() + Integer.getInteger("warm", 30);
+        for (int pass = 0; pass < 3 || cpuSeconds() < end; pass++) {
+            for (String mode : modes) {
+                for (Question q : questions) one(searcher, q.query, Integer.parseInt(mode), new int[1]);
+            }
         }
     }
 
