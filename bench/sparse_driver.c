@@ -19,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST_WORDS = 16, MOST_QUERIES = 10000, MOST_BATCHES = 256, MOST_HITS = 10000, MOST_MODES = 8 };
+enum { MOST_WORDS = 16, MOST_QUERIES = 2000, MOST_BATCHES = 256, MOST_HITS = 10000, MOST_MODES = 8 };
 #define BATCH_BYTES ((size_t)512 << 20) /* what the peers' writers may hold too */
 #define NO_ANSWER SIZE_MAX
 

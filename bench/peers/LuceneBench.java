@@ -154,7 +154,7 @@ public final class LuceneBench {
             count[0] = searcher.count(query);
             return null;
         }
-        TopDocs top = searcher.search(query, new TopScoreDocCollectorManager(k, k));
+        TopDocs top = searcher.search(query, new TopScoreDocCollectorManager(k, null, k));
         count[0] = top.scoreDocs.length;
         return top;
     }
@@ -185,13 +185,18 @@ public final class LuceneBench {
                         best[i], count[0], k == 10 ? ", \"top\": " + ids(top) : "");
                 }
             }
+            printMemory(out);
         }
+        out.flush();
+    }
+
+    /** While the index is mapped. */
+    static void printMemory(PrintStream out) throws Exception {
         String status = Files.readString(Path.of("/proc/self/status"));
         java.util.regex.Matcher rss = java.util.regex.Pattern.compile("(VmRSS|RssFile|RssAnon):\\s*(\\d+)").matcher(status);
         StringBuilder memory = new StringBuilder();
         while (rss.find()) memory.append(String.format(", \"%s\": %d", rss.group(1), Long.parseLong(rss.group(2)) * 1024));
         out.printf("{\"engine\": \"Lucene %s\"%s}%n", Version.LATEST, memory);
-        out.flush();
     }
 
     /** Until the compiler has seen all of it: passes over the queries in every mode, for some seconds of processor time. */
