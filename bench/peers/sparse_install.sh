@@ -14,7 +14,7 @@ newest_java() { # the folder of the newest Java
 
 lucene() {
     set -- $(newest_java)
-    [ $# = 2 ] && command -v mvn >/dev/null || { echo 'Lucene needs a JDK (apt-get install default-jdk-headless) and Maven (maven)'; return 1; }
+    [ $# = 2 ] && command -v mvn >/dev/null || { echo "Lucene needs a JDK (default-jdk-headless) and maven"; return 1; }
     version=10.6.0
     [ "$1" -ge 21 ] || version=9.12.3
     mkdir -p "$here/lucene"
