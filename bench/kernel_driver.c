@@ -1,9 +1,9 @@
 /* Times every kernel of a table on made inputs: kernel_driver KERNELS
  *
  * A line for each: what, ns a call, values a call; between them tabs. KERNELS as in kernels_named, "-" for the best, whose
- * name is the first line either way. Each is called on 64 inputs in turn, so that no branch is learned by heart; what
- * restores an input that a kernel changes is timed alone and taken off. Processor time of one thread, the best of fifteen
- * runs of at least a millisecond. */
+ * name is the first line either way. Each is called on 64 inputs in turn; what restores an input that a kernel changes is
+ * timed alone and taken off. A processor still learns some branches of such inputs by heart, which flatters loops that
+ * have more of them. Processor time of one thread, the best of fifteen runs of at least a millisecond. */
 #include "base/memory.h"
 #include "base/random.h"
 #include "kernel/kernel.h"

@@ -216,11 +216,14 @@ static void close_image(opened *o) {
 }
 
 /* HOOK for phrases: the k best documents that have the terms next to each other and in order into o->hits, and how many;
- * k = 0: how many such documents there are. NO_ANSWER while the engine has no phrases: the query is then left out of the
- * output. */
+ * k = 0: how many such documents there are. NO_ANSWER for what the engine cannot do: counting them; the query is then left
+ * out of the output. */
 static size_t answer_phrase(opened *o, const question *q, size_t k) {
-    (void)o, (void)q, (void)k;
-    return NO_ANSWER;
+    if (k == 0) return NO_ANSWER;
+    sparse_phrase phrase = {.n = (uint32_t)q->n_terms};
+    sparse_query query = {
+        .terms = q->terms, .n_terms = q->n_terms, .phrases = &phrase, .n_phrases = 1, .text_weight = 1};
+    return sparse_search(&o->all, &query, k, &o->scratch, o->hits, NULL);
 }
 
 static size_t answer(opened *o, const question *q, size_t k) {
@@ -310,8 +313,9 @@ static void check(const char *path, const char *queries) {
     sparse_hit *all = arena_alloc(&o.memory, MOST_HITS * sizeof *all);
     for (size_t i = 0; i < o.n_questions; i++) {
         const question *q = &o.questions[i];
+        sparse_phrase phrase = {.n = (uint32_t)q->n_terms};
         sparse_query query = {.terms = q->terms, .n_terms = q->n_terms, .text_weight = 1};
-        if (q->class == PHRASE) continue;
+        if (q->class == PHRASE) query.phrases = &phrase, query.n_phrases = 1;
         static const size_t ks[] = {10, 1000};
         for (size_t j = 0; j < 2; j++) {
             size_t n = answer(&o, q, ks[j]), m = sparse_search_exhaustive(&o.all, &query, ks[j], &o.scratch, all);

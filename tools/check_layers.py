@@ -32,6 +32,7 @@ def below(layer):
 
 # What a folder may include besides itself: everything in lower layers, but for these.
 NARROWER = {
+    "kernel": {"base", "os"},
     "policy": {"base", "os"},
     "rank": below(2) - {"store"},
     "evaluate": below(4) | {"policy", "rank"},

@@ -63,6 +63,7 @@ static const route routes[] = {
     {"POST", "/collections/{collection}/experiment", api_post_experiment, EXISTING_COLLECTION},
     {"GET", "/collections/{collection}/experiment", api_get_experiment, EXISTING_COLLECTION},
     {"DELETE", "/collections/{collection}/experiment", api_delete_experiment, EXISTING_COLLECTION},
+    {"GET", "/collections/{collection}/terms", api_get_terms, EXISTING_COLLECTION},
     {"GET", "/collections/{collection}/stats", api_get_stats, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/check", api_post_check, EXISTING_COLLECTION},
     {"POST", "/collections/{collection}/optimize", api_post_optimize, EXISTING_COLLECTION},

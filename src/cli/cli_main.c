@@ -11,7 +11,8 @@ const cli_command *const cli_commands[] = {
     &command_import, &command_search, &command_event,  &command_eval,     &command_ope,         &command_serve,
     &command_stats,  &command_check,  &command_export, &command_optimize, &command_collections,
     &command_predict, &command_replay, &command_simulate, &command_users,
-    &command_policy, &command_train, &command_models, &command_explain, &command_experiment, &command_rank, NULL};
+    &command_policy, &command_train, &command_models, &command_explain, &command_experiment, &command_rank,
+    &command_terms, NULL};
 
 const cli_command *cli_command_find(const char *name) {
     for (size_t i = 0; cli_commands[i]; i++)

@@ -58,7 +58,7 @@ static void add_completions(funnel_answer *a) {
         size_t same = 0;
         while (same < kept && !slice_equal(terms[same].key, found[i].key)) same++;
         float own = sparse_idf_of(a->snapshot, found[i].df), weight = own > 0 ? rarity / own : 0;
-        if (same == kept) terms[a->n_terms++] = (sparse_query_term){found[i].key, COMPLETION_WEIGHT * weight, false};
+        if (same == kept) terms[a->n_terms++] = (sparse_query_term){.key = found[i].key, .weight = COMPLETION_WEIGHT * weight};
         else if (slice_equal(found[i].key, typed)) terms[same].weight = weight;
     }
 }

@@ -325,12 +325,23 @@ COMBINE(and_words, _mm256_and_si256, AND)
 COMBINE(or_words, _mm256_or_si256, OR_ELSE)
 COMBINE(and_not_words, _mm256_andnot_si256, AND_NOT)
 
+/* Whether none of eight words has a member. */
+INLINE int empty(const uint64_t *words) {
+    eight both = _mm256_or_si256(load8(words), load8(words + 4));
+    return _mm256_testz_si256(both, both);
+}
+
 static uint32_t list_ones(const uint64_t *words, size_t n, uint32_t base, uint32_t *out) {
     uint32_t found = 0;
     for (size_t i = 0; i < n; i++, base += 64) {
-        uint64_t word = words[i], rest = word;
-        if (!word) continue;
+        uint64_t word = words[i];
+        if (i % 8 == 0 && n - i >= 8 && empty(words + i)) { /* sparse sets are mostly that */
+            i += 7;
+            base += 7 * 64;
+            continue;
+        }
         if (ones(word) <= FEW) {
+            uint64_t rest = word;
             for (unsigned f = found; f < found + FEW; f++, rest = _blsr_u64(rest)) out[f] = base + first(rest);
             found += ones(word);
             continue;

@@ -201,6 +201,23 @@ static uint32_t keep(uint32_t *candidates, uint32_t *sums, const uint32_t *added
     return kept;
 }
 
+static void max_groups(const uint32_t *values, uint32_t n, uint32_t *maxima) {
+    for (uint32_t i = 0; i < n; i += 64) {
+        four most = vld1q_u32(values + i);
+        for (uint32_t v = LANES; v < 64; v += LANES) most = vmaxq_u32(most, vld1q_u32(values + i + v));
+        maxima[i / 64] = vmaxvq_u32(most);
+    }
+}
+
+static uint32_t list_at_least(const uint32_t *values, uint32_t n, uint32_t least, uint32_t *out) {
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        out[found] = i;
+        found += values[i] >= least;
+    }
+    return found;
+}
+
 static void add_bounds(uint32_t *bounds, const uint8_t *maxima, uint32_t n, uint32_t units) {
     uint32_t i = 0;
     for (; i + LANES <= n; i += LANES) {
@@ -344,6 +361,8 @@ const kernel_table kernel_neon = {
     .collect_sums = collect_sums,
     .collect_impacts = collect_impacts,
     .keep = keep,
+    .max_groups = max_groups,
+    .list_at_least = list_at_least,
     .add_bounds = add_bounds,
     .max_u8 = max_u8,
     .intersect = intersect,

@@ -432,6 +432,9 @@ static void write_terms(const sparse_builder *b, const uint32_t *moved, segment_
     term_copy copy = {.writer = w, .moved = moved};
     for (size_t i = 0; i < b->n_terms; i++) {
         const builder_term *t = sorted[i].term;
+        const char *soon = (const char *)sorted[i + AHEAD < b->n_terms ? i + AHEAD : i].term;
+        __builtin_prefetch(soon);
+        __builtin_prefetch(soon + sizeof *t / 2);
         copy.key = (slice){term_key(t), t->key_size};
         copy.place = 0;
         copy.started = false;

@@ -1,6 +1,8 @@
 /* Opening, publishing, and asking an index. */
 #include "sparse/index_impl.h"
 
+#include "sparse/partcache.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -237,6 +239,7 @@ void sparse_index_statistics(sparse_index *index, const sparse_statistics *batch
 void sparse_index_describe(sparse_index *index, sparse_index_info *out) {
     index_snapshot *s = index_acquire(index);
     *out = (sparse_index_info){.segments = s->visible.n_parts};
+    part_cache_info remembered = {0};
     for (uint32_t i = 0; i < s->visible.n_parts; i++) {
         const index_part *p = &s->owned[i];
         uint64_t bytes = sparse_segment_bytes(p->segment->segment);
@@ -244,8 +247,12 @@ void sparse_index_describe(sparse_index *index, sparse_index_info *out) {
         out->documents += index_part_live(p);
         out->dead += sparse_segment_count(p->segment->segment) - index_part_live(p);
         out->terms += sparse_segment_terms(p->segment->segment);
+        part_cache_describe(p->segment->cache, &remembered);
         *(p->segment->number == 0 ? &out->memory_bytes : &out->file_bytes) += bytes;
     }
+    out->filter_hits = remembered.hits;
+    out->filter_misses = remembered.misses;
+    out->remembered_bytes = remembered.bytes;
     index_release(s);
 }
 

@@ -34,6 +34,7 @@ typedef struct sparse_part {
     const sparse_segment *segment;
     const uint64_t *live;  /* bit per place; NULL: all live */
     uint32_t n_live;
+    struct part_cache *cache; /* what searches remember about the segment (partcache.h); may be NULL */
 } sparse_part;
 
 typedef struct sparse_snapshot {
@@ -84,6 +85,8 @@ forage_status sparse_index_refresh(sparse_index *index, bool *changed, base_erro
 typedef struct sparse_index_info {
     uint32_t segments, memory_segments;
     uint64_t documents, dead, file_bytes, memory_bytes, terms;
+    uint64_t filter_hits, filter_misses; /* results of filters that were remembered, of the segments that there are */
+    uint64_t remembered_bytes;           /* by all that searches remember */
 } sparse_index_info;
 void sparse_index_describe(sparse_index *index, sparse_index_info *out); /* documents: live; terms: of all segments */
 

@@ -19,6 +19,7 @@ typedef struct index_live {
 typedef struct index_segment {
     atomic_uint references;
     sparse_segment *segment;
+    struct part_cache *cache; /* of this segment, for its readers */
     buffer image;      /* in memory */
     os_map map;        /* in a file */
     uint64_t number;   /* of the file; 0: in memory */

@@ -1,6 +1,8 @@
 /* Segments, bitmaps and snapshots live as long as somebody holds them. */
 #include "sparse/index_impl.h"
 
+#include "sparse/partcache.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@ static forage_status adopt(index_segment *s, slice image, index_segment **out, b
         index_segment_release(s);
         return status;
     }
+    s->cache = part_cache_create(s->segment);
     *out = s;
     return FORAGE_OK;
 }
@@ -49,6 +52,7 @@ index_segment *index_segment_retain(index_segment *s) {
 
 void index_segment_release(index_segment *s) {
     if (!s || atomic_fetch_sub(&s->references, 1) != 1) return;
+    part_cache_destroy(s->cache);
     sparse_segment_close(s->segment);
     buffer_release(&s->image);
     os_unmap(&s->map);
@@ -176,7 +180,8 @@ static index_snapshot *make_snapshot(sparse_index *index, index_draft *d) {
         index_part *p = &d->parts[i];
         sparse_statistics own;
         p->own = false;
-        parts[i] = (sparse_part){p->segment->segment, p->live ? p->live->words : NULL, index_part_live(p)};
+        parts[i] = (sparse_part){p->segment->segment, p->live ? p->live->words : NULL, index_part_live(p),
+                                p->segment->cache};
         s->visible.live_documents += parts[i].n_live;
         sparse_segment_statistics(p->segment->segment, &own);
         sparse_statistics_add(&s->visible.statistics, &own);

@@ -4,6 +4,7 @@
 #define SPARSE_PLACESET_H
 
 #include "sparse/index.h"
+#include "sparse/wordloops.h"
 
 #include <string.h>
 
@@ -41,9 +42,16 @@ static inline uint32_t placeset_ones(uint64_t x) {
 }
 
 static inline uint64_t placeset_count(const uint64_t *bits, uint32_t count) {
-    uint64_t n = 0;
-    for (size_t i = 0, words = placeset_words(count); i < words; i++) n += placeset_ones(placeset_word(bits, i, count));
-    return n;
+    size_t whole = count / 64;
+    if (!bits) return count;
+    return words_count(bits, whole) + (count % 64 ? word_ones(placeset_word(bits, whole, count)) : 0);
+}
+
+/* Only those that are in `live` too (NULL: all are) stay; and no bit after the last place. */
+static inline void placeset_keep(uint64_t *bits, const uint64_t *live, uint32_t count) {
+    size_t words = placeset_words(count);
+    if (live) words_and(bits, live, words);
+    if (count % 64) bits[words - 1] = placeset_word(bits, words - 1, count);
 }
 
 /* One word from 64 truths, each a byte of 0 or 1: the product moves bit 0 of byte j to bit 56 + j. */

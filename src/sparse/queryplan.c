@@ -41,6 +41,16 @@ static void merge_terms(const sparse_query *query, uint32_t n, arena *a, sparse_
     }
 }
 
+static void take_phrases(const sparse_query *query, uint32_t n, sparse_plan *plan) {
+    plan->phrases = query->phrases;
+    for (size_t i = 0; i < query->n_phrases; i++) {
+        const sparse_phrase *p = &query->phrases[i];
+        if (p->n == 0 || p->first >= n || p->n > n - p->first) break; /* of terms that are ignored */
+        for (uint32_t j = 0; j < p->n; j++) plan->terms[plan->term_of[p->first + j]].required = true;
+        plan->n_phrases++;
+    }
+}
+
 static void look_up(sparse_plan *plan, arena *a) {
     const sparse_snapshot *s = plan->snapshot;
     sparse_term *found = arena_zalloc(a, (size_t)s->n_parts * plan->n_terms, sizeof *found);
@@ -82,6 +92,7 @@ void sparse_plan_make(const sparse_snapshot *s, const sparse_query *query, arena
     size_t n = query->n_terms < SPARSE_MAX_QUERY_TERMS ? query->n_terms : SPARSE_MAX_QUERY_TERMS;
     *out = (sparse_plan){.snapshot = s, .prior_weight = (double)sane_weight(query->prior_weight)};
     merge_terms(query, (uint32_t)n, a, out);
+    take_phrases(query, (uint32_t)n, out);
     look_up(out, a);
     make_units(out, query->text_weight);
 }

@@ -26,6 +26,8 @@ typedef struct sparse_plan {
     sparse_plan_term *terms;
     const uint32_t *term_of;  /* query term → its plan term */
     const sparse_term *found; /* n_parts × n_terms; n_blocks 0: the part does not have the term */
+    const sparse_phrase *phrases; /* of query terms; see term_of */
+    size_t n_phrases;
     double unit;              /* what 1 of the integer sum is worth; 0: the text does not count */
     double prior_weight;
 } sparse_plan;

@@ -70,9 +70,9 @@ static void add_postings(sparse_ranges *r, sparse_cursor *c, uint8_t before, uin
         uint32_t to = c->places[c->n - 1] >= end ? cursor_from(c, end) : c->n;
         for (uint32_t j = i; j < to; j++) { /* in one range, what exceeds the greatest so far */
             uint32_t range = (c->places[j] / 64 - first) & (CHUNK - 1), impact = c->impacts[j];
-            uint32_t before = range == last ? greatest : 0;
-            greatest = impact > before ? impact : before;
-            r->bounds[range] += units * (greatest - before) + (range != last);
+            uint32_t under = range == last ? greatest : 0;
+            greatest = impact > under ? impact : under;
+            r->bounds[range] += units * (greatest - under) + (range != last);
             last = range;
             present[range / 64] |= (uint64_t)1 << range % 64;
         }

@@ -1,6 +1,7 @@
 /* Exact top-k: the plan, the order of the parts, a first threshold; the windows do the work. */
 #include "sparse/search.h"
 
+#include "sparse/phrases.h"
 #include "sparse/placeset.h"
 #include "sparse/windows.h"
 
@@ -117,12 +118,16 @@ static size_t score_part(const sparse_plan *plan, const sparse_eligible *eligibl
     uint64_t *excluded = arena_zalloc(a, placeset_words(count), sizeof *excluded);
     const float *prior = sparse_segment_prior(segment, &(float){0});
     size_t n = 0;
+    for (uint32_t t = 0; t < plan->n_terms; t++)
+        if (plan->terms[t].required && sparse_plan_found(plan, part, t)->n_blocks == 0) return 0;
+    sparse_phrases *phrases = sparse_phrases_open(plan, part, a);
     for (uint32_t t = 0; t < plan->n_terms; t++) {
         sum_term(sparse_plan_found(plan, part, t), &plan->terms[t], count, sums, required, excluded);
     }
     for (uint32_t place = 0; place < count; place++) {
         if (sums[place] == 0 || required[place] < plan->n_required || placeset_has(excluded, place)) continue;
         if (eligible->bits[part] && !placeset_has(eligible->bits[part], place)) continue;
+        if (phrases && !sparse_phrases_match(phrases, place)) continue;
         hits[n].document = sparse_segment_document(segment, place);
         hits[n++].score = sparse_plan_score(plan, sums[place], prior ? prior[place] : 0);
     }

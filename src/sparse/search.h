@@ -46,9 +46,19 @@ typedef struct sparse_query_term {
     bool excluded; /* only documents without it; its weight does not count */
 } sparse_query_term;
 
+/* Only documents in which some of the query's terms stand together, in one value of one text field. The terms are
+ * required by that. The score is that of the terms: a phrase selects. */
+typedef struct sparse_phrase {
+    uint32_t first, n; /* terms[first] … terms[first + n − 1], in this order; n >= 1 */
+    uint32_t slop;     /* so many other words may stand between the first and the last; 0: a phrase */
+    bool any_order;    /* the words may change places */
+} sparse_phrase;
+
 typedef struct sparse_query {
     const sparse_query_term *terms;
     size_t n_terms;
+    const sparse_phrase *phrases;
+    size_t n_phrases;
     float prior_weight;  /* added to the score: prior_weight × the document's popularity prior in [0, 1]; below 0: 0 */
     float text_weight;   /* multiplies the terms' part (1: BM25; 0: documents that match, by prior alone) */
     const os_clock *clock; /* with `deadline`, checked between windows; NULL: none */

@@ -143,7 +143,9 @@ static bool open_terms(sparse_segment *s, const sections *t) {
     s->postings_size = postings_size - SEGMENT_PAD;
     s->positions = positions;
     s->positions_size = positions_size;
-    return segment_check_terms(s);
+    s->heads = mem_zalloc(s->n_terms / SEGMENT_TERMS + 1, sizeof *s->heads);
+    s->letters = mem_zalloc(s->n_terms / SEGMENT_TERMS + 1, sizeof *s->letters);
+    return segment_check_terms(s, &s->maxima);
 }
 
 static bool open_keywords(const sparse_segment *s, segment_column *c, uint32_t field, const sections *t) {
@@ -256,6 +258,8 @@ void sparse_segment_close(sparse_segment *s) {
     if (!s) return;
     segment_maxima_release(&s->maxima);
     free(s->prior_maxima);
+    free(s->heads);
+    free(s->letters);
     free(s);
 }
 

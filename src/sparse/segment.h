@@ -74,16 +74,36 @@ uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places,
 /* The same with the impacts in place; they hold while *t stays where it is. */
 uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places, const uint8_t **impacts);
 
+/* A bit for a byte of a text: letters and digits have one of their own, the others share 28. */
+static inline uint64_t sparse_letter(uint8_t byte) {
+    unsigned bit = byte >= 'a' && byte <= 'z' ? 0u + byte - 'a' : byte >= '0' && byte <= '9' ? 26u + byte - '0' : 36u + byte % 28u;
+    return (uint64_t)1 << bit;
+}
+/* Letters of a text: near its beginning, and after it. Each symbol is in one at least, those of the middle are in both. */
+#define SPARSE_EARLY 6 /* symbols; counted so that there may be more, never fewer */
+#define SPARSE_LATE 3  /* bytes before the others */
+typedef struct sparse_letters {
+    uint64_t early, late;
+} sparse_letters;
+
 /* Terms in key order, from the first >= `from`: for merging, vocabulary and suggestions. */
 typedef struct sparse_term_walk {
     const sparse_segment *segment;
     uint32_t ordinal; /* of the next term */
     size_t key_size;
+    uint64_t blocks; /* of the dictionary that sparse_term_walk_skip has read from */
+    sparse_letters wanted;    /* set beforehand: it passes over blocks whose texts, all together, lack more than */
+    uint64_t wanted_anywhere; /* `missing` of these letters, early, late, or in either */
+    uint32_t missing;
     uint64_t state[4];
     uint8_t key[SPARSE_MAX_TERM + 16];
 } sparse_term_walk;
 void sparse_term_walk_start(sparse_term_walk *w, const sparse_segment *s, slice from);
 bool sparse_term_walk_next(sparse_term_walk *w, slice *key, sparse_term *term); /* key: until the next call */
+/* The next term >= `to`, which the key last given is not; dictionary blocks between are not read. A walk that has given
+ * nothing is {.segment = s}. *shared: how many first bytes the key has in common, at least, with the one given before. An
+ * empty `to` is any term. */
+bool sparse_term_walk_skip(sparse_term_walk *w, slice to, slice *key, size_t *shared, sparse_term *term);
 
 /* Exact frequency of the term in each text field of the document at `place` (all zero for a keyword); false when it
  * does not occur. frequency[] is written in full, later fields too. Decodes one block. */

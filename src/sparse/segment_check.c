@@ -189,7 +189,7 @@ forage_status sparse_segment_validate(const sparse_segment *s, base_error *error
     if (status == FORAGE_OK) status = check_documents(s, error);
     if (status == FORAGE_OK) status = check_popularity(s, error);
     if (status != FORAGE_OK) return status;
-    if (!segment_check_terms(s)) return error_set(error, FORAGE_E_CORRUPT, "segment: the inverted index is damaged");
+    if (!segment_check_terms(s, NULL)) return error_set(error, FORAGE_E_CORRUPT, "segment: the inverted index is damaged");
     check c = {.segment = s};
     status = start_positions(&c, error);
     if (status == FORAGE_OK) status = check_postings(&c, error);

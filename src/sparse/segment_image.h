@@ -40,6 +40,10 @@ struct sparse_segment {
     uint64_t n_blocks;
     const uint8_t *postings, *positions;
     size_t postings_size, positions_size; /* postings without their padding */
+    /* Per dictionary block, made when opening: the first 8 bytes of its first key as a number, and the letters of its
+     * texts. Searching the one and looking at the other costs no cache line of the keys. */
+    uint64_t *heads;
+    sparse_letters *letters;
 
     segment_column columns[SPARSE_MAX_FIELDS];
     const uint32_t *popularity;
@@ -55,7 +59,9 @@ struct sparse_segment {
 bool segment_next_term(sparse_term_walk *w, sparse_term *term, bool check);
 
 /* Bytes of a number that says where in the positions of a term a block's begin: as many as hold the size of all. */
-static inline size_t segment_start_width(uint64_t size) { return 1 + (size > 0xff) + (size > 0xffff) + (size > 0xffffff); }
+static inline size_t segment_start_width(uint64_t size) {
+    return 1 + (size >> 8 > 0) + (size >> 16 > 0) + (size >> 24 > 0) + (size >> 32 > 0);
+}
 
 /* From the positions of block i to their end; false when they are damaged. */
 bool segment_block_positions(const sparse_term *t, uint32_t i, const uint8_t **from, const uint8_t **end);
@@ -63,11 +69,12 @@ bool segment_block_positions(const sparse_term *t, uint32_t i, const uint8_t **f
 /* The hashes that follow the image's first `end` bytes, against its header's checksum and against those bytes. */
 forage_status segment_check_hashes(slice image, uint64_t end, uint64_t checksum, base_error *error);
 
-/* The whole dictionary, entry by entry; frequent terms get their maxima. */
-bool segment_check_terms(sparse_segment *s);
+/* The whole dictionary, entry by entry. With maxima, which get those of the frequent terms, `heads` and `letters` are
+ * filled: while opening. */
+bool segment_check_terms(const sparse_segment *s, segment_maxima *maxima);
 
 /* Adds those of the term, which is the next in order, if it is frequent. */
-void segment_maxima_add(sparse_segment *s, const sparse_term *t);
+void segment_maxima_add(segment_maxima *m, const sparse_term *t);
 /* Fills in t->maxima. */
 void segment_maxima_find(const sparse_segment *s, sparse_term *t);
 void segment_maxima_release(segment_maxima *m);

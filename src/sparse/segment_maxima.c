@@ -21,8 +21,8 @@ static unsigned shift_for(const sparse_segment *s, uint32_t df) {
     return 0;
 }
 
-void segment_maxima_add(sparse_segment *s, const sparse_term *t) {
-    segment_maxima *m = &s->maxima;
+void segment_maxima_add(segment_maxima *m, const sparse_term *t) {
+    const sparse_segment *s = t->segment;
     unsigned shift = shift_for(s, t->df);
     if (shift == 0) return;
     size_t size = ((size_t)s->count >> shift) + 1;

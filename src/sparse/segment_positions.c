@@ -1,6 +1,6 @@
 /* Where the words of a posting stand. A term's bytes in the section of positions, when it is in several documents:
  *
- *     starts   of each block but the first, in the bytes behind the starts: 1 … 4 bytes each, as many as hold the size of
+ *     starts   of each block but the first, in the bytes behind the starts: 1 … 5 bytes each, as many as hold the size of
  *              all the term's bytes
  *     blocks   of the postings of a block: how often each has the term, less 1 · the first position of the first posting,
  *              then its gaps less 1, those of the second, …: 128 at a time, the last fewer. All by pack_values.
@@ -12,9 +12,7 @@
 bool segment_block_positions(const sparse_term *t, uint32_t i, const uint8_t **from, const uint8_t **end) {
     size_t width = segment_start_width(t->position_bytes), table = (size_t)(t->n_blocks - 1) * width;
     if (t->position_bytes < table) return false;
-    size_t size = t->position_bytes - table;
-    uint32_t bounds[2] = {0, (uint32_t)size};
-    if (size > UINT32_MAX) return false;
+    uint64_t size = t->position_bytes - table, bounds[2] = {0, size}; /* little-endian */
     if (i > 0) memcpy(&bounds[0], t->positions + (i - 1) * width, width);
     if (i + 1 < t->n_blocks) {
         bounds[1] = 0;

@@ -4,7 +4,7 @@
  * later. Positions alone are checked whenever they are read, because few readers want them. */
 #include "sparse/segment_image.h"
 
-#include "kernel/kernel.h"
+#include "base/bytes.h"
 #include "sparse/segment_pack.h"
 
 enum { AT, POSTINGS, POSITIONS, BLOCKS }; /* sparse_term_walk.state: offsets in those sections */
@@ -137,7 +137,26 @@ bool segment_next_term(sparse_term_walk *w, sparse_term *term, bool check) {
     return !check || term->df == 1 || check_blocks(term, w->state[POSTINGS] - postings);
 }
 
-bool segment_check_terms(sparse_segment *s) {
+/* The first 8 bytes as a number that orders keys as they do, zeros behind a shorter one. */
+static uint64_t head_of(slice key) {
+    uint8_t bytes[8] = {0};
+    if (key.size) memcpy(bytes, key.data, key.size < sizeof bytes ? key.size : sizeof bytes);
+    return load_be64(bytes);
+}
+
+/* Of a key's text: a keyword's field is none of it. Continuation bytes do not count as symbols, so that `early` holds
+ * those of the symbols that it should, and maybe more. */
+static void add_letters(sparse_letters *to, const uint8_t *key, size_t size) {
+    size_t start = key[0] == SPARSE_SPACE_TEXT ? 1 : 2, symbols = 0;
+    for (size_t i = start; i < size; i++) {
+        uint64_t letter = sparse_letter(key[i]);
+        symbols += (key[i] & 0xc0) != 0x80;
+        if (symbols <= SPARSE_EARLY) to->early |= letter;
+        if (i >= start + SPARSE_LATE) to->late |= letter;
+    }
+}
+
+bool segment_check_terms(const sparse_segment *s, segment_maxima *maxima) {
     sparse_term_walk w = {.segment = s};
     sparse_term term;
     uint8_t last[SEGMENT_MAX_KEY];
@@ -148,25 +167,35 @@ bool segment_check_terms(sparse_segment *s) {
                                        e->positions != w.state[POSITIONS] || e->blocks != w.state[BLOCKS]))
             return false;
         if (!segment_next_term(&w, &term, true)) return false;
-        segment_maxima_add(s, &term);
+        if (maxima) segment_maxima_add(maxima, &term);
         slice key = {(const char *)w.key, w.key_size};
         if (slice_compare((slice){(const char *)last, last_size}, key) >= 0) return false;
         memcpy(last, w.key, w.key_size);
         last_size = w.key_size;
+        if (!maxima) continue;
+        if (i % SEGMENT_TERMS == 0) s->heads[i / SEGMENT_TERMS] = head_of(key);
+        add_letters(&s->letters[i / SEGMENT_TERMS], w.key, w.key_size);
     }
     return w.state[AT] == (uint64_t)(s->keys_end - s->keys);
 }
 
 /* --- looking up -------------------------------------------------------------------------------------------------- */
 
+/* Whether the first key of a dictionary block is <= key, whose head it is. */
+static bool starts_by(const sparse_segment *s, uint64_t entries, slice key, uint64_t head) {
+    if (s->heads[entries] != head) return s->heads[entries] < head;
+    uint64_t shared;
+    slice first;
+    skip_key(s->keys + s->dictionary[entries].keys, s->keys_end, &shared, &first);
+    return slice_compare(first, key) <= 0;
+}
+
 /* The last dictionary block whose first key is <= key, or false. */
 static bool find_entries(const sparse_segment *s, slice key, uint64_t *out) {
-    uint64_t low = 0, high = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS;
+    uint64_t low = 0, high = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS, head = head_of(key);
     while (low < high) {
-        uint64_t middle = low + (high - low) / 2, shared;
-        slice first;
-        skip_key(s->keys + s->dictionary[middle].keys, s->keys_end, &shared, &first);
-        if (slice_compare(first, key) <= 0) low = middle + 1;
+        uint64_t middle = low + (high - low) / 2;
+        if (starts_by(s, middle, key, head)) low = middle + 1;
         else high = middle;
     }
     if (low == 0) return false;
@@ -245,9 +274,7 @@ uint32_t sparse_block_places(const sparse_term *t, uint32_t i, uint32_t *places,
         return 1;
     }
     const uint8_t *data = t->data + b->offset;
-    uint32_t base = i > 0 ? b[-1].last + 1 : 0;
-    if (n == SPARSE_BLOCK) kernels()->unpack_gaps(data, b->bits, base, places);
-    else segment_unpack(data, n, base, b->bits, places);
+    segment_unpack(data, n, i > 0 ? b[-1].last + 1 : 0, b->bits, places);
     *impacts = data + segment_packed_size(n, b->bits);
     return n;
 }
@@ -257,4 +284,88 @@ uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places,
     uint32_t n = sparse_block_places(t, i, places, &stored);
     memcpy(impacts, stored, n);
     return n;
+}
+
+/* --- skipping ---------------------------------------------------------------------------------------------------- */
+
+/* The last dictionary block from `low` on whose first key is <= key, as that of `low` is. Steps of doubling size first,
+ * because the next key wanted is mostly near. */
+static uint64_t gallop(const sparse_segment *s, uint64_t low, slice key, uint64_t head) {
+    uint64_t n = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS, step = 1;
+    while (low + step < n && starts_by(s, low + step, key, head)) {
+        low += step;
+        step *= 2;
+    }
+    uint64_t high = low + step < n ? low + step : n;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (starts_by(s, middle, key, head)) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Counts bit by bit: many processors have no other way, and few bits are enough. */
+static bool lacks_letters(const sparse_term_walk *w, const sparse_letters *has) {
+    const uint64_t lacking[] = {w->wanted.early & ~has->early, w->wanted.late & ~has->late,
+                                w->wanted_anywhere & ~(has->early | has->late)};
+    uint32_t n = 0;
+    for (int i = 0; i < 3; i++)
+        for (uint64_t left = lacking[i]; left; left &= left - 1)
+            if (n++ == w->missing) return true;
+    return false;
+}
+
+/* Passes over dictionary blocks that lack too many letters; false at the end. */
+static bool enter_block(sparse_term_walk *w, uint64_t entries) {
+    const sparse_segment *s = w->segment;
+    uint64_t n = ((uint64_t)s->n_terms + SEGMENT_TERMS - 1) / SEGMENT_TERMS;
+    while (entries < n && lacks_letters(w, &s->letters[entries])) entries++;
+    w->ordinal = s->n_terms;
+    if (entries == n) return false;
+    go_to(w, entries);
+    w->blocks++;
+    return true;
+}
+
+/* Keys ascend, so that an entry is compared only when it shares with its predecessor just what the predecessor shared
+ * with `to`, as in sparse_segment_term. */
+bool sparse_term_walk_skip(sparse_term_walk *w, slice to, slice *key, size_t *shared, sparse_term *term) {
+    const sparse_segment *s = w->segment;
+    uint64_t next = ((uint64_t)w->ordinal + SEGMENT_TERMS - 1) / SEGMENT_TERMS;
+    size_t kept = w->key_size, matched = common_prefix((slice){(const char *)w->key, w->key_size}, to);
+    uint64_t head = head_of(to);
+    bool entered = false;
+    if (next * SEGMENT_TERMS < s->n_terms && starts_by(s, next, to, head)) entered = enter_block(w, gallop(s, next, to, head));
+    while (w->ordinal < s->n_terms) {
+        if (w->ordinal % SEGMENT_TERMS == 0 && !entered && !enter_block(w, w->ordinal / SEGMENT_TERMS)) return false;
+        entered = false;
+        uint64_t same;
+        slice rest;
+        const uint8_t *p = skip_key(s->keys + w->state[AT], s->keys_end, &same, &rest);
+        if (!p || same > w->key_size || rest.size > SEGMENT_MAX_KEY - same) return false;
+        if (w->ordinal % SEGMENT_TERMS == 0) { /* a whole key: what it shares with the one before is to be found */
+            same = common_prefix((slice){(const char *)w->key, w->key_size}, rest);
+            rest = (slice){rest.data + same, rest.size - same};
+        }
+        memcpy(w->key + same, rest.data, rest.size);
+        w->key_size = same + rest.size;
+        if (same < kept) kept = same;
+        p = read_entry(s, p, (char)w->key[0], w->state, term);
+        if (!p) return false;
+        w->state[AT] = (uint64_t)(p - s->keys);
+        term->ordinal = w->ordinal++;
+        bool reached = same < matched || to.size == 0;
+        if (same == matched && !reached) {
+            slice wanted = {to.data + matched, to.size - matched};
+            size_t n = common_prefix(rest, wanted);
+            reached = n == wanted.size || (n < rest.size && (uint8_t)rest.data[n] > (uint8_t)wanted.data[n]);
+            matched += n;
+        }
+        if (!reached) continue;
+        *key = (slice){(const char *)w->key, w->key_size};
+        *shared = kept;
+        return true;
+    }
+    return false;
 }

@@ -50,7 +50,7 @@ struct segment_writer {
     uint32_t counts[SPARSE_BLOCK]; /* occurrences less 1 */
     buffer gaps;                   /* u32: of these postings' positions */
     buffer packed;                 /* positions of the full blocks, as they will be stored */
-    buffer starts;                 /* u32: of each block but the first in them */
+    buffer starts;                 /* u64: of each block but the first in them */
 };
 
 void segment_columns_init(segment_columns *c, const sparse_config *config, uint32_t count) {
@@ -169,6 +169,33 @@ static sparse_block write_block(segment_writer *w) {
     return block;
 }
 
+/* The sum over the fields of the term's frequency there by the field's norm. */
+static float weigh(const segment_writer *w, uint32_t place, const uint32_t *gaps, uint32_t n) {
+    const extent *e = &w->extents[(size_t)place * w->n_text], *last = e + w->n_text - 1;
+    float x = 0;
+    uint32_t position = gaps[0];
+    for (uint32_t i = 0; i < n;) {
+        while (e < last && position >= e->end) e++;
+        uint32_t from = i;
+        do {
+            if (++i < n) position += gaps[i] + 1;
+        } while (i < n && (e == last || position < e->end));
+        x += e->norm * (float)(i - from);
+    }
+    return x;
+}
+
+/* The impacts of the arrays' postings. Not before all are here: so their extents are waited for together. */
+static void weigh_postings(segment_writer *w) {
+    const uint32_t *gaps = (const uint32_t *)(const void *)w->gaps.data;
+    bool text = w->gaps.size > 0 && w->n_text > 0;
+    for (uint32_t i = 0; i < w->n; i++) {
+        float x = text ? weigh(w, w->places[i], gaps, w->counts[i] + 1) : 1.0f; /* a keyword is as an average word */
+        w->impacts[i] = quantise(x, w->config->k1);
+        if (text) gaps += w->counts[i] + 1;
+    }
+}
+
 /* The positions of the arrays' postings, behind those of the blocks before. */
 static void write_positions(segment_writer *w) {
     size_t n = w->gaps.size / sizeof(uint32_t);
@@ -179,39 +206,26 @@ static void write_positions(segment_writer *w) {
         uint32_t some = n - i < SPARSE_BLOCK ? (uint32_t)(n - i) : SPARSE_BLOCK;
         w->packed.size += pack_values(gaps + i, some, (uint8_t *)buffer_reserve(&w->packed, PACK_VALUES_ROOM));
     }
-    assert(w->packed.size <= UINT32_MAX);
     buffer_clear(&w->gaps);
-}
-
-/* The sum over the fields of the term's frequency there by the field's norm. */
-static float weigh(const segment_writer *w, uint32_t place, const uint32_t *positions, uint32_t n) {
-    if (n == 0 || w->n_text == 0) return 1.0f; /* a keyword counts as an average word */
-    const extent *e = &w->extents[(size_t)place * w->n_text], *last = e + w->n_text - 1;
-    float x = 0;
-    for (uint32_t from = 0, i = 0; i < n; from = i) {
-        while (e < last && positions[i] >= e->end) e++;
-        do i++;
-        while (i < n && (e == last || positions[i] < e->end));
-        x += e->norm * (float)(i - from);
-    }
-    return x;
 }
 
 void segment_writer_posting(segment_writer *w, uint32_t place, const uint32_t *positions, uint32_t n) {
     if (w->n == SPARSE_BLOCK) {
+        weigh_postings(w);
         write_positions(w);
         sparse_block block = write_block(w);
         buffer_append(&w->blocks, &block, sizeof block);
-        append_u32(&w->starts, (uint32_t)w->packed.size);
+        append_u64(&w->starts, w->packed.size);
         w->base = block.last + 1;
         w->full_blocks++;
         w->n = 0;
     }
+    if (n > 0) __builtin_prefetch(&w->extents[(size_t)place * w->n_text]);
     w->places[w->n] = place;
-    w->counts[w->n] = n - 1;
-    w->impacts[w->n++] = quantise(weigh(w, place, positions, n), w->config->k1);
+    w->counts[w->n++] = n - 1;
     w->df++;
-    for (uint32_t i = 0; i < n; i++) append_u32(&w->gaps, i > 0 ? positions[i] - positions[i - 1] - 1 : positions[0]);
+    if (n > 0) append_u32(&w->gaps, positions[0]);
+    for (uint32_t i = 1; i < n; i++) append_u32(&w->gaps, positions[i] - positions[i - 1] - 1);
     if (w->column) append_u32(&w->column->places, place);
 }
 
@@ -230,10 +244,10 @@ static uint8_t *put_key(segment_writer *w, uint8_t *p) {
 
 /* Moves the term's positions to their section; returns how many bytes. */
 static size_t put_positions(segment_writer *w) {
-    size_t n_starts = w->starts.size / sizeof(uint32_t), width = 1;
+    size_t n_starts = w->starts.size / sizeof(uint64_t), width = 1;
     while (segment_start_width(w->packed.size + n_starts * width) > width) width++;
     for (size_t i = 0; i < n_starts; i++) /* little-endian */
-        buffer_append(&w->positions, w->starts.data + i * sizeof(uint32_t), width);
+        buffer_append(&w->positions, w->starts.data + i * sizeof(uint64_t), width);
     if (w->packed.size > 0) buffer_append(&w->positions, w->packed.data, w->packed.size);
     return n_starts * width + w->packed.size;
 }
@@ -252,6 +266,7 @@ void segment_writer_end(segment_writer *w) {
 
     bool positions = segment_has_positions(w->key.data[0]);
     size_t room = w->df == 1 ? segment_code_room((uint32_t)(w->gaps.size / sizeof(uint32_t))) : 0;
+    weigh_postings(w);
     if (w->df > 1) write_positions(w);
     sparse_block block = write_block(w);
     uint8_t *start = (uint8_t *)buffer_reserve(&w->keys, SEGMENT_MAX_KEY + room + 64);

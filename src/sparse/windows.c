@@ -504,6 +504,7 @@ bool sparse_windows_search(sparse_windows *w, uint32_t part) {
     w->step = DENSE;
     w->try_ranges = TRIAL;
     open_cursors(w, part);
+    w->phrases = sparse_phrases_open(w->plan, part, w->arena);
     for (uint32_t base = 0; base < w->count && in_time; base += w->size) {
         if (w->clock && clock_monotonic(w->clock) >= w->deadline) return false;
         w->base = base;

@@ -3,6 +3,7 @@
 #define SPARSE_WINDOWS_IMPL_H
 
 #include "sparse/cursor.h"
+#include "sparse/phrases.h"
 #include "sparse/placeset.h"
 #include "sparse/windows.h"
 
@@ -41,6 +42,7 @@ struct sparse_windows {
     const sparse_segment *segment;
     const float *prior; /* NULL: does not count */
     float prior_max;
+    sparse_phrases *phrases; /* NULL: none */
     uint32_t try_ranges; /* the first place at which to ask whether ranges suit */
     uint32_t count, step; /* step: the largest window now; grows, so that the first ones set a threshold soon */
 
@@ -74,7 +76,7 @@ static inline void offer_candidates(sparse_windows *w) {
     for (uint32_t i = 0; i < w->n; i++) {
         uint32_t place = w->candidates[i];
         float score = sparse_plan_score(w->plan, w->candidate_sums[i], w->prior ? w->prior[place] : 0);
-        if ((double)score < w->threshold) continue;
+        if ((double)score < w->threshold || (w->phrases && !sparse_phrases_match(w->phrases, place))) continue;
         hit_heap_offer(w->heap, hit_key_double((double)score), w->documents[place]);
         if (hit_heap_full(w->heap)) w->threshold = fmax(w->floor, hit_double(w->heap->entries[0].key));
     }

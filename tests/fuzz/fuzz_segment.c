@@ -106,7 +106,7 @@ static void read_columns(const sparse_segment *s) {
 static void match_terms(const sparse_segment *s) {
     enum { DOCUMENTS = 200 };
     uint32_t documents[DOCUMENTS], n = 0;
-    const sparse_part part = {s, NULL, sparse_segment_count(s)};
+    const sparse_part part = {.segment = s, .live = NULL, .n_live = sparse_segment_count(s)};
     sparse_snapshot snapshot = {.config = &config, .n_parts = 1, .parts = &part};
     sparse_segment_statistics(s, &snapshot.statistics);
     arena a;

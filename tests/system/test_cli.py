@@ -14,7 +14,7 @@ from forage_process import BOOKS, COMMAND, MEDIA, SOURCE, Folder, Server, enviro
 
 COMMANDS = ["import", "search", "event", "eval", "serve", "stats", "check", "export", "optimize", "collections",
             "predict", "ope", "replay", "simulate", "users", "policy", "train",
-            "models", "explain", "experiment", "rank"]
+            "models", "explain", "experiment", "rank", "terms"]
 
 
 class Place:
@@ -410,6 +410,18 @@ def test_eval(place):
                                (["--queries", queries, "--judgments", trec, "-m", "nonsense"], "nonsense")]:
         done = place.run("eval", *arguments, expect=None)
         assert done.status in (1, 2) and message in done.err, (arguments, done)
+
+
+@both
+def test_terms(place):
+    place.import_books()
+    found = place.run("terms", "--fuzzy", "hobit", "--json").json()
+    assert found["terms"] == [{"term": "hobbit", "documents": 1, "edits": 1}] and not found["more"], found
+    shown = place.run("terms", "--prefix", "hob")
+    assert re.search(r"^hobbit +1$", shown.out, re.M), shown
+    assert "no such term" in place.run("terms", "--from", "zzz").err
+    assert "edits" in place.run("terms", "--fuzzy", "x", "--edits", "9", expect=1).err
+    assert "--prefix" in place.run("terms", "hob", expect=2).err
 
 
 @both

@@ -253,6 +253,27 @@ static bool check_bounds(const kernel_table *k, random_source *r) {
     return true;
 }
 
+static bool check_groups(const kernel_table *k, random_source *r) {
+    for (uint32_t n = 0; n <= 960; n += 64) {
+        for (unsigned round = 0; round < 8; round++) {
+            uint32_t *values = fenced_u32(n), *maxima = fenced_u32(n / 64), *out = fenced_u32(n + 16);
+            uint32_t expected[CHECK_MOST], listed[CHECK_MOST], n_listed = 0;
+            uint32_t least = round == 0 ? 0 : round == 1 ? UINT32_MAX : any_u32(r);
+            for (uint32_t i = 0; i < n; i++) {
+                values[i] = chance(r, .1) ? least : any_u32(r) >> 4 * (round % 4);
+                if (i % 64 == 0 || values[i] > expected[i / 64]) expected[i / 64] = values[i];
+                if (values[i] >= least) listed[n_listed++] = i;
+            }
+            k->max_groups(values, n, maxima);
+            WELL(same_u32(maxima, expected, n / 64), "n = %u", n);
+            WELL(k->list_at_least(values, n, least, out) == n_listed, "n = %u, least %u", n, least);
+            WELL(same_u32(out, listed, n_listed), "n = %u, least %u", n, least);
+            release(true);
+        }
+    }
+    return true;
+}
+
 /* ---- Ascending lists ---- */
 
 static bool intersects(const kernel_table *k, const uint32_t *a, uint32_t na, const uint32_t *b, uint32_t nb) {
@@ -351,7 +372,8 @@ static bool check_list_ones(const kernel_table *k, random_source *r) {
     for (unsigned round = 0; round < 200; round++) {
         size_t n = random_below(r, 40);
         uint64_t *words = fenced_u64(n);
-        for (size_t i = 0; i < n; i++) random_words(r, words + i, 1, densities[random_below(r, 8)]);
+        bool sparse = chance(r, .3);
+        for (size_t i = 0; i < n; i++) random_words(r, words + i, 1, sparse ? .001 : densities[random_below(r, 8)]);
         uint32_t base = any_u32(r), count = 0, *expected = malloc(64 * 40 * sizeof *expected);
         for (uint32_t i = 0; i < 64 * n; i++) {
             if (words[i / 64] >> i % 64 & 1) expected[count++] = base + i;
@@ -397,6 +419,7 @@ static const struct kernel_check {
     {"collect_impacts", check_collect_impacts},
     {"keep", check_keep},
     {"add_bounds, max_u8", check_bounds},
+    {"max_groups, list_at_least", check_groups},
     {"intersect", check_intersect},
     {"first_from", check_first_from},
     {"words", check_words},

@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "sparse/builder.h"
+#include "sparse/partcache.h"
 #include "sparse/search.h"
 
 #include <math.h>
@@ -115,7 +116,8 @@ static inline void world_bury(world *w, uint32_t part) {
         dead++;
     }
     w->live[part] = live;
-    w->parts[part] = (sparse_part){w->segments[part], dead ? live : NULL, count - dead};
+    w->parts[part] = (sparse_part){w->segments[part], dead ? live : NULL, count - dead,
+                                 part_cache_create(w->segments[part])};
     w->snapshot.live_documents += count - dead;
 }
 
@@ -162,6 +164,7 @@ static inline void world_create(world *w, random_source *r, const world_options 
 
 static inline void world_destroy(world *w) {
     for (uint32_t p = 0; p < w->snapshot.n_parts; p++) {
+        part_cache_destroy(w->parts[p].cache);
         sparse_segment_close(w->segments[p]);
         buffer_release(&w->images[p]);
         free(w->live[p]);

@@ -127,7 +127,7 @@ static void every_route_answers(void **state) {
         answer_release(&a);
         assert_int_equal(call_status(c.db, "PATCH", target, NULL), 405);
     }
-    assert_int_equal(n, 51);
+    assert_int_equal(n, 52);
 }
 
 static bool is_route(const char *text) {
@@ -591,11 +591,48 @@ static void stats_and_metrics_count(void **state) {
     answer_release(&a);
 }
 
+#define LONG_WORD "abcdefghijklmnopabcdefghijklmnopabcdefghijklmnopabcdefghijklmnop"
+
+static void assert_terms(const char *query, const char *expected) {
+    char target[200];
+    snprintf(target, sizeof target, "/collections/books/terms?%s", query);
+    answer a = CALL("GET", target, NULL);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(a.response.body, expected);
+    answer_release(&a);
+}
+
+#define REST(more) "],\"more\":" more ",\"cut\":false}"
+#define TERM(term, documents) "{\"term\":\"" term "\",\"documents\":" documents "}"
+#define NEAR(term, documents, edits) "{\"term\":\"" term "\",\"documents\":" documents ",\"edits\":" edits "}"
+
+static void terms_are_found_by_beginning_range_and_spelling(void **state) {
+    (void)state;
+    add_books();
+    OK("POST", "/collections/books/documents", "{\"id\":\"b4\",\"title\":\"Hungry fires\",\"genre\":[\"Dr\u00e1ma\",\"Essay\"]}");
+    assert_terms("limit=1", "{\"terms\":[" TERM("fire", "3") REST("true"));
+    assert_terms("prefix=HUNG", "{\"terms\":[" TERM("hunger", "1") "," TERM("hungri", "1") REST("false"));
+    assert_terms("fuzzy=ifre", "{\"terms\":[" NEAR("fire", "3", "1") REST("false"));
+    assert_terms("fuzzy=hungr&edits=2", "{\"terms\":[" NEAR("hunger", "1", "1") "," NEAR("hungri", "1", "1") REST("false"));
+    assert_terms("from=g&to=goblet", "{\"terms\":[" TERM("game", "1") REST("false"));
+    assert_terms("field=genre", "{\"terms\":[" TERM("drama", "1") "," TERM("dr\u00e1ma", "1") "," TERM("essay", "1") REST("false"));
+    assert_terms("field=genre&fuzzy=Drama", "{\"terms\":[" NEAR("drama", "1", "0") "," NEAR("dr\u00e1ma", "1", "1") REST("false"));
+    assert_terms("field=genre&from=e", "{\"terms\":[" TERM("essay", "1") REST("false"));
+    assert_terms("prefix=zz", "{\"terms\":[" REST("false"));
+    FAILS("GET", "/collections/books/terms?prefix=a&fuzzy=b", NULL, 400, "invalid_request");
+    FAILS("GET", "/collections/books/terms?fuzzy=b&edits=3", NULL, 400, "invalid_request");
+    FAILS("GET", "/collections/books/terms?field=title", NULL, 400, "invalid_request");
+    FAILS("GET", "/collections/books/terms?field=year", NULL, 400, "invalid_request");
+    FAILS("GET", "/collections/books/terms?field=nothing", NULL, 400, "invalid_request");
+    FAILS("GET", "/collections/books/terms?fuzzy=" LONG_WORD, NULL, 400, "invalid_request");
+}
+
 #define ISOLATED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         ISOLATED(every_route_answers),
+        ISOLATED(terms_are_found_by_beginning_range_and_spelling),
         ISOLATED(the_description_tells_the_truth),
         ISOLATED(what_is_not_there_is_told_apart),
         ISOLATED(names_of_collections_are_plain),

@@ -51,7 +51,7 @@ static void open_part(shelf *s, uint32_t part) {
     sparse_segment_statistics(s->segments[part], &statistics);
     sparse_statistics_add(&s->snapshot.statistics, &statistics);
     uint32_t count = sparse_segment_count(s->segments[part]);
-    s->parts[part] = (sparse_part){s->segments[part], NULL, count};
+    s->parts[part] = (sparse_part){s->segments[part], NULL, count, NULL};
     s->snapshot.live_documents += count;
     s->snapshot.n_parts = part + 1;
 }
@@ -207,8 +207,8 @@ static void nothing_to_match_is_zero(void **state) {
     assert_near(m.bm25 + m.coverage + m.phrase + m.first + coverage, 0);
     m = match_of(&s, "red* lamp*", 0, COLUMN_TITLE, &coverage); /* words that count for nothing */
     assert_near(m.bm25 + m.coverage + m.phrase + m.first + coverage, 0);
-    sparse_query_term terms[] = {{sparse_attribute_key(&s.memory, BRAND, SLICE("red")), 1, false},
-                                 {sparse_text_key(&s.memory, SLICE("red")), 1, false}};
+    sparse_query_term terms[] = {{.key = sparse_attribute_key(&s.memory, BRAND, SLICE("red")), .weight = 1},
+                                 {.key = sparse_text_key(&s.memory, SLICE("red")), .weight = 1}};
     sparse_match out[COLUMNS];
     sparse_match_fields(&s.snapshot, terms, 2, &(uint32_t){0}, 1, &s.memory, out, NULL);
     assert_near(out[COLUMN_TITLE].phrase, 1); /* an attribute is no word of the query */
@@ -530,6 +530,57 @@ static void merging_changes_nothing(void **state) {
     free(d);
 }
 
+/* The order of places is the index's own affair: searches and features know documents by number. */
+static void merging_in_any_order_changes_nothing(void **state) {
+    (void)state;
+    random_source r;
+    random_seed(&r, 50);
+    plain_document *d = mem_zalloc(DOCUMENTS, sizeof *d);
+    for (uint32_t i = 0; i < DOCUMENTS; i++) invent(&r, &d[i]);
+    shelf s, merged[2];
+    build_parts(&s, d, &r);
+    uint32_t order[DOCUMENTS];
+    for (uint32_t i = 0; i < DOCUMENTS; i++) {
+        uint32_t j = (uint32_t)random_below(&r, i + 1);
+        order[i] = order[j];
+        order[j] = i;
+    }
+    sparse_merge_input inputs[MOST_PARTS];
+    for (uint32_t part = 0; part < MOST_PARTS; part++) inputs[part] = (sparse_merge_input){s.segments[part], NULL};
+    for (int i = 0; i < 2; i++) {
+        start(&merged[i]);
+        sparse_merge(inputs, MOST_PARTS, i ? order : NULL, &config, &s.snapshot.statistics, &merged[i].images[0]);
+        open_part(&merged[i], 0);
+    }
+    sparse_match seen = {0};
+    for (uint32_t i = 0; i < QUERIES / 3; i++) {
+        plain_query q;
+        ask(&r, d, &q);
+        compare(&merged[1], d, &q, &r, &seen);
+        sparse_hit hits[2][20];
+        size_t n[2];
+        for (int j = 0; j < 2; j++) {
+            sparse_query_term terms[8];
+            for (uint32_t k = 0; k < q.n; k++) {
+                char room[32];
+                slice key = sparse_text_key(&merged[j].memory, word_text(q.words[k], room));
+                terms[k] = (sparse_query_term){.key = key, .weight = q.weights[k]};
+            }
+            const sparse_query query = {.terms = terms, .n_terms = q.n, .text_weight = 1};
+            sparse_eligible all;
+            sparse_eligible_compute(&merged[j].snapshot, NULL, &merged[j].memory, &all);
+            n[j] = sparse_search(&all, &query, 20, &merged[j].memory, hits[j], NULL);
+        }
+        assert_int_equal(n[0], n[1]);
+        assert_memory_equal(hits[0], hits[1], n[0] * sizeof hits[0][0]);
+    }
+    assert_true(seen.exact > 0 && seen.proximity > 100);
+    stop(&merged[0]);
+    stop(&merged[1]);
+    stop(&s);
+    free(d);
+}
+
 /* A field that a schema gained later: older segments know nothing of it. */
 static void later_fields_are_empty_in_older_segments(void **state) {
     (void)state;
@@ -565,6 +616,7 @@ int main(void) {
         cmocka_unit_test(a_long_value_is_an_exact_match),
         cmocka_unit_test(random_documents_as_a_plain_reading_has_them),
         cmocka_unit_test(merging_changes_nothing),
+        cmocka_unit_test(merging_in_any_order_changes_nothing),
         cmocka_unit_test(later_fields_are_empty_in_older_segments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,7 @@ static int tear_down(void **state) {
 }
 
 static sparse_query_term word_term(uint32_t word, float weight, bool required) {
-    return (sparse_query_term){sparse_text_key(&memory, world_word(&memory, "w", word)), weight, required};
+    return (sparse_query_term){.key = sparse_text_key(&memory, world_word(&memory, "w", word)), .weight = weight, .required = required};
 }
 
 static void assert_same_hits(const sparse_hit *a, size_t n_a, const sparse_hit *b, size_t n_b) {
@@ -170,7 +170,7 @@ static void window_edges_are_searched(void **state) {
         assert_ok(sparse_segment_open((slice){image.data, image.size}, &segment, NULL));
         part.segment = segment;
         sparse_eligible_compute(&s, NULL, &memory, &e);
-        sparse_query_term term = {sparse_text_key(&memory, SLICE("a")), 1, false};
+        sparse_query_term term = {.key = sparse_text_key(&memory, SLICE("a")), .weight = 1};
         sparse_query query = {.terms = &term, .n_terms = 1, .text_weight = 1};
         assert_int_equal(compare_searches(&e, &query, best, hits), best);
         for (uint32_t i = 0; i < best; i++) {
@@ -588,7 +588,7 @@ static void scifact_agrees(void **state) {
         size_t n = 0;
         char *at = strchr(line, '\t');
         while (n < 200 && next_word(&at, &word)) {
-            terms[n++] = (sparse_query_term){sparse_text_key(&memory, word), 1, false};
+            terms[n++] = (sparse_query_term){.key = sparse_text_key(&memory, word), .weight = 1};
         }
         sparse_query query = {.terms = terms, .n_terms = n, .text_weight = 1};
         assert_true(compare_searches(&e, &query, 1 + queries % 100, hits) > 0);
