@@ -201,8 +201,8 @@ def agreement(bench, corpus):
         theirs, ours = corpus.counts.get(peer.key, {}), corpus.counts["forage"]
         both = [key for key in ours if key in theirs and key[1] in (0, 1000)]  # of 1,000 best there are fewer, too
         if both:
-            bench.add(f"{corpus.name}: numbers of results other than {peer.name}'s", sum(ours[key] != theirs[key] for key in both), f"of {len(both)}",
-                      lower=True, bar=0 if peer.key in UNION_BARS else None)
+            bench.add(f"{corpus.name}: numbers of results other than {peer.name}'s", sum(ours[key] != theirs[key] for key in both),
+                      f"of {len(both)}", lower=True, bar=0 if peer.key in UNION_BARS else None)
         tops = corpus.tops.get(peer.key, {})
         shared = [len(set(top) & set(tops[i])) / len(top) for i, top in corpus.tops["forage"].items() if top and i in tops]
         if shared:
