@@ -17,9 +17,10 @@ ALL = ("union", "intersection", "phrase")
 
 
 class Engine:
-    """quick: fast enough for all queries; the others get the first few of each class. modes: which k they answer, 0 being the count."""
+    """quick: fast enough for all queries; the others get the first few of each class. modes: which k they answer, 0 being the count.
+    pinned: indexing can do with one core."""
 
-    classes, quick, modes, environment = ALL, True, (10, 100, 1000, 0), {}
+    classes, quick, pinned, modes, environment = ALL, True, True, (10, 100, 1000, 0), {}
 
     def __init__(self, key):
         self.key, self.name = key, key
@@ -28,10 +29,11 @@ class Engine:
         """Why it is not here, or None."""
 
     def run(self, *arguments):
-        line = ["taskset", "-c", CORE, *self.command(), *map(str, arguments)]
+        pin = ["taskset", "-c", CORE] if self.pinned or arguments[0] != "index" else []
+        line = [*pin, *self.command(), *map(str, arguments)]
         done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, **self.environment})
         if done.returncode:
-            raise harness.Missing(f"{self.key}: {shlex.join(line[3:])} ended with {done.returncode}: "
+            raise harness.Missing(f"{self.key}: {shlex.join(line[len(pin):])} ended with {done.returncode}: "
                                   + (done.stderr.strip().splitlines() or ["?"])[-1])
         rows = [json.loads(text) for text in done.stdout.splitlines() if text.startswith("{")]
         self.name = rows[-1]["engine"]
@@ -107,7 +109,8 @@ class InPython(Engine):
 def engines(wanted, quick):
     """Forage, then the peers that are wanted and here; and why others are not: (list, [(key, reason)])."""
     known = [Lucene("lucene"), Tantivy("tantivy"),
-             InPython("pisa", ["sparse_pisa.py"], "pyterrier_pisa", classes=("union", "intersection"), modes=(10, 100, 1000)),
+             InPython("pisa", ["sparse_pisa.py"], "pyterrier_pisa", classes=("union", "intersection"), modes=(10, 100, 1000),
+                      pinned=False),  # its pipeline waits for a second thread for ever
              Xapian("xapian"), InPython("fts5", ["sparse_small.py", "fts5"], None, quick=False),
              InPython("bm25s", ["sparse_small.py", "bm25s"], "bm25s", classes=("union",), modes=(10, 100, 1000), quick=False)]
     if quick:
