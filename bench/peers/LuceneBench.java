@@ -95,6 +95,7 @@ public final class LuceneBench {
     static void index(String tokens, Path folder) throws Exception {
         IndexWriterConfig config = new IndexWriterConfig(new SpacesAnalyzer());
         config.setSimilarity(new BM25Similarity(K1, B));
+        config.setOpenMode(IndexWriterConfig.OpenMode.CREATE);
         config.setUseCompoundFile(false);
         config.setRAMBufferSizeMB(512);
         config.setMergeScheduler(new SerialMergeScheduler());
