@@ -200,7 +200,7 @@ static void open_image(opened *o, const char *path, const char *queries) {
     if (os_map_file(path, &o->map, &error) != FORAGE_OK) fail("the image", error.message);
     slice image = {(const char *)o->map.data, o->map.size};
     if (sparse_segment_open(image, &o->segment, &error) != FORAGE_OK) fail("the image", error.message);
-    o->part = (sparse_part){o->segment, NULL, sparse_segment_count(o->segment)};
+    o->part = (sparse_part){.segment = o->segment, .n_live = sparse_segment_count(o->segment)};
     o->snapshot = (sparse_snapshot){.config = &o->config, .n_parts = 1, .parts = &o->part, .live_documents = o->part.n_live};
     sparse_segment_statistics(o->segment, &o->snapshot.statistics);
     sparse_eligible_compute(&o->snapshot, NULL, &o->memory, &o->all);
