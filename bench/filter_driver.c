@@ -204,7 +204,8 @@ static void measure_counts(bench *b, question *questions, size_t n, bool require
         for (size_t i = 0; i < n; i++) {
             for (size_t t = 0; t < questions[i].n_terms; t++) questions[i].terms[t].required = required;
             double start = now();
-            sparse_matching(&all, questions[i].terms, questions[i].n_terms, &b->memory, &matching);
+            sparse_matching(&all, &(sparse_query){.terms = questions[i].terms, .n_terms = questions[i].n_terms}, &b->memory,
+                            &matching);
             if (pass > 0) sum += now() - start;
             if (pass > 0) members += matching.count;
             arena_reset(&b->memory);

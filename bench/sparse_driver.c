@@ -21,7 +21,6 @@
 
 enum { MOST_WORDS = 16, MOST_QUERIES = 2000, MOST_BATCHES = 256, MOST_HITS = 10000, MOST_MODES = 8 };
 #define BATCH_BYTES ((size_t)512 << 20) /* what the peers' writers may hold too */
-#define NO_ANSWER SIZE_MAX
 
 typedef enum question_class { UNION, INTERSECTION, PHRASE, CLASSES } question_class;
 static const char *const class_names[CLASSES] = {"union", "intersection", "phrase"};
@@ -215,31 +214,16 @@ static void close_image(opened *o) {
     arena_release(&o->memory);
 }
 
-/* HOOK for phrases: the k best documents that have the terms next to each other and in order into o->hits, and how many;
- * k = 0: how many such documents there are. NO_ANSWER for what the engine cannot do: counting them; the query is then left
- * out of the output. */
-static size_t answer_phrase(opened *o, const question *q, size_t k) {
-    if (k == 0) return NO_ANSWER;
-    sparse_phrase phrase = {.n = (uint32_t)q->n_terms};
-    sparse_query query = {
-        .terms = q->terms, .n_terms = q->n_terms, .phrases = &phrase, .n_phrases = 1, .text_weight = 1};
-    return sparse_search(&o->all, &query, k, &o->scratch, o->hits, NULL);
-}
-
+/* k = 0: how many there are. */
 static size_t answer(opened *o, const question *q, size_t k) {
-    size_t n;
+    const sparse_phrase phrase = {.n = (uint32_t)q->n_terms};
+    const sparse_query query = {
+        .terms = q->terms, .n_terms = q->n_terms, .phrases = &phrase, .n_phrases = q->class == PHRASE, .text_weight = 1};
     arena_reset(&o->scratch);
-    if (q->class == PHRASE) {
-        n = answer_phrase(o, q, k);
-    } else if (k == 0) {
-        sparse_eligible matching;
-        sparse_matching(&o->all, q->terms, q->n_terms, &o->scratch, &matching);
-        n = matching.count;
-    } else {
-        sparse_query query = {.terms = q->terms, .n_terms = q->n_terms, .text_weight = 1};
-        n = sparse_search(&o->all, &query, k, &o->scratch, o->hits, NULL);
-    }
-    return n;
+    if (k > 0) return sparse_search(&o->all, &query, k, &o->scratch, o->hits, NULL);
+    sparse_eligible matching;
+    sparse_matching(&o->all, &query, &o->scratch, &matching);
+    return matching.count;
 }
 
 static size_t read_modes(const char *text, size_t modes[MOST_MODES]) {
@@ -254,7 +238,6 @@ static size_t read_modes(const char *text, size_t modes[MOST_MODES]) {
 
 static void print_answer(opened *o, size_t i, size_t k, int64_t best) {
     size_t n = answer(o, &o->questions[i], k);
-    if (n == NO_ANSWER) return;
     printf("{\"i\": %zu, \"class\": \"%s\", \"k\": %zu, \"ns\": %lld, \"n\": %zu", i, class_names[o->questions[i].class], k,
            (long long)best, n);
     if (k == 10) printf(", \"top\": [");

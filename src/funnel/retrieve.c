@@ -70,7 +70,7 @@ void funnel_retrieve(funnel_answer *a) {
         slot->gave_up = false;
     }
     start_all(a, RETRIEVE_NOTHING);
-    if (a->n_terms) sparse_matching(&a->eligible, a->terms, a->n_terms, &a->memory, &a->matching);
+    if (a->n_terms) sparse_matching(&a->eligible, &(sparse_query){.terms = a->terms, .n_terms = a->n_terms}, &a->memory, &a->matching);
     else a->matching = a->eligible;
     a->asked.matching = &a->matching;
     start_all(a, RETRIEVE_MATCHING);

@@ -2,6 +2,7 @@
  * others by skipping from block to block, or by bitmaps where even the rarest term is frequent. */
 #include "sparse/search.h"
 
+#include "sparse/phrases.h"
 #include "sparse/placeset.h"
 #include "sparse/queryplan.h"
 
@@ -28,7 +29,7 @@ static void choose_terms(const sparse_plan *plan, uint32_t part, part_terms *out
     out->all = plan->n_required > 0;
     for (uint32_t t = 0; t < plan->n_terms; t++) {
         const sparse_term *found = sparse_plan_found(plan, part, t);
-        if (out->all && !plan->terms[t].required) continue;
+        if (out->all ? !plan->terms[t].required : plan->terms[t].excluded) continue;
         if (found->n_blocks) {
             out->terms[out->n++] = found;
         } else if (out->all) {
@@ -126,11 +127,29 @@ static void combine_bits(const part_terms *p, uint32_t count, uint64_t *spare, u
     }
 }
 
-void sparse_matching(const sparse_eligible *eligible, const sparse_query_term *terms, size_t n, arena *a,
-                     sparse_eligible *out) {
+/* Takes out what has an excluded term, and what does not have the phrases. */
+static void refine(const sparse_plan *plan, uint32_t part, uint32_t count, arena *a, uint64_t *spare, uint64_t *bits) {
+    size_t words = placeset_words(count);
+    for (uint32_t t = 0; t < plan->n_terms && plan->n_excluded; t++) {
+        if (!plan->terms[t].excluded) continue;
+        memset(spare, 0, words * sizeof *spare);
+        placeset_add_term(spare, count, sparse_plan_found(plan, part, t));
+        words_and_not(bits, spare, words);
+    }
+    if (!plan->n_phrases) return;
+    sparse_phrases *phrases = sparse_phrases_open(plan, part, a);
+    for (size_t i = 0; i < words; i++) {
+        for (uint64_t word = bits[i]; word;) {
+            uint32_t place = placeset_take(&word, i);
+            if (!sparse_phrases_match(phrases, place)) bits[i] &= ~((uint64_t)1 << place % 64);
+        }
+    }
+}
+
+void sparse_matching(const sparse_eligible *eligible, const sparse_query *query, arena *a, sparse_eligible *out) {
     const sparse_snapshot *s = eligible->snapshot;
     sparse_plan plan;
-    sparse_plan_make(s, &(sparse_query){.terms = terms, .n_terms = n}, a, &plan);
+    sparse_plan_make(s, query, a, &plan);
     uint64_t *spare = arena_alloc(a, placeset_most_words(s) * sizeof *spare);
     part_terms chosen = {.terms = arena_alloc(a, plan.n_terms * sizeof *chosen.terms)};
     sparse_eligible matching = {
@@ -149,6 +168,10 @@ void sparse_matching(const sparse_eligible *eligible, const sparse_query_term *t
         } else if (chosen.n > 0 && eligible->counts[p] > 0) {
             combine_bits(&chosen, count, spare, bits);
             placeset_keep(bits, eligible->bits[p], count);
+            matching.counts[p] = placeset_count(bits, count);
+        }
+        if (matching.counts[p] > 0 && plan.n_excluded + plan.n_phrases > 0) {
+            refine(&plan, p, count, a, spare, bits);
             matching.counts[p] = placeset_count(bits, count);
         }
         matching.bits[p] = bits;

@@ -99,10 +99,9 @@ uint64_t sparse_document_frequency(const sparse_snapshot *s, slice key); /* dead
 float sparse_idf(const sparse_snapshot *s, slice key);
 float sparse_idf_of(const sparse_snapshot *s, uint64_t df); /* of a word that is in df documents */
 
-/* The eligible documents that a search for the terms could return (any term, and all the required ones), with exact
- * counts: for facets and totals. */
-void sparse_matching(const sparse_eligible *eligible, const sparse_query_term *terms, size_t n, arena *a,
-                     sparse_eligible *out);
+/* The eligible documents that a search could return (any term, all the required ones, no excluded one, all phrases), with
+ * exact counts: for facets and totals. A search by itself counts nothing. */
+void sparse_matching(const sparse_eligible *eligible, const sparse_query *query, arena *a, sparse_eligible *out);
 
 typedef struct sparse_facet_value {
     slice value;

@@ -129,7 +129,7 @@ static void check_matching(const world *w, random_source *r, arena *a) {
         }
         sparse_eligible e, m;
         sparse_eligible_compute(&w->snapshot, round % 2 ? world_filter(r, a, 2) : NULL, a, &e);
-        sparse_matching(&e, terms, n, a, &m);
+        sparse_matching(&e, &(sparse_query){.terms = terms, .n_terms = n}, a, &m);
         uint64_t expected = 0;
         for (uint32_t i = 0; i < w->n; i++) {
             bool any = false, all = true;

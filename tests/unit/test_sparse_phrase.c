@@ -51,6 +51,10 @@ static size_t check(const world *w, const sparse_filter *filter, const oracle_qu
     for (size_t i = 0; i < n && i < n_naive; i++)
         if (found[i] != naive[i]) fail_msg("found document %u, naive reading document %u", found[i], naive[i]);
     if (n != n_naive) fail_msg("found %zu documents, naive reading %zu", n, n_naive);
+    sparse_eligible matching;
+    sparse_matching(&e, &q->query, &memory, &matching);
+    assert_int_equal(matching.count, n_naive);
+    for (size_t i = 0; i < n_naive; i++) assert_true(sparse_is_eligible(&matching, naive[i]));
     for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
         bool late = true;
         size_t m = sparse_search(&e, &q->query, depths[i], &memory, hits, &late);

@@ -85,7 +85,7 @@ static void prepare(const asking *q, prepared *p) {
         terms[i] = (sparse_query_term){.key = sparse_text_key(&w->memory, used[i].term), .weight = 1};
     sparse_eligible_compute(s, filter, &w->memory, &p->eligible);
     p->matching = p->eligible;
-    if (n) sparse_matching(&p->eligible, terms, n, &w->memory, &p->matching);
+    if (n) sparse_matching(&p->eligible, &(sparse_query){.terms = terms, .n_terms = n}, &w->memory, &p->matching);
     p->r = (retrieve_request){.collection = w->collection,
                               .schema = known,
                               .snapshot = s,
