@@ -56,7 +56,8 @@ static void get_string(const uint8_t *in, size_t left, uint32_t n, unsigned bits
 
 /* --- values ------------------------------------------------------------------------------------------------------ */
 
-/* The width that takes the fewest bytes, exceptions counting as `gain` more; *most: of the largest value, *beyond: values wider than the result. */
+/* The width that takes the fewest bytes, exceptions counting as `gain` more; *most: of the largest value, *beyond: values
+ * wider than the result. */
 static unsigned best_width(const uint32_t *values, uint32_t n, size_t gain, unsigned *most, uint32_t *beyond) {
     uint32_t of_width[33] = {0}, wider = 0;
     for (uint32_t i = 0; i < n; i++) of_width[width_of(values[i])]++;

@@ -234,7 +234,7 @@ bool ranges_suit(const sparse_windows *w) {
     if (w->few || w->n_cursors < 2 || w->n_cursors > MOST_TERMS || !(w->plan->unit > 0) || w->base % 256) return false;
     uint32_t n_ranges = (uint32_t)placeset_words(w->count - w->base);
     if (n_ranges > CHUNK) n_ranges = CHUNK;
-    if (windows_cost(w, n_ranges * 64) < 2 * bounding_cost(w, n_ranges)) return false;
+    if (windows_cost(w, n_ranges * 64) < 4 * bounding_cost(w, n_ranges)) return false;
     return prior_units(w) * (double)w->prior_max < MOST_PRIOR_UNITS;
 }
 

@@ -2,7 +2,8 @@
  *
  *     starts   of each block but the first, in the bytes behind the starts: 1 … 5 bytes each, as many as hold the size of
  *              all the term's bytes
- *     blocks   of the postings of a block: how often each has the term, less 1 (where the codes do not say it) · the first position of the first posting,
+ *     blocks   of the postings of a block: how often each has the term, less 1 (where the codes do not say it) · the first
+ *              position of the first posting,
  *              then its gaps less 1, those of the second, …: 128 at a time, the last fewer. All by pack_values.
  *
  * Nothing here was checked when the image was opened, so that everything is checked as it is read. */

@@ -20,6 +20,10 @@ sparse_windows *sparse_windows_create(const sparse_plan *plan, const sparse_elig
     memset(w, 0, offsetof(sparse_windows, at_candidate));
     w->arena = a;
     w->kernel = kernels();
+    sparse_scratch *scratch = sparse_scratch_of_thread();
+    w->sums = scratch->dense;
+    w->wide = scratch->wide;
+    w->marks = scratch->marks;
     w->plan = plan;
     w->eligible = eligible;
     w->clock = query->clock;
@@ -178,7 +182,35 @@ static void collect_sums(sparse_windows *w, uint32_t rest) {
     for (uint32_t i = 0; i < w->n; i++) w->candidates[i] += w->base;
 }
 
-/* Few of the elements in use reach what is needed, and these are put into order; many are marked and listed. */
+static void sort_by_insertion(uint32_t *found, uint32_t n) {
+    for (uint32_t i = 1; i < n; i++) {
+        uint32_t one = found[i], at = i;
+        for (; at > 0 && found[at - 1] > one; at--) found[at] = found[at - 1];
+        found[at] = one;
+    }
+}
+
+/* Each is a bit, and each word with one a bit of a word above. */
+static uint32_t sort_by_marks(sparse_windows *w, uint32_t n) {
+    uint64_t *marks = w->marks, above[WIDE / 64 / 64] = {0};
+    uint32_t *found = w->candidates;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t word = found[i] / 64;
+        marks[word] |= (uint64_t)1 << found[i] % 64;
+        above[word / 64] |= (uint64_t)1 << word % 64;
+    }
+    n = 0;
+    for (uint32_t i = 0; i < WIDE / 64 / 64; i++) {
+        while (above[i]) {
+            uint32_t word = placeset_take(&above[i], i);
+            for (uint64_t left = marks[word]; left;) found[n++] = placeset_take(&left, word);
+            marks[word] = 0;
+        }
+    }
+    return n;
+}
+
+/* Few of the elements in use reach what is needed, and these are put into order. */
 static void collect_wide(sparse_windows *w, uint32_t rest) {
     uint32_t least = w->need > rest ? w->need - rest : 1, n = 0, n_used = w->n_used;
     uint32_t *sums = w->wide, *found = w->candidates;
@@ -186,18 +218,8 @@ static void collect_wide(sparse_windows *w, uint32_t rest) {
         found[n] = w->used[i];
         n += sums[w->used[i]] >= least;
     }
-    if (n > FEW_FOUND) {
-        uint64_t *marks = w->marks;
-        memset(marks, 0, sizeof w->marks);
-        for (uint32_t i = 0; i < n; i++) placeset_add(marks, found[i]);
-        n = w->kernel->list_ones(marks, WIDE / 64, 0, found);
-    } else {
-        for (uint32_t i = 1; i < n; i++) {
-            uint32_t one = found[i], at = i;
-            for (; at > 0 && found[at - 1] > one; at--) found[at] = found[at - 1];
-            found[at] = one;
-        }
-    }
+    if (n > FEW_FOUND) n = sort_by_marks(w, n);
+    else sort_by_insertion(found, n);
     w->n = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t sum = sums[found[i]], place = w->base + found[i];
@@ -254,6 +276,31 @@ static void keep_promising(sparse_windows *w, uint32_t rest) {
     w->n = kept;
 }
 
+/* What the terms to be looked up can add at a candidate's own place, by their range maxima, is mostly less than what they can
+ * add in the window, which is `rest` with that of the other terms. */
+static void keep_by_maxima(sparse_windows *w, uint32_t rest) {
+    uint32_t *candidates = w->candidates, *sums = w->candidate_sums, n = w->n, kept = 0, n_with = 0;
+    const sparse_cursor *with[MOST_MAXIMA];
+    for (uint32_t i = 0; i < w->n_lookups && n_with < MOST_MAXIMA; i++) {
+        if (!w->lookups[i]->term.maxima) continue;
+        with[n_with++] = w->lookups[i];
+        rest -= w->lookups[i]->bound;
+    }
+    if (n_with == 0 || n < MAXIMA_PAY) return;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t place = candidates[i], sum = sums[i], most = sum + rest;
+        for (uint32_t j = 0; j < n_with; j++) {
+            const sparse_cursor *c = with[j];
+            uint32_t impact = c->term.maxima[place >> c->term.maxima_shift];
+            most += c->units * impact + (impact > 0);
+        }
+        candidates[kept] = place;
+        sums[kept] = sum;
+        kept += most >= w->need;
+    }
+    w->n = kept;
+}
+
 /* ---- looking candidates up in a term ---- */
 
 /* Many candidates of a dense window: all the term's postings are added into the sums, and each candidate fetches its own. */
@@ -269,7 +316,7 @@ static void look_up_all(sparse_windows *w, sparse_cursor *c, uint32_t rest) {
         kept += (sum + rest >= need) & (added >= least_added);
     }
     w->n = kept;
-    memset(w->sums, 0, sizeof w->sums);
+    memset(w->sums, 0, DENSE * sizeof *w->sums);
 }
 
 /* The candidates from i to before `end` lie in block b. Keeps, from `kept` on, those that can still enter; returns how
@@ -379,8 +426,7 @@ static uint32_t split_terms(sparse_windows *w, uint32_t *n_essential) {
 }
 
 static void prepare_wide(sparse_windows *w) {
-    if (w->wide) return;
-    w->wide = arena_zalloc(w->arena, WIDE, sizeof *w->wide);
+    if (w->used) return;
     w->used = arena_alloc(w->arena, (WIDE + SLACK) * sizeof *w->used);
 }
 
@@ -463,6 +509,7 @@ static void search_window(sparse_windows *w) {
     if (w->total < w->need) return;
     uint32_t rest = collect(w, n_eligible);
     keep_promising(w, rest);
+    if (!w->n_required) keep_by_maxima(w, rest); /* these leave few to look up as it is */
     for (uint32_t i = 0; i < w->n_lookups && w->n > 0; i++) {
         rest -= w->lookups[i]->bound;
         if (i + 1 == w->n_lookups) prefetch_documents(w);

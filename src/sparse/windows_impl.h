@@ -5,17 +5,20 @@
 #include "sparse/cursor.h"
 #include "sparse/phrases.h"
 #include "sparse/placeset.h"
+#include "sparse/scratch.h"
 #include "sparse/windows.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 enum {
-    DENSE = 4096,            /* places of a window that is scanned; sums, candidates and a block share a 32 KiB cache */
-    WIDE = 65536,            /* places of a window whose elements in use are listed, and candidates at most */
+    DENSE = SCRATCH_DENSE,   /* places of a window that is scanned; sums, candidates and a block share a 32 KiB cache */
+    WIDE = SCRATCH_WIDE,     /* places of a window whose elements in use are listed, and candidates at most */
     WIDE_POSTINGS = 6144,    /* with fewer postings in WIDE places, listing is faster than scanning: measured */
     CANDIDATES = 4096,       /* wanted in a window of one essential term */
     FEW_FOUND = 48,          /* sorted by insertion */
+    MOST_MAXIMA = 8,         /* terms whose range maxima are asked for each candidate */
+    MAXIMA_PAY = 8,          /* candidates from which on that is worth while */
     GROUP = 24,              /* candidates within a block from which on two lists are intersected as such */
     TRIAL = 16384,           /* places after which a threshold says something */
     RETRY = 1 << 20,         /* places until ranges are tried again when they did not suit */
@@ -56,12 +59,12 @@ struct sparse_windows {
     uint32_t n_lookups, n;
     uint32_t *candidates;     /* places, ascending */
     uint32_t *candidate_sums; /* one for each */
-    uint32_t *wide, *used;    /* WIDE sums, all zero between uses, and n_used of them that are not; NULL until needed */
-    uint32_t n_used;
-    uint32_t sums[DENSE];     /* all zero between uses */
+    uint32_t *wide;           /* WIDE sums, all zero between uses … */
+    uint32_t *used, n_used;   /* … and those that are not; NULL until needed */
+    uint32_t *sums;           /* DENSE, all zero between uses */
+    uint64_t *marks;          /* a bit for each of WIDE, likewise */
     struct sparse_ranges *ranges; /* NULL until needed */
     uint32_t at_candidate[SLACK], at_posting[SLACK];
-    uint64_t marks[WIDE / 64];
 };
 
 /* The smallest sum that can reach the threshold beside a prior of at most `prior_max`; UINT32_MAX: none can. The slack
