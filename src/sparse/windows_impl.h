@@ -5,7 +5,7 @@
 #include "sparse/cursor.h"
 #include "sparse/phrases.h"
 #include "sparse/placeset.h"
-#include "sparse/scratch.h"
+#include "sparse/search_scratch.h"
 #include "sparse/windows.h"
 
 #include <math.h>

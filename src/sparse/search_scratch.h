@@ -1,6 +1,6 @@
 /* Arrays that searches of a thread use one after the other, so that none has to clear them. */
-#ifndef SPARSE_SCRATCH_H
-#define SPARSE_SCRATCH_H
+#ifndef SPARSE_SEARCH_SCRATCH_H
+#define SPARSE_SEARCH_SCRATCH_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* A thread's scratch is made when it first searches and freed when it ends. */
-#include "sparse/scratch.h"
+#include "sparse/search_scratch.h"
 
 #include "base/memory.h"
 
