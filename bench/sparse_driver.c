@@ -86,7 +86,7 @@ static void finish_batch(batches *b, sparse_builder *builder) {
     }
     for (uint32_t i = 0; i < n; i++) {
         b->numbers[i] = b->documents + i;
-        b->versions[i] = b->documents + i + 1;
+        b->versions[i] = 1; /* the peers keep none */
     }
     b->documents += n;
     sparse_statistics more;

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { LANES = 4, EXCEPTIONS = 0x40, WIDTH = EXCEPTIONS - 1, PLACES_GAIN = 16 };
+enum { LANES = 4, EXCEPTIONS = 0x40, WIDTH = EXCEPTIONS - 1, PLACES_GAIN = 12 };
 
 static size_t packed_size(uint32_t n, unsigned bits) { return ((size_t)n * bits + 7) / 8; }
 static unsigned width_of(uint32_t value) { return value == 0 ? 0 : 32u - (unsigned)__builtin_clz(value); }

@@ -58,10 +58,20 @@ typedef struct segment_field {
     uint32_t kind;   /* sparse_kind */
 } segment_field;
 
-/* Where a dictionary block's entries, and the data of its first term, begin. */
+/* Where a dictionary block's entries, and the data of its first term, begin: 40 bits each. */
 typedef struct segment_entries {
-    uint64_t keys, postings, positions, blocks;
+    uint32_t low[4]; /* of keys, postings, positions, blocks */
+    uint8_t high[4];
 } segment_entries;
+
+static inline segment_entries segment_entries_of(uint64_t keys, uint64_t postings, uint64_t positions, uint64_t blocks) {
+    return (segment_entries){
+        {(uint32_t)keys, (uint32_t)postings, (uint32_t)positions, (uint32_t)blocks},
+        {(uint8_t)(keys >> 32), (uint8_t)(postings >> 32), (uint8_t)(positions >> 32), (uint8_t)(blocks >> 32)}};
+}
+static inline uint64_t segment_entry(const segment_entries *e, unsigned which) {
+    return (uint64_t)e->high[which] << 32 | e->low[which];
+}
 
 /* How many hashes the bytes before them have. */
 static inline uint64_t segment_hashes(uint64_t size) { return (size + SEGMENT_HASHED - 1) / SEGMENT_HASHED; }
@@ -70,7 +80,7 @@ static inline uint64_t segment_hashes(uint64_t size) { return (size + SEGMENT_HA
 uint64_t segment_hash(const char *image, uint64_t size, uint64_t i);
 
 _Static_assert(sizeof(segment_header) == 56 && sizeof(segment_section) == 24 && sizeof(segment_field) == 16 &&
-                   sizeof(segment_entries) == 32 && sizeof(sparse_block) == 12,
+                   sizeof(segment_entries) == 20 && sizeof(sparse_block) == 12,
                "stored structs have no padding");
 
 static inline uint8_t *segment_put_varint(uint8_t *p, uint64_t v) {
@@ -89,6 +99,33 @@ static inline const uint8_t *segment_get_varint(const uint8_t *p, const uint8_t 
         if (byte < 128) return *out = v, p;
     }
     return NULL;
+}
+
+/* How many bytes a key shares with the one before, and how many follow: a byte of both while each is below 15, which stands for
+ * more, said by a varint behind. */
+static inline uint8_t *segment_put_sizes(uint8_t *p, size_t shared, size_t rest) {
+    *p++ = (uint8_t)((shared < 15 ? shared : 15) << 4 | (rest < 15 ? rest : 15));
+    if (shared >= 15) p = segment_put_varint(p, shared - 15);
+    if (rest >= 15) p = segment_put_varint(p, rest - 15);
+    return p;
+}
+
+static inline const uint8_t *segment_get_sizes(const uint8_t *p, const uint8_t *end, uint64_t *shared, uint64_t *rest) {
+    if (p >= end) return NULL;
+    uint64_t more;
+    *shared = *p >> 4;
+    *rest = *p++ & 15;
+    if (*shared == 15) {
+        p = segment_get_varint(p, end, &more);
+        if (!p || more > SEGMENT_MAX_KEY) return NULL;
+        *shared += more;
+    }
+    if (*rest == 15) {
+        p = segment_get_varint(p, end, &more);
+        if (!p || more > SEGMENT_MAX_KEY) return NULL;
+        *rest += more;
+    }
+    return p;
 }
 
 /* Whether terms of the key's space have positions. */

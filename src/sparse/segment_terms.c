@@ -7,15 +7,12 @@
 #include "base/bytes.h"
 #include "sparse/pack_values.h"
 
-enum { AT, POSTINGS, POSITIONS, BLOCKS }; /* sparse_term_walk.state: offsets in those sections */
+enum { AT, POSTINGS, POSITIONS, BLOCKS }; /* sparse_term_walk.state, segment_entry: offsets in those sections */
 
 static void go_to(sparse_term_walk *w, uint64_t entries) {
     const segment_entries *e = &w->segment->dictionary[entries];
     w->ordinal = (uint32_t)(entries * SEGMENT_TERMS);
-    w->state[AT] = e->keys;
-    w->state[POSTINGS] = e->postings;
-    w->state[POSITIONS] = e->positions;
-    w->state[BLOCKS] = e->blocks;
+    for (unsigned i = 0; i < 4; i++) w->state[i] = segment_entry(e, i);
 }
 
 /* --- checking ---------------------------------------------------------------------------------------------------- */
@@ -56,8 +53,7 @@ static bool check_blocks(const sparse_term *t, size_t data_size) {
 /* Reads the key of the entry at `p` over the one before. */
 static const uint8_t *next_key(sparse_term_walk *w, const uint8_t *p, const uint8_t *end) {
     uint64_t shared, rest;
-    p = segment_get_varint(p, end, &shared);
-    if (p) p = segment_get_varint(p, end, &rest);
+    p = segment_get_sizes(p, end, &shared, &rest);
     if (!p || shared > w->key_size || rest > SEGMENT_MAX_KEY - shared || rest > (uint64_t)(end - p)) return NULL;
     memcpy(w->key + shared, p, rest);
     w->key_size = shared + rest;
@@ -66,8 +62,7 @@ static const uint8_t *next_key(sparse_term_walk *w, const uint8_t *p, const uint
 
 static const uint8_t *skip_key(const uint8_t *p, const uint8_t *end, uint64_t *shared, slice *rest) {
     uint64_t size;
-    p = segment_get_varint(p, end, shared);
-    if (p) p = segment_get_varint(p, end, &size);
+    p = segment_get_sizes(p, end, shared, &size);
     if (!p || size > (uint64_t)(end - p)) return NULL;
     *rest = (slice){(const char *)p, size};
     return p + size;
@@ -175,9 +170,8 @@ bool segment_check_terms(const sparse_segment *s, segment_maxima *maxima) {
     size_t last_size = 0;
     for (uint32_t i = 0; i < s->n_terms; i++) {
         const segment_entries *e = &s->dictionary[i / SEGMENT_TERMS];
-        if (i % SEGMENT_TERMS == 0 && (e->keys != w.state[AT] || e->postings != w.state[POSTINGS] ||
-                                       e->positions != w.state[POSITIONS] || e->blocks != w.state[BLOCKS]))
-            return false;
+        for (unsigned j = 0; j < 4; j++)
+            if (i % SEGMENT_TERMS == 0 && segment_entry(e, j) != w.state[j]) return false;
         if (!segment_next_term(&w, &term, true)) return false;
         if (maxima) segment_maxima_add(maxima, &term);
         slice key = {(const char *)w.key, w.key_size};
@@ -198,7 +192,7 @@ static bool starts_by(const sparse_segment *s, uint64_t entries, slice key, uint
     if (s->heads[entries] != head) return s->heads[entries] < head;
     uint64_t shared;
     slice first;
-    skip_key(s->keys + s->dictionary[entries].keys, s->keys_end, &shared, &first);
+    skip_key(s->keys + segment_entry(&s->dictionary[entries], AT), s->keys_end, &shared, &first);
     return slice_compare(first, key) <= 0;
 }
 

@@ -304,8 +304,7 @@ static uint8_t *put_key(segment_writer *w, uint8_t *p) {
     size_t shared = 0, most = w->key.size < w->last_key_size ? w->key.size : w->last_key_size;
     if (w->n_terms % SEGMENT_TERMS != 0)
         while (shared < most && w->last_key[shared] == (uint8_t)w->key.data[shared]) shared++;
-    p = segment_put_varint(p, shared);
-    p = segment_put_varint(p, w->key.size - shared);
+    p = segment_put_sizes(p, shared, w->key.size - shared);
     memcpy(p, w->key.data + shared, w->key.size - shared);
     memcpy(w->last_key + shared, w->key.data + shared, w->key.size - shared);
     w->last_key_size = w->key.size;
@@ -331,8 +330,9 @@ static uint8_t *put_code(segment_writer *w, uint8_t *p) {
 
 void segment_writer_end(segment_writer *w) {
     assert(w->df > 0);
-    segment_entries entries = {w->before_keys.size + w->keys.size, w->before_postings.size + w->data_start,
-                               w->before_positions.size + w->positions.size, w->n_blocks};
+    segment_entries entries = segment_entries_of(w->before_keys.size + w->keys.size,
+                                                 w->before_postings.size + w->data_start,
+                                                 w->before_positions.size + w->positions.size, w->n_blocks);
     if (w->n_terms % SEGMENT_TERMS == 0) buffer_append(&w->dictionary, &entries, sizeof entries);
 
     bool positions = segment_has_positions(w->key.data[0]);
