@@ -207,13 +207,18 @@ static bool proceed(void *context, uint64_t written) {
 
 /* --- merging ----------------------------------------------------------------------------------------------------- */
 
-/* The chosen parts of which something lives. To be freed. */
-static sparse_merge_input *list_inputs(const task *t, size_t *n) {
+/* The chosen parts of which something lives, and what the index's statistics are without what is dead in any chosen part,
+ * which the merge leaves behind. To be freed. */
+static sparse_merge_input *list_inputs(const task *t, size_t *n, sparse_statistics *statistics) {
     sparse_merge_input *inputs = mem_alloc(t->base->visible.n_parts * sizeof *inputs);
     *n = 0;
+    *statistics = t->base->visible.statistics;
     for (uint32_t i = 0; i < t->base->visible.n_parts; i++) {
         const sparse_part *p = &t->base->visible.parts[i];
-        if (t->chosen[i] && p->n_live > 0) inputs[(*n)++] = (sparse_merge_input){p->segment, p->live};
+        if (!t->chosen[i]) continue;
+        inputs[*n] = (sparse_merge_input){p->segment, p->live};
+        sparse_merge_statistics(&inputs[*n], statistics);
+        *n += p->n_live > 0;
     }
     return inputs;
 }
@@ -253,9 +258,8 @@ static forage_status too_many(base_error *error) {
 /* `image` stays empty when nothing of the chosen parts lives. */
 static forage_status merge_to_memory(const task *t, paced *p, buffer *image, base_error *error) {
     size_t n;
-    sparse_merge_input *inputs = list_inputs(t, &n);
-    sparse_statistics statistics = t->base->visible.statistics;
-    sparse_merge_statistics(inputs, n, &statistics);
+    sparse_statistics statistics;
+    sparse_merge_input *inputs = list_inputs(t, &n, &statistics);
     forage_status status = FORAGE_OK;
     if (!sparse_merge_fits(inputs, n)) status = too_many(error);
     else if (n > 0)
@@ -269,13 +273,12 @@ static forage_status merge_to_memory(const task *t, paced *p, buffer *image, bas
 static forage_status merge_to_file(sparse_index *index, const task *t, paced *p, index_segment **merged,
                                    base_error *error) {
     size_t n;
-    sparse_merge_input *inputs = list_inputs(t, &n);
-    sparse_statistics statistics = t->base->visible.statistics;
+    sparse_statistics statistics;
+    sparse_merge_input *inputs = list_inputs(t, &n, &statistics);
     uint32_t *order = NULL;
     char *path = NULL;
     forage_status status = sparse_merge_fits(inputs, n) ? FORAGE_OK : too_many(error);
     if (status != FORAGE_OK || n == 0) goto done;
-    sparse_merge_statistics(inputs, n, &statistics);
     order = find_order(t, p, inputs, n);
     uint64_t number = index->next_file++;
     path = index_file_path(index->folder, number);

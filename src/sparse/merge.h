@@ -19,7 +19,7 @@ void sparse_merge(const sparse_merge_input *inputs, size_t n, const uint32_t *or
 
 /* Takes the inputs' dead out of statistics that count them: what is left is what holds after the merge, so that its impacts
  * are those of an index that never had them. Cost: the dead. */
-void sparse_merge_statistics(const sparse_merge_input *inputs, size_t n, sparse_statistics *statistics);
+void sparse_merge_statistics(const sparse_merge_input *input, sparse_statistics *statistics);
 
 /* The same, which `work` (may be NULL) may slow down or end: FORAGE_E_CLOSED, and `out` stays empty. */
 forage_status sparse_merge_to_memory(const sparse_merge_input *inputs, size_t n, const sparse_config *config,

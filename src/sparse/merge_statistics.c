@@ -9,10 +9,8 @@ static void take_out(const sparse_segment *s, uint32_t place, sparse_statistics 
     }
 }
 
-void sparse_merge_statistics(const sparse_merge_input *inputs, size_t n, sparse_statistics *statistics) {
-    for (size_t i = 0; i < n; i++) {
-        const sparse_segment *s = inputs[i].segment;
-        for (uint32_t p = 0; inputs[i].live && p < sparse_segment_count(s); p++)
-            if (!(inputs[i].live[p / 64] >> p % 64 & 1)) take_out(s, p, statistics);
-    }
+void sparse_merge_statistics(const sparse_merge_input *input, sparse_statistics *statistics) {
+    const sparse_segment *s = input->segment;
+    for (uint32_t p = 0; input->live && p < sparse_segment_count(s); p++)
+        if (!(input->live[p / 64] >> p % 64 & 1)) take_out(s, p, statistics);
 }

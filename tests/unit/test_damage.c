@@ -198,24 +198,22 @@ static void every_shorter_file_is_mended(void **state) {
         if (is_tried(size, d->file.size, LENGTHS, &r)) try_file(d, d->file.data, size, "cut to", size);
 }
 
+/* Documents from `first`, one in `step`. */
+static void import_round(damaged_world *d, int round, int first, int step) {
+    buffer lines = {0};
+    for (int i = first; i < DOCUMENTS; i += step) {
+        buffer_printf(&lines, "{\"id\":%d,\"title\":\"red fox\",\"genre\":\"birds\",\"body\":\"hill", i);
+        for (int n = 0; n < (i * 7 + round * 3) % 40; n++) buffer_printf(&lines, " %s", n % 3 ? "fox" : "hen");
+        buffer_printf(&lines, "\"}\n");
+    }
+    world_import(d->w, buffer_text(&lines));
+    buffer_release(&lines);
+}
+
 /* What was replaced and removed leaves no trace in the scores once all is in one file. */
-static void an_index_that_has_lived_is_as_one_built_anew(void **state) {
-    damaged_world *d = *state;
+static void assert_as_built_anew(damaged_world *d) {
     arena a;
     arena_init(&a, 0);
-    world_open(d->w);
-    for (int round = 0; round < 12; round++) {
-        buffer lines = {0};
-        for (int i = round; i < DOCUMENTS; i += 2 + round % 3) {
-            buffer_printf(&lines, "{\"id\":%d,\"title\":\"red fox\",\"genre\":\"birds\",\"body\":\"hill", i);
-            for (int n = 0; n < (i * 7 + round * 3) % 40; n++) buffer_printf(&lines, " %s", n % 3 ? "fox" : "hen");
-            buffer_printf(&lines, "\"}\n");
-        }
-        world_import(d->w, buffer_text(&lines));
-        buffer_release(&lines);
-        const char *id = arena_printf(&a, "%d", round * 2);
-        assert_ok(collection_delete(d->w->collection, slice_of(id), NULL));
-    }
     assert_ok(sparse_index_optimize(collection_index(d->w->collection), NULL));
     const char *lived = answers(d->w, &a);
     world_shut(d->w);
@@ -228,11 +226,31 @@ static void an_index_that_has_lived_is_as_one_built_anew(void **state) {
     arena_release(&a);
 }
 
+static void an_index_that_has_lived_is_as_one_built_anew(void **state) {
+    damaged_world *d = *state;
+    world_open(d->w);
+    for (int round = 0; round < 12; round++) {
+        char id[16];
+        import_round(d, round, round, 2 + round % 3);
+        snprintf(id, sizeof id, "%d", round * 2);
+        assert_ok(collection_delete(d->w->collection, slice_of(id), NULL));
+    }
+    assert_as_built_anew(d);
+}
+
+static void an_index_of_which_all_was_replaced_is_as_one_built_anew(void **state) {
+    damaged_world *d = *state;
+    world_open(d->w);
+    for (int round = 0; round < 3; round++) import_round(d, round, 0, 1);
+    assert_as_built_anew(d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_wrong_byte_is_mended, begin, end),
         cmocka_unit_test_setup_teardown(every_shorter_file_is_mended, begin, end),
         cmocka_unit_test_setup_teardown(an_index_that_has_lived_is_as_one_built_anew, begin, end),
+        cmocka_unit_test_setup_teardown(an_index_of_which_all_was_replaced_is_as_one_built_anew, begin, end),
     };
     return cmocka_run_group_tests_name("damage", tests, NULL, NULL);
 }
