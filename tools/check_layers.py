@@ -61,9 +61,10 @@ ADAPTERS = {
     "xxhash.h": ["src/base/hash.c"],
     "microhttpd.h": ["src/server/*.c"],
     "xgboost/*": ["src/rank/boost.c"],
-    "curl/*": ["src/cli/*.c"],
+    "curl/*": ["src/cli/*.c", "src/encode/remote*.c"],
+    "dnnl*": ["src/encode/bert*.c"],
 }
-ONE_FILE = {"microhttpd.h", "curl/*"}  # any file of the folder, but only one of them
+ONE_FILE = {"microhttpd.h", "curl/*", "dnnl*"}  # any of those files, but only one of a folder
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+([<"])([^>"]+)[>"]', re.M)
 
@@ -99,8 +100,8 @@ def check(files):
                 problems.append(f"{path}:{line}: {why}")
             for pattern in ONE_FILE:
                 if fnmatch.fnmatch(name, pattern):
-                    users.setdefault(pattern, set()).add(path)
-    for pattern, paths in users.items():
+                    users.setdefault((pattern, path.split('/')[1]), set()).add(path)
+    for (pattern, _), paths in users.items():
         if len(paths) > 1:
             problems.append(f"{pattern} is included by {len(paths)} files, not one: {', '.join(sorted(paths))}")
     return problems

@@ -5,7 +5,7 @@ set -eu
 
 packages="build-essential meson ninja-build pkg-config liblmdb-dev libmicrohttpd-dev libyajl-dev libicu-dev
 libstemmer-dev libexttextcat-dev libexttextcat-data libzstd-dev zlib1g-dev libxxhash-dev libcurl4-openssl-dev
-libxgboost-dev libcmocka-dev faketime zstd python3"
+libxgboost-dev libdnnl-dev libcmocka-dev faketime zstd python3"
 if [ "${1:-}" = --browser ]; then packages="$packages chromium"; fi
 
 if ! command -v dpkg-query >/dev/null; then

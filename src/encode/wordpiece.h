@@ -1,0 +1,29 @@
+/* BERT's WordPiece tokenizer, from `vocab.txt` or `tokenizer.json` of a Hugging Face folder (and `tokenizer_config.json` for
+ * do_lower_case, strip_accents, tokenize_chinese_chars). Token ids equal those of the reference implementation. */
+#ifndef ENCODE_WORDPIECE_H
+#define ENCODE_WORDPIECE_H
+
+#include "base/memory.h"
+#include "base/memory.h"
+#include "base/status.h"
+
+typedef struct wordpiece wordpiece;
+
+typedef struct wordpiece_tokens {
+    uint32_t n;            /* with [CLS] and [SEP] */
+    const uint32_t *ids;
+    const uint8_t *types;  /* 0: the first text, 1: the second */
+} wordpiece_tokens;
+
+forage_status wordpiece_open(const char *folder, wordpiece **out, base_error *error);
+void wordpiece_close(wordpiece *w);
+uint32_t wordpiece_size(const wordpiece *w); /* of the vocabulary */
+/* The token's text ("##ing"); empty when there is no such id. */
+slice wordpiece_token(const wordpiece *w, uint32_t id);
+bool wordpiece_is_special(const wordpiece *w, uint32_t id);
+
+/* [CLS] text [SEP], or [CLS] text [SEP] second [SEP] when `second` is not NULL; at most `most` tokens: of a pair the longer text
+ * loses its end first. */
+wordpiece_tokens wordpiece_encode(const wordpiece *w, slice text, const slice *second, uint32_t most, arena *a);
+
+#endif
