@@ -86,6 +86,10 @@ forage_status api_post_rank(api_call *c, base_error *error);
 /* nDCG@10 of the collection's answers by this ranker: "queries" and "judgments" as /evaluate takes them. */
 forage_status api_ndcg_of(forage_collection *c, const json_value *queries, const json_value *judged, slice ranker, double *out,
                           base_error *error);
+forage_status api_post_similar(api_call *c, base_error *error);
+forage_status api_post_recommend(api_call *c, base_error *error);
+forage_status api_get_vectors(api_call *c, base_error *error);
+forage_status api_post_vectors(api_call *c, base_error *error);
 forage_status api_get_terms(api_call *c, base_error *error);
 forage_status api_get_stats(api_call *c, base_error *error);
 forage_status api_post_check(api_call *c, base_error *error);

@@ -114,7 +114,7 @@ FORAGE_API void forage_close(forage *db) {
 
 /* ---- Collections ---- */
 
-static char *collection_folder(const forage *db, arena *a, const char *name) {
+static char *folder_of(const forage *db, arena *a, const char *name) {
     return path_join(a, path_join(a, db->folder, "collections"), name);
 }
 
@@ -126,7 +126,7 @@ static forage_status open_entry(forage_collection *c, base_error *error) {
     forage *db = c->db;
     collection_options options = {.read_only = db->options.read_only, .no_sync = db->options.no_sync,
                                   .clock = os_clock_system};
-    forage_status status = collection_open(collection_folder(db, &a, c->name), c->name, &options, &c->collection, error);
+    forage_status status = collection_open(folder_of(db, &a, c->name), c->name, &options, &c->collection, error);
     if (!status) status = funnel_open(c->collection, db->pool, db->options.seed, &c->funnel, error);
     if (!status) c->training = training_create(c);
     if (status) {
@@ -146,7 +146,7 @@ static forage_collection *find_open(forage *db, const char *name) {
 static bool is_there(const forage *db, const char *name) {
     arena a;
     arena_init(&a, 0);
-    bool there = os_exists(path_join(&a, collection_folder(db, &a, name), "store.mdb"));
+    bool there = os_exists(path_join(&a, folder_of(db, &a, name), "store.mdb"));
     arena_release(&a);
     return there;
 }
@@ -251,8 +251,8 @@ forage_status engine_drop(forage *db, slice name, base_error *error) {
         arena_release(&a);
         return error_set(error, FORAGE_E_NO_COLLECTION, "the collection is being removed");
     }
-    char *folder = collection_folder(db, &a, c->name);
-    char *trash = collection_folder(db, &a, arena_printf(&a, REMOVED_PREFIX "%s", c->name));
+    char *folder = folder_of(db, &a, c->name);
+    char *trash = folder_of(db, &a, arena_printf(&a, REMOVED_PREFIX "%s", c->name));
     training_destroy(c->training);
     funnel_close(c->funnel);
     collection_close(c->collection);

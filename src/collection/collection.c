@@ -208,9 +208,25 @@ size_t collection_types(collection *c, const sparse_snapshot *s, arena *a, colle
     return n;
 }
 
+/* ---- Watching ---- */
+
+void collection_watch(collection *c, collection_watcher watcher, void *self) {
+    pthread_rwlock_wrlock(&c->watch_lock);
+    c->watcher = watcher;
+    c->watching = self;
+    pthread_rwlock_unlock(&c->watch_lock);
+}
+
+void collection_tell(collection *c, const uint32_t *numbers, const uint64_t *versions, size_t n) {
+    pthread_rwlock_rdlock(&c->watch_lock);
+    if (c->watcher && n) c->watcher(c->watching, numbers, versions, n);
+    pthread_rwlock_unlock(&c->watch_lock);
+}
+
 /* ---- Open and close ---- */
 
 const char *collection_name(const collection *c) { return c->name; }
+const char *collection_folder(const collection *c) { return c->folder; }
 const schema *collection_schema(const collection *c) { return atomic_load(&((collection *)(uintptr_t)c)->current); }
 store *collection_store(const collection *c) { return c->store; }
 sparse_index *collection_index(const collection *c) { return c->index; }
@@ -257,6 +273,7 @@ forage_status collection_open(const char *folder, const char *name, const collec
     c->options = *options;
     c->next_version = 1;
     pthread_mutex_init(&c->schema_mutex, NULL);
+    pthread_rwlock_init(&c->watch_lock, NULL);
     pthread_mutex_init(&c->types_mutex, NULL);
     pthread_mutex_init(&c->refresh_mutex, NULL);
     arena_init(&c->types_memory, 4096);
@@ -284,6 +301,7 @@ void collection_close(collection *c) {
     free(c->schemas);
     arena_release(&c->types_memory);
     pthread_mutex_destroy(&c->schema_mutex);
+    pthread_rwlock_destroy(&c->watch_lock);
     pthread_mutex_destroy(&c->types_mutex);
     pthread_mutex_destroy(&c->refresh_mutex);
     free(c->name);

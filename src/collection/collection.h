@@ -32,6 +32,13 @@ store *collection_store(const collection *c);
 const os_clock *collection_clock(const collection *c);
 forage_status collection_extend_schema(collection *c, const json_value *json, base_error *error);
 
+const char *collection_folder(const collection *c);
+
+/* Told of documents that were stored (at these versions) or removed (versions NULL), when that is durable and published, on the
+ * thread that did it and before its call returns. One watcher; NULL: nobody. Returns when no call to the last one runs. */
+typedef void (*collection_watcher)(void *self, const uint32_t *numbers, const uint64_t *versions, size_t n);
+void collection_watch(collection *c, collection_watcher watcher, void *self);
+
 /* ---- Documents ---- */
 
 #define IMPORT_MAX_ERRORS 100

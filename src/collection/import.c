@@ -158,6 +158,16 @@ static void batch_destroy(import_batch *b) {
     free(b);
 }
 
+static void tell(import_batch *b) {
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->number[i] == UINT32_MAX) continue;
+        b->number[n] = b->number[i];
+        b->version[n++] = b->version[i];
+    }
+    collection_tell(b->c, b->number, b->version, n);
+}
+
 static forage_status batch_store(import_batch *b, base_error *error) {
     if (b->n == 0) return FORAGE_OK;
     for (size_t i = 0; i < b->n; i++) last_of_id_wins(b, i);
@@ -165,6 +175,7 @@ static forage_status batch_store(import_batch *b, base_error *error) {
     forage_status status = store_write(b->c->store, &job, error);
     if (!status && b->published)
         status = error_set(error, b->published, "the documents are stored, but the index could not be updated; restart to rebuild");
+    if (!status) tell(b);
     return status;
 }
 
@@ -376,6 +387,7 @@ forage_status collection_delete(collection *c, slice id, base_error *error) {
     forage_status status = store_write(c->store, &job, error);
     if (!status && r.published)
         status = error_set(error, r.published, "the document is removed, but the index could not be updated; restart to rebuild");
+    if (!status) collection_tell(c, &r.number, NULL, 1);
     return status;
 }
 

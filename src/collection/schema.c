@@ -37,8 +37,10 @@ schema *schema_copy(const schema *s) {
     copy->id = arena_strndup(&copy->memory, s->id, strlen(s->id));
     copy->type = arena_strndup(&copy->memory, s->type, strlen(s->type));
     copy->popularity = arena_strndup(&copy->memory, s->popularity, strlen(s->popularity));
-    for (uint32_t i = 0; i < s->n_fields; i++)
+    for (uint32_t i = 0; i < s->n_fields; i++) {
         copy->fields[i].name = arena_strndup(&copy->memory, s->fields[i].name, strlen(s->fields[i].name));
+        schema_copy_vector(&s->fields[i], &copy->fields[i], &copy->memory);
+    }
     for (uint32_t i = 0; i < s->n_segments; i++)
         copy->segments[i] = arena_strndup(&copy->memory, s->segments[i], strlen(s->segments[i]));
     schema_copy_ranking(s, copy);
@@ -81,7 +83,9 @@ static bool good_name(slice name, size_t most) {
 /* A field as it is until something is said about it. */
 static schema_field fresh_field(const schema *s, char *name, schema_kind kind) {
     bool title = kind == SCHEMA_TEXT && (strcmp(name, "title") == 0 || strcmp(name, "name") == 0);
-    return (schema_field){.name = name, .kind = kind, .weight = title ? 3 : 1, .language = s->language, .detect = s->detect};
+    schema_field f = {.name = name, .kind = kind, .weight = title ? 3 : 1, .language = s->language, .detect = s->detect};
+    schema_vector_default(&f.vector);
+    return f;
 }
 
 bool schema_add_field(schema *s, slice name, schema_kind kind, uint32_t dimensions) {
@@ -162,7 +166,7 @@ static schema_field *find_mutable(schema *s, slice name) {
 }
 
 static forage_status read_field(schema *s, const json_value *json, bool empty, base_error *error) {
-    static const char *const members[] = {"type", "weight", "language", "dimensions", NULL};
+    static const char *const members[] = {"type", "weight", "language", "dimensions", "metric", "code", "encoder", "from", NULL};
     if (!good_name(json->key, MAX_NAME)) return bad_name(json->key, "field", MAX_NAME, error);
     if (json->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_SCHEMA, "schema, field \"%.*s\": expected an object such as {\"type\": \"text\"}, got %s",
@@ -189,10 +193,12 @@ static forage_status read_field(schema *s, const json_value *json, bool empty, b
     if (json_member_number(json, "weight", 0, 1000, &weight, error) ||
         json_member_integer(json, "dimensions", 1, 4096, &dimensions, error))
         return error_prefix(error, "schema, %s", where);
-    if (kind == SCHEMA_VECTOR && dimensions == 0)
-        return error_set(error, FORAGE_E_SCHEMA, "schema, %s: a vector needs \"dimensions\" (1 to 4096)", where);
+    if (kind == SCHEMA_VECTOR && !empty && field->dimensions && dimensions != field->dimensions)
+        return error_set(error, FORAGE_E_SCHEMA, "schema, %s: it has %u dimensions already and the collection has documents; make a "
+                         "new collection to change that", where, field->dimensions);
     field->weight = (float)weight;
     field->dimensions = (uint32_t)dimensions;
+    if (kind == SCHEMA_VECTOR && schema_read_vector(s, field, json, error)) return error_prefix(error, "schema, %s", where);
     return read_language(json, where, &field->language, &field->detect, error);
 }
 
@@ -412,10 +418,7 @@ static void write_field(const schema_field *f, json_writer *w) {
         json_float(w, (double)f->weight);
         write_language(w, f->language, f->detect);
     }
-    if (f->kind == SCHEMA_VECTOR) {
-        json_key(w, "dimensions");
-        json_integer(w, f->dimensions);
-    }
+    if (f->kind == SCHEMA_VECTOR) schema_write_vector(f, w);
     json_end_object(w);
 }
 

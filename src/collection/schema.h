@@ -5,6 +5,7 @@
 #ifndef COLLECTION_SCHEMA_H
 #define COLLECTION_SCHEMA_H
 
+#include "dense/code.h"
 #include "feedback/event.h"
 #include "format/json.h"
 #include "sparse/fields.h"
@@ -21,6 +22,27 @@ typedef enum schema_kind {
     SCHEMA_TEXT, SCHEMA_KEYWORD, SCHEMA_NUMBER, SCHEMA_DATE, SCHEMA_VECTOR, SCHEMA_REFERENCE
 } schema_kind;
 
+typedef enum schema_encoder {
+    SCHEMA_ENCODER_NONE, /* documents and requests bring their vectors */
+    SCHEMA_ENCODER_CATALOGUE, SCHEMA_ENCODER_BERT, SCHEMA_ENCODER_REMOTE
+} schema_encoder;
+
+#define SCHEMA_MAX_FROM 8
+
+/* How a vector field is compared and kept, and what makes its vectors. */
+typedef struct schema_vector {
+    dense_metric metric;
+    dense_code code;
+    schema_encoder encoder;
+    char *model;              /* bert: a folder; remote: a name */
+    char *url, *key_env;      /* remote; key_env: the environment variable that holds the API key, or NULL */
+    char *query_prefix, *document_prefix; /* or NULL */
+    bool full_precision;      /* bert: 32-bit floats instead of 8-bit integers */
+    uint32_t timeout_ms;      /* remote */
+    uint32_t n_from;          /* 0: from all text fields, heaviest first */
+    char *from[SCHEMA_MAX_FROM];
+} schema_vector;
+
 typedef struct schema_field {
     char *name;
     schema_kind kind;
@@ -28,6 +50,7 @@ typedef struct schema_field {
     text_language language; /* text */
     bool detect;            /* text: the language is detected for each value */
     uint32_t dimensions;    /* vector */
+    schema_vector vector;
     int32_t sparse;         /* its number in the index, -1 for vectors */
 } schema_field;
 
@@ -82,6 +105,7 @@ void schema_write(const schema *s, json_writer *w);
 /* The schema that schema_write wrote. FORAGE_E_SCHEMA. */
 forage_status schema_read(const json_value *json, schema **out, base_error *error);
 const char *schema_kind_name(schema_kind kind);
+const char *schema_encoder_name(schema_encoder kind);
 
 const schema_field *schema_find(const schema *s, slice name); /* NULL when it has no such field */
 void schema_sparse_config(const schema *s, sparse_config *out); /* names point into the schema */

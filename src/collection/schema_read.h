@@ -10,4 +10,10 @@ forage_status schema_read_ranking(schema *s, const json_value *json, base_error 
 void schema_copy_ranking(const schema *from, schema *to); /* the strings */
 void schema_write_ranking(const schema_ranking *r, json_writer *w);
 
+void schema_vector_default(schema_vector *v);
+/* Members that are absent stay as they are; `dimensions` has been read. The message names the member, not the field. */
+forage_status schema_read_vector(schema *s, schema_field *field, const json_value *json, base_error *error);
+void schema_copy_vector(const schema_field *from, schema_field *to, arena *a); /* the strings */
+void schema_write_vector(const schema_field *f, json_writer *w);
+
 #endif

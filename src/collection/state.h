@@ -24,6 +24,10 @@ struct collection {
     uint64_t next_version;
     const schema *coming; /* stored in the transaction at hand, published after its commit; NULL: none */
 
+    pthread_rwlock_t watch_lock;
+    collection_watcher watcher;
+    void *watching;
+
     pthread_mutex_t types_mutex;
     arena types_memory;
     collection_type *types;
@@ -41,6 +45,8 @@ forage_status collection_load_schema(collection *c, base_error *error);
 
 /* Indexes the documents that no snapshot holds at their version: pending ones, or all when `everything`. */
 forage_status collection_index_missing(collection *c, bool everything, uint64_t after_version, base_error *error);
+
+void collection_tell(collection *c, const uint32_t *numbers, const uint64_t *versions, size_t n);
 
 bool collection_same_kinds(const schema *before, const schema *after);
 bool collection_decode_document(slice value, collection_document *out);

@@ -26,6 +26,10 @@ const columns_column funnel_core[F_COUNT] = {
     [F_PERSONAL_RRF] = {"personal_rrf", "reciprocal rank among what is personal", COLUMNS_CORE},
     [F_AFFINITY] = {"user_document", "the user chose this very document", COLUMNS_CORE},
     [F_BROWSE_PERSONAL] = {"personal_rrf_no_words", "personal_rrf without words", COLUMNS_CORE},
+    [F_SEMANTIC_RRF] = {"semantic_rrf", "reciprocal rank by meaning", COLUMNS_CORE},
+    [F_SEMANTIC_SCORE] = {"semantic_score", "similarity to the query by vectors that were brought or pretrained, over the best", COLUMNS_CORE},
+    [F_CATALOGUE_SCORE] = {"catalogue_score", "the same by the catalogue's own encoder", COLUMNS_CORE},
+    [F_BROWSE_SEMANTIC] = {"semantic_score_no_words", "similarity to a given vector or document without words, over the best", COLUMNS_CORE},
 };
 
 /* The belief before any event. Words and the memory decide; the rest breaks near-ties. Within what lexical search found,
@@ -36,6 +40,7 @@ const float funnel_prior_weights[F_COUNT] = {
     [F_MEMORY_SURE] = 0.5f, [F_POPULAR_RRF] = 0.02f, [F_FRESH_RRF] = 0.01f, [F_RELATED_RRF] = 0.3f,
     [F_EXPLORE_RRF] = 0.0f, [F_FOUND_BY] = 0.0f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.15f,
     [F_BROWSE_POPULAR] = 3.0f, [F_BROWSE_FRESH] = 0.5f, [F_PERSONAL_RRF] = 0.2f, [F_AFFINITY] = 0.1f, [F_BROWSE_PERSONAL] = 3.0f,
+    [F_SEMANTIC_SCORE] = 3.0f, [F_CATALOGUE_SCORE] = 0.5f, [F_BROWSE_SEMANTIC] = 6.0f,
 };
 /* How readily each moves: the memory's own weights soonest, since they are about this query and nothing else. */
 const float funnel_prior_variances[F_COUNT] = {
@@ -44,7 +49,8 @@ const float funnel_prior_variances[F_COUNT] = {
     [F_EXPLORE_RRF] = 0.005f, [F_FOUND_BY] = 0.01f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.02f,
     [F_SHORT_LEXICAL] = 0.01f, [F_SHORT_POPULARITY] = 0.01f,
     [F_BROWSE_POPULAR] = 0.02f, [F_BROWSE_FRESH] = 0.02f, [F_PERSONAL_RRF] = 0.05f, [F_AFFINITY] = 0.05f,
-    [F_BROWSE_PERSONAL] = 0.05f,
+    [F_BROWSE_PERSONAL] = 0.05f, [F_SEMANTIC_RRF] = 0.02f, [F_SEMANTIC_SCORE] = 0.05f, [F_CATALOGUE_SCORE] = 0.05f,
+    [F_BROWSE_SEMANTIC] = 0.05f,
 };
 
 #define RRF_K 60.0f
@@ -57,7 +63,24 @@ typedef struct known {
     gather rows;  /* of the memory: place + 1 */
     gather items; /* of the user's profile: weight */
     float best_lexical;
+    vector_similarity *similar, best_similar; /* of all candidates; NULL: no vectors */
 } known;
+
+static float larger(float best, float x) { return isnan(x) || x <= best ? best : x; }
+
+/* Of every candidate, also those that other strategies found; nothing when the query was not encoded in time. */
+static void gather_similar(funnel_answer *a, known *k) {
+    if (!vector_query_possible(a->meaning)) return;
+    k->similar = arena_alloc(&a->memory, (a->n_candidates + 1) * sizeof *k->similar);
+    for (size_t i = 0; i < a->n_candidates; i++) {
+        k->similar[i] = vector_query_similarity(a->meaning, a->candidates[i].document);
+        k->best_similar.pretrained = larger(k->best_similar.pretrained, k->similar[i].pretrained);
+        k->best_similar.catalogue = larger(k->best_similar.catalogue, k->similar[i].catalogue);
+    }
+}
+
+/* In proportion to the best; what is not known or points away counts as 0. */
+static float share_of(float x, float best) { return x > 0 && best > 0 ? x / best : 0; }
 
 static known gather_known(funnel_answer *a) {
     const funnel_slot *lexical = &a->slots[RETRIEVE_IS_LEXICAL];
@@ -67,6 +90,7 @@ static known gather_known(funnel_answer *a) {
     for (size_t i = 0; i < a->n_rows; i++) gather_add(&k.rows, a->rows[i].document, (float)(i + 1));
     gather_init(&k.items, p ? p->n_items : 0, &a->memory);
     for (uint32_t i = 0; p && i < p->n_items; i++) gather_add(&k.items, p->items[i].document, p->items[i].weight);
+    gather_similar(a, &k);
     return k;
 }
 
@@ -101,6 +125,14 @@ static void describe_one(funnel_answer *a, const funnel_candidate *c, const know
     x[browsing ? F_BROWSE_FRESH : F_FRESH_RRF] = reciprocal(c->rank[RETRIEVE_IS_FRESH]);
     x[browsing ? F_BROWSE_PERSONAL : F_PERSONAL_RRF] = reciprocal(c->rank[RETRIEVE_IS_PERSONAL]);
     x[F_AFFINITY] = fminf(1, gather_score(&k->items, c->document)); /* the user engaged with this very document */
+    if (k->similar) {
+        const vector_similarity *similar = &k->similar[c - a->candidates];
+        float pretrained = share_of(similar->pretrained, k->best_similar.pretrained);
+        float catalogue = share_of(similar->catalogue, k->best_similar.catalogue);
+        x[F_SEMANTIC_RRF] = reciprocal(c->rank[RETRIEVE_IS_SEMANTIC]);
+        if (browsing) x[F_BROWSE_SEMANTIC] = fmaxf(pretrained, catalogue);
+        else x[F_SEMANTIC_SCORE] = pretrained, x[F_CATALOGUE_SCORE] = catalogue;
+    }
     x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]);
     x[F_EXPLORE_RRF] = c->rank[RETRIEVE_IS_EXPLORE] > 0;
     x[F_FOUND_BY] = (float)found_by / RETRIEVE_STRATEGIES;

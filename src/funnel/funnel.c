@@ -120,6 +120,8 @@ void funnel_answer_unref(funnel_answer *a) {
     funnel_release_scorer(&a->rival);
     store_read_end(a->txn);
     if (a->snapshot) collection_release(f->collection, a->snapshot);
+    vector_query_release(a->meaning);
+    a->meaning = NULL;
     a->txn = NULL;
     a->snapshot = NULL;
     if (arena_used(&a->memory) > LARGEST_SPARE) arena_release(&a->memory);
@@ -160,6 +162,7 @@ forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **
     f->analyzer = own.analyzer;
     if (!status) status = query_memory_open(collection_store(c), &settings, &f->memory, error);
     if (!status) status = funnel_load_state(f, error);
+    if (!status) status = vectors_open(c, &f->vectors, error);
     if (status) {
         funnel_close(f);
         return status;
@@ -179,6 +182,7 @@ void funnel_close(funnel *f) {
         struct timespec pause = {0, 1000000}; /* a late strategy is still on its way */
         nanosleep(&pause, NULL);
     }
+    vectors_close(f->vectors);
     store *s = collection_store(f->collection);
     if (f->behaviour && s && !store_read_only(s)) {
         store_job job = {save_apply, NULL, f};
@@ -211,6 +215,7 @@ void funnel_close(funnel *f) {
 
 collection *funnel_collection(const funnel *f) { return f->collection; }
 query_memory *funnel_memory(funnel *f) { return f->memory; }
+vectors *funnel_vectors(funnel *f) { return f->vectors; }
 
 void funnel_answer_release(funnel_answer *a) {
     if (a) funnel_answer_unref(a);

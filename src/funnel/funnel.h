@@ -49,6 +49,9 @@ typedef struct funnel_request {
     bool explain, log;
     bool prefix;               /* the last word is still being typed: words that begin with it match too */
     slice policy, ranker;      /* empty: the collection's */
+    const json_value *vector;  /* an array of numbers for vector_field; NULL: none */
+    slice vector_field;        /* empty: the first that documents bring */
+    slice like;                /* id of a document that the hits are to be like; empty: none */
     uint64_t seed;             /* 0: the funnel's own randomness */
     uint32_t timeout_ms;
     const json_value *features;        /* values of the columns "request.…": numbers, or objects id → number; NULL: none */
@@ -175,6 +178,7 @@ bool funnel_teach_policy(const funnel *f, struct policy *p, const struct record_
 /* Of a served answer: its union, in no order. */
 size_t funnel_answer_union(funnel_answer *a, const uint32_t **documents);
 
+struct vectors *funnel_vectors(funnel *f);
 struct query_memory *funnel_memory(funnel *f); /* its own, for what is learned beside searches and events */
 
 /* ---- Trained rankers ---- */

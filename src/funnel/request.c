@@ -109,6 +109,21 @@ static forage_status read_named(const json_value *json, const char *key, bool po
     return FORAGE_OK;
 }
 
+/* What is asked for besides words; the schema checks the vector's size. */
+static forage_status read_vector(const json_value *json, funnel_request *r, base_error *error) {
+    const json_value *vector = json_get(json, "vector");
+    forage_status status = read_short(json, "vector_field", 256, &r->vector_field, error);
+    if (!status) status = read_short(json, "like", 500, &r->like, error);
+    if (status || !vector || vector->type == JSON_NULL) return status;
+    if (vector->type != JSON_ARRAY)
+        return error_set(error, FORAGE_E_INVALID, "\"vector\": expected an array of numbers, got %s", json_type_name(vector->type));
+    for (const json_value *number = vector->first; number; number = number->next)
+        if (number->type != JSON_NUMBER || !(number->number >= -3e38 && number->number <= 3e38))
+            return error_set(error, FORAGE_E_INVALID, "\"vector\": expected numbers of 32-bit floats");
+    r->vector = vector;
+    return FORAGE_OK;
+}
+
 static bool is_number(const json_value *v) { return v->type == JSON_NUMBER || v->type == JSON_NULL; }
 
 forage_status funnel_read_features(const json_value *json, bool by_document, const json_value **out, base_error *error) {
@@ -186,6 +201,7 @@ forage_status funnel_request_read(const json_value *json, funnel_request *out, b
     static const char *const members[] = {"query", "limit", "offset", "filter", "facets", "user", "session", "context",
                                           "explain", "policy", "ranker", "log", "query_id", "timeout_ms", "fields", "seed",
                                           "prefix", "pinned", "hidden", "features", "diversity", "explore", "value", "page",
+                                          "vector", "vector_field", "like",
                                           NULL};
     funnel_request r;
     funnel_request_default(&r);
@@ -202,6 +218,7 @@ forage_status funnel_request_read(const json_value *json, funnel_request *out, b
     if (!status) status = json_member_bool(json, "explain", &r.explain, error);
     if (!status) status = json_member_bool(json, "log", &r.log, error);
     if (!status) status = json_member_bool(json, "prefix", &r.prefix, error);
+    if (!status) status = read_vector(json, &r, error);
     if (!status) status = read_numbers(json, &r, error);
     if (!status) status = read_shaping(json, &r, error);
     if (!status) status = read_facets(json_get(json, "facets"), &r, error);

@@ -145,6 +145,63 @@ static void remember(funnel_answer *a) {
     a->n_rows = query_memory_ask(a->funnel->memory, a->txn, &question, FUNNEL_MAX_ROWS, &a->memory, &a->rows);
 }
 
+/* The vector field that a request's vector is for. */
+static forage_status find_vector_field(const funnel_answer *a, const schema_field **out, base_error *error) {
+    const funnel_request *r = a->request;
+    *out = NULL;
+    for (uint32_t i = 0; i < a->schema->n_fields && !*out; i++) {
+        const schema_field *f = &a->schema->fields[i];
+        if (f->kind != SCHEMA_VECTOR) continue;
+        if (r->vector_field.size ? slice_is(r->vector_field, f->name) : f->vector.encoder == SCHEMA_ENCODER_NONE) *out = f;
+    }
+    if (*out) return FORAGE_OK;
+    if (r->vector_field.size)
+        return error_set(error, FORAGE_E_INVALID, "\"vector_field\": there is no vector field \"%.*s\"", SLICE_ARG(r->vector_field));
+    return error_set(error, FORAGE_E_INVALID, "\"vector\": no vector field of the collection takes vectors from documents; name one by "
+                     "\"vector_field\"");
+}
+
+static forage_status read_vector(funnel_answer *a, const schema_field **field, float **vector, base_error *error) {
+    const json_value *given = a->request->vector;
+    *field = NULL;
+    *vector = NULL;
+    if (!given) return FORAGE_OK;
+    forage_status status = find_vector_field(a, field, error);
+    if (status) return status;
+    if (given->count != (*field)->dimensions)
+        return error_set(error, FORAGE_E_INVALID, "\"vector\": \"%s\" has %u dimensions, got %zu numbers", (*field)->name,
+                         (*field)->dimensions, given->count);
+    float *out = *vector = arena_alloc(&a->memory, (given->count + 1) * sizeof *out);
+    bool zero = true;
+    for (const json_value *number = given->first; number; number = number->next, out++) {
+        *out = (float)number->number;
+        zero = zero && *out == 0;
+    }
+    if (zero && (*field)->vector.metric == DENSE_COSINE)
+        return error_set(error, FORAGE_E_INVALID, "\"vector\": a vector of zeros has no direction, which cosine compares");
+    return FORAGE_OK;
+}
+
+/* What is asked for besides words: nothing is encoded yet. */
+static forage_status ask_vectors(funnel_answer *a, base_error *error) {
+    const schema_field *field;
+    float *vector;
+    uint32_t like = UINT32_MAX;
+    slice id = a->request->like;
+    forage_status status = read_vector(a, &field, &vector, error);
+    if (!status && id.size && !collection_number_of(a->txn, id, &like))
+        status = error_set(error, FORAGE_E_NO_DOCUMENT, "\"like\": there is no document \"%.*s\"", SLICE_ARG(id));
+    if (status) return status;
+    a->meaning = vectors_ask(a->funnel->vectors, a->request->query, field, vector, like);
+    a->asked.meaning = a->meaning;
+    if (like != UINT32_MAX) {
+        uint32_t *kept = arena_alloc(&a->memory, sizeof *kept);
+        *kept = like;
+        a->asked.like = kept;
+    }
+    return FORAGE_OK;
+}
+
 forage_status funnel_understand(funnel_answer *a, base_error *error) {
     funnel *f = a->funnel;
     collection_refresh(f->collection);
@@ -170,6 +227,8 @@ forage_status funnel_understand(funnel_answer *a, base_error *error) {
         .seed = random_u64(&a->random), .clock = &os_clock_system,
         .deadline = clock_monotonic(&os_clock_system) + (int64_t)a->request->timeout_ms * 1000,
     };
+    status = ask_vectors(a, error);
+    if (status) return status;
     find_asker(a);
     remember(a);
     a->asked.profile = a->profile;

@@ -25,6 +25,9 @@ static funnel_candidate *candidate_of(table *t, uint32_t document, bool make) {
     return &a->candidates[t->places[at] - 1];
 }
 
+/* The document that the hits are to be like is none of them. */
+static bool is_asked_about(const funnel_answer *a, uint32_t document) { return a->asked.like && document == *a->asked.like; }
+
 static void note(funnel_candidate *c, uint32_t s, size_t place, float score) {
     if (c->rank[s]) return;
     c->rank[s] = (uint32_t)place + 1;
@@ -42,7 +45,7 @@ static uint32_t tier_of(size_t place) {
 static void add_later(table *t, uint32_t s) {
     const funnel_slot *slot = &t->a->slots[s];
     for (size_t i = slot->base; i < slot->n_hits; i++) {
-        if (candidate_of(t, slot->hits[i].document, false)) continue;
+        if (is_asked_about(t->a, slot->hits[i].document) || candidate_of(t, slot->hits[i].document, false)) continue;
         funnel_candidate *c = candidate_of(t, slot->hits[i].document, true);
         c->tier = tier_of(i);
         note(c, s, i, slot->hits[i].score);
@@ -109,7 +112,8 @@ void funnel_unite(funnel_answer *a) {
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
         const funnel_slot *slot = &a->slots[s];
         for (size_t i = 0; slot->state == SLOT_DONE && i < slot->n_hits && i < slot->base; i++)
-            note(candidate_of(&t, slot->hits[i].document, true), s, i, slot->hits[i].score);
+            if (!is_asked_about(a, slot->hits[i].document))
+                note(candidate_of(&t, slot->hits[i].document, true), s, i, slot->hits[i].score);
     }
     for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++)
         if (a->slots[s].state == SLOT_DONE) add_later(&t, s);

@@ -1,6 +1,6 @@
 #include "retrieve/strategy.h"
 
-static bool available(const retrieve_request *r) { return r->eligible->count > 0; }
+static bool available(const retrieve_request *r) { return !r->like && r->eligible->count > 0; }
 
 static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hit *hits, bool *late) {
     (void)late;

@@ -50,7 +50,7 @@ static size_t run_known(const retrieve_request *r, uint32_t depth, arena *a, spa
     return kept;
 }
 
-static bool available(const retrieve_request *r) { return r->eligible->count > 0; }
+static bool available(const retrieve_request *r) { return !r->like && r->eligible->count > 0; }
 
 static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hit *hits, bool *late) {
     (void)late;

@@ -18,6 +18,7 @@
 /* Shares of the best of each way; each way's scores are divided by its best. */
 #define SHARE_OWN 1.0f
 #define SHARE_NEAR 0.4f
+#define SHARE_ALIKE 0.4f
 #define SHARE_LIKED 0.5f
 #define SHARE_SEGMENT 0.5f
 #define SHARE_REMEMBERED 0.04f
@@ -93,8 +94,24 @@ static void find_usual(search *s, float share, uint32_t depth) {
     for (size_t i = 0; i < n; i++) find(s, popular[i].document, share * popular[i].score);
 }
 
+/* What is near by meaning to what the user engaged with, the latest most. */
+static void find_alike(search *s, const profile *p, uint32_t depth) {
+    const retrieve_request *r = s->r;
+    if (!r->meaning) return;
+    uint32_t documents[SEEDS];
+    float weights[SEEDS];
+    size_t n = 0;
+    for (; n < p->n_items && n < SEEDS; n++) {
+        documents[n] = p->items[n].document;
+        weights[n] = p->items[n].weight;
+    }
+    sparse_hit *near = arena_alloc(s->a, (depth + 1) * sizeof *near);
+    n = vector_query_near(r->meaning, r->eligible, documents, weights, n, depth, s->a, near);
+    for (size_t i = 0; i < n && near[i].score > 0; i++) find(s, near[i].document, SHARE_ALIKE * near[i].score / near[0].score);
+}
+
 static bool available(const retrieve_request *r) {
-    return r->behaviour && (r->known_user || r->n_segments > 0) && r->eligible->count > 0;
+    return !r->like && r->behaviour && (r->known_user || r->n_segments > 0) && r->eligible->count > 0;
 }
 
 static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hit *hits, bool *late) {
@@ -114,6 +131,7 @@ static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hi
             find_near(&s, p, t, depth);
             store_read_end(t);
         }
+        find_alike(&s, p, depth);
     }
     for (size_t i = 0; i < r->n_memory; i++) find(&s, r->memory[i].document, SHARE_REMEMBERED);
     if (p) find_liked(&s, p, depth, late);

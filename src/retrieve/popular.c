@@ -53,7 +53,7 @@ static size_t blend(const retrieve_request *r, uint32_t depth, arena *a, sparse_
     return gather_take(&g, depth, hits);
 }
 
-static bool available(const retrieve_request *r) { return r->snapshot->config->popularity >= 0 || r->behaviour; }
+static bool available(const retrieve_request *r) { return !r->like && (r->snapshot->config->popularity >= 0 || r->behaviour); }
 
 static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hit *hits, bool *late) {
     (void)late;

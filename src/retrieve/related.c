@@ -13,6 +13,7 @@
 #define WEIGHT_REFERRED 1.0f
 #define WEIGHT_REFERRING 0.8f
 #define WEIGHT_SIBLING 0.5f
+#define WEIGHT_NEAR 0.5f  /* the nearest by meaning to the lexical hits */
 #define WEIGHT_GRAPH 1.0f /* the nearest in the graph, against what the first hit refers to */
 
 typedef struct walk {
@@ -55,8 +56,9 @@ static void walk_from(walk *w, store_txn *t, uint32_t document, float score) {
 
 static void walk_graph(walk *w, store_txn *t, uint32_t depth) {
     const retrieve_request *r = w->r;
-    graph_edge seeds[SEEDS + REMEMBERED];
+    graph_edge seeds[1 + SEEDS + REMEMBERED];
     size_t n = 0, k = (size_t)depth * 2;
+    if (r->like) seeds[n++] = (graph_edge){*r->like, 1};
     for (size_t i = 0; i < r->n_lexical && i < SEEDS; i++)
         seeds[n++] = (graph_edge){r->lexical[i].document, 1.0f / (float)(1 + i)};
     for (size_t i = 0; i < r->n_memory && i < REMEMBERED; i++)
@@ -66,6 +68,22 @@ static void walk_graph(walk *w, store_txn *t, uint32_t depth) {
     for (size_t i = 0; i < n; i++) reach(w, near[i].document, WEIGHT_GRAPH * near[i].weight / near[0].weight);
 }
 
+/* What is near to the lexical hits, all together: for queries whose own vector says little. */
+static void walk_meaning(walk *w, uint32_t depth) {
+    const retrieve_request *r = w->r;
+    if (!vector_query_possible(r->meaning)) return;
+    uint32_t documents[SEEDS];
+    float weights[SEEDS];
+    size_t n = 0;
+    for (; n < r->n_lexical && n < SEEDS; n++) {
+        documents[n] = r->lexical[n].document;
+        weights[n] = 1.0f / (float)(1 + n);
+    }
+    sparse_hit *near = arena_alloc(w->a, (depth + 1) * sizeof *near);
+    n = vector_query_near(r->meaning, r->eligible, documents, weights, n, depth, w->a, near);
+    for (size_t i = 0; i < n && near[i].score > 0; i++) reach(w, near[i].document, WEIGHT_NEAR * near[i].score / near[0].score);
+}
+
 static bool has_references(const retrieve_request *r) {
     for (uint32_t f = 0; f < r->schema->n_fields; f++)
         if (r->schema->fields[f].kind == SCHEMA_REFERENCE) return true;
@@ -73,7 +91,8 @@ static bool has_references(const retrieve_request *r) {
 }
 
 static bool available(const retrieve_request *r) {
-    return (r->n_terms > 0 || r->n_memory > 0) && (r->behaviour || has_references(r));
+    return (r->n_terms > 0 || r->n_memory > 0 || r->like) &&
+           (r->behaviour || has_references(r) || vector_query_possible(r->meaning));
 }
 
 static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hit *hits, bool *late) {
@@ -88,7 +107,9 @@ static size_t run(const retrieve_request *r, uint32_t depth, arena *a, sparse_hi
         *late = clock_monotonic(r->clock) > r->deadline;
         if (!*late) walk_from(&w, t, r->lexical[i].document, 1.0f / (float)(1 + i));
     }
+    if (r->like && has_references(r)) walk_from(&w, t, *r->like, 1);
     if (r->behaviour && !*late) walk_graph(&w, t, depth);
+    if (r->n_lexical && !*late) walk_meaning(&w, depth);
     store_read_end(t);
     return gather_take(&w.found, depth, hits);
 }

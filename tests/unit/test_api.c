@@ -53,6 +53,7 @@ static const char *const bodies[][2] = {
      "{\"queries\":[{\"id\":1,\"query\":\"fire\"}],\"judgments\":[{\"query\":1,\"document\":\"b2\"}]}"},
     {"POST /collections/{collection}/policy", "{\"relearn\":true}"},
     {"POST /collections/{collection}/experiment", AN_EXPERIMENT},
+    {"POST /collections/{collection}/similar", "{\"id\":\"b1\"}"},
     {"POST /collections/{collection}/rank", "{\"query\":\"fire\",\"candidates\":[\"b1\",{\"id\":\"x\",\"features\":{}}]}"},
 };
 
@@ -127,7 +128,7 @@ static void every_route_answers(void **state) {
         answer_release(&a);
         assert_int_equal(call_status(c.db, "PATCH", target, NULL), 405);
     }
-    assert_int_equal(n, 52);
+    assert_int_equal(n, 56);
 }
 
 static bool is_route(const char *text) {
