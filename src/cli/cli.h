@@ -40,7 +40,7 @@ typedef struct cli_command {
 extern const cli_command command_import, command_search, command_event, command_eval, command_ope, command_stats,
     command_check, command_optimize, command_serve, command_export, command_collections, command_predict, command_replay,
     command_simulate, command_users, command_policy, command_train, command_models, command_explain, command_experiment, command_rank,
-    command_terms;
+    command_terms, command_vectors;
 extern const cli_command *const cli_commands[]; /* ends with NULL */
 
 const cli_command *cli_command_find(const char *name); /* NULL when absent */

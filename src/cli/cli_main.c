@@ -12,7 +12,7 @@ const cli_command *const cli_commands[] = {
     &command_stats,  &command_check,  &command_export, &command_optimize, &command_collections,
     &command_predict, &command_replay, &command_simulate, &command_users,
     &command_policy, &command_train, &command_models, &command_explain, &command_experiment, &command_rank,
-    &command_terms, NULL};
+    &command_terms, &command_vectors, NULL};
 
 const cli_command *cli_command_find(const char *name) {
     for (size_t i = 0; cli_commands[i]; i++)

@@ -15,6 +15,7 @@ static const cli_option options[] = {
     {"facet", 0, "FIELD", "count the values of a field; repeatable"},
     {"user", 0, "ID", "who searches: results become personal"},
     {"session", 0, "ID", "the visit it belongs to"},
+    {"like", 0, "ID", "what is like this document, beside a query or instead of one"},
     {"policy", 0, "NAME", "who chooses the strategies, instead of the collection's policy"},
     {"ranker", 0, "NAME", "who orders the results: auto, linear, rrf, model, model:N (default: the collection's ranker)"},
     {"pin", 0, "ID", "this document first; repeatable, in this order"},
@@ -106,7 +107,7 @@ static int write_request(const cli_arguments *a, page p, arena *memory, slice fi
         json_raw(&w, filter);
     }
     write_facets(&w, a);
-    static const char *const texts[] = {"user", "session", "policy", "ranker"};
+    static const char *const texts[] = {"user", "session", "like", "policy", "ranker"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (!arg_text(a, texts[i], NULL)) continue;
         json_key(&w, texts[i]);
@@ -178,6 +179,7 @@ const cli_command command_search = {
     "forage search --where type=film --where 'year>=2000' --facet genre love\n"
     "forage search --explain -n 3 the hobbit\n"
     "forage search --pin book:1 --hide book:7 --diversity 0.3 love\n"
+    "forage search --like book:1\n"
     "forage search --page first hunger games\n"
     "forage search --json --filter '{\"any\": [{\"year\": {\"lt\": 1900}}, {\"genre\": \"Drama\"}]}' love",
     run};

@@ -53,7 +53,8 @@ static void what_documents_bring_is_found_at_once(void **state) {
     (void)state;
     assert_nearest("[1,0.1,0]", "east northeast north");
     assert_nearest("[0,0,2]", "up");
-    world_import(w, "{\"id\":\"down\",\"title\":\"cellar\",\"place\":[0,0,-1]}\n{\"id\":\"east\",\"title\":\"sunrise\",\"place\":[-1,0,0]}\n");
+    world_import(w, "{\"id\":\"down\",\"title\":\"cellar\",\"place\":[0,0,-1]}\n"
+                    "{\"id\":\"east\",\"title\":\"sunrise\",\"place\":[-1,0,0]}\n");
     assert_nearest("[0,0,-3]", "down");
     assert_nearest("[1,0.1,0]", "northeast north");
     assert_ok(collection_delete(w->collection, SLICE("northeast"), NULL));
@@ -144,7 +145,8 @@ static void an_encoder_that_is_not_there_stops_nobody(void **state) {
     (void)state;
     base_error error = {0};
     log_set_level(LOG_SILENT);
-    world_schema(w, "{\"fields\":{\"meaning\":{\"type\":\"vector\",\"dimensions\":8,\"encoder\":{\"kind\":\"bert\",\"model\":\"/none/such\"}}}}");
+    world_schema(w, "{\"fields\":{\"meaning\":{\"type\":\"vector\",\"dimensions\":8,"
+                    "\"encoder\":{\"kind\":\"bert\",\"model\":\"/none/such\"}}}}");
     assert_int_not_equal(vectors_settle(funnel_vectors(w->funnel), &error), FORAGE_OK);
     log_set_level(LOG_WARN);
     vectors_info fields[SPARSE_MAX_FIELDS];
