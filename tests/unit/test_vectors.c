@@ -1,6 +1,7 @@
 /* Vector fields: what documents bring is found at once, survives, and stays in step; what is wrong is said. */
 #include "world.h"
 
+#include "base/random.h"
 #include "retrieve/vectors.h"
 
 static world *w;
@@ -162,6 +163,102 @@ static void an_encoder_that_is_not_there_stops_nobody(void **state) {
     arena_release(&report.memory);
 }
 
+/* ---- The catalogue's own encoder ---- */
+
+/* Two fields of knowledge; in each, words that never stand together have the same company. */
+static void import_knowledge(void) {
+    static const char *const worlds[2][8] = {{"car", "engine", "wheel", "road", "brake", "driver", "fuel", "gear"},
+                                             {"soup", "onion", "pepper", "kitchen", "spoon", "cook", "salt", "stew"}};
+    buffer lines = {0};
+    random_source r;
+    random_seed(&r, 3);
+    for (int i = 0; i < 200; i++) {
+        const char *const *words = worlds[i % 2];
+        buffer_printf(&lines, "{\"id\":\"%s%d\",\"title\":\"", i % 2 ? "food" : "ride", i);
+        /* "automobile" stands where "car" does, but never beside it. */
+        buffer_printf(&lines, "%s", i % 2 ? "dish" : i % 4 ? "automobile" : "car");
+        for (int n = 0; n < 4; n++) buffer_printf(&lines, " %s", words[1 + random_below(&r, 7)]);
+        buffer_printf(&lines, "\"}\n");
+    }
+    world_import(w, buffer_text(&lines));
+    buffer_release(&lines);
+}
+
+static void train(bool anew) {
+    base_error error = {0};
+    vectors *v = funnel_vectors(w->funnel);
+    if (anew ? vectors_train(v, &error) : vectors_settle(v, &error)) fail_msg("%s", error.message);
+}
+
+static vectors_info meaning_of(void) {
+    vectors_info fields[SPARSE_MAX_FIELDS];
+    size_t n = vectors_describe(funnel_vectors(w->funnel), fields);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(fields[i].field->name, "meaning") == 0) return fields[i];
+    fail();
+    return fields[0];
+}
+
+static size_t count_starting(const char *ids, const char *prefix) {
+    size_t n = 0;
+    for (const char *at = ids; (at = strstr(at, prefix)); at++) n++;
+    return n;
+}
+
+static void the_catalogue_teaches_itself(void **state) {
+    (void)state;
+    world_schema(w, "{\"fields\":{\"meaning\":{\"type\":\"vector\",\"dimensions\":8,\"encoder\":\"catalogue\"}}}");
+    import_knowledge();
+    train(false);
+    vectors_info info = meaning_of();
+    assert_true(info.version != 0 && info.trained_documents > 200);
+    assert_true(info.index.documents >= 200);
+    /* "automobile" finds documents that say "car" only. */
+    const char *ids = found("\"query\":\"automobile\",\"limit\":100,\"ranker\":\"rrf\"");
+    assert_int_equal(count_starting(ids, "food"), 0);
+    assert_true(count_starting(ids, "ride") > 60); /* 50 have the word */
+    /* A word that nobody wrote, spelt almost like one. */
+    ids = found("\"query\":\"kitchens oniones\",\"limit\":10");
+    assert_true(count_starting(ids, "food") >= 8);
+    /* It is the same after a restart, without another training. */
+    world_reopen(w);
+    train(false);
+    assert_true(meaning_of().version == info.version);
+    assert_true(meaning_of().index.documents == info.index.documents);
+    /* A document that comes later has its vector soon. */
+    world_import(w, "{\"id\":\"late\",\"title\":\"stew of pepper and salt\"}\n");
+    train(false);
+    assert_true(meaning_of().index.documents == info.index.documents + 1);
+    assert_non_null(strstr(found("\"like\":\"late\",\"limit\":5"), "food"));
+}
+
+static void what_people_choose_teaches_it(void **state) {
+    (void)state;
+    world_schema(w, "{\"fields\":{\"meaning\":{\"type\":\"vector\",\"dimensions\":8,\"encoder\":\"catalogue\"}}}");
+    import_knowledge();
+    train(false);
+    uint64_t before = meaning_of().version;
+    assert_int_equal(count_starting(found("\"query\":\"vroom\",\"limit\":10"), "ride"), 0);
+    static funnel_engagement chosen[40];
+    for (int i = 0; i < 40; i++) {
+        const char *id = arena_printf(&lasting, "ride%d", i * 4);
+        chosen[i] = (funnel_engagement){.query = SLICE("vroom"), .user = slice_of(arena_printf(&lasting, "u%d", i)),
+                                        .document = slice_of(id), .action = SLICE("click"), .time = (int64_t)1700000000 * 1000000};
+    }
+    size_t taught = 0;
+    assert_ok(funnel_teach(w->funnel, chosen, 40, &taught, NULL));
+    assert_int_equal(taught, 40);
+    train(true);
+    assert_true(meaning_of().version != before);
+    assert_int_equal(meaning_of().trained_pairs, 40);
+    /* Also documents that nobody chose after it, but that are like those. */
+    const char *ids = found("\"query\":\"vroom\",\"limit\":60");
+    size_t others = 0;
+    for (int i = 0; i < 200; i += 2)
+        others += i % 4 && strstr(ids, arena_printf(&lasting, "ride%d ", i)) != NULL;
+    assert_true(others >= 5);
+}
+
 #define ISOLATED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
@@ -174,6 +271,8 @@ int main(void) {
         ISOLATED(what_is_wrong_is_said),
         ISOLATED(declarations_are_checked),
         ISOLATED(an_encoder_that_is_not_there_stops_nobody),
+        ISOLATED(the_catalogue_teaches_itself),
+        ISOLATED(what_people_choose_teaches_it),
     };
     return cmocka_run_group_tests_name("vectors", tests, NULL, NULL);
 }

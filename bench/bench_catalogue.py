@@ -1,0 +1,117 @@
+"""The catalogue's own encoder: nDCG@10 of its vectors alone, learned from the documents without any feedback, beside a random order;
+what training queries add on NFCorpus; how long a training takes on `packages`.
+
+Vectors are compared exactly, by numpy; the search engine is not part of this.
+"""
+
+import json
+import math
+import os
+import random
+import subprocess
+
+import bench_eval
+import bench_impacts
+import harness
+import packages
+
+DIMENSIONS = 128
+
+
+def read_lines(path):
+    with open(path, encoding="utf-8") as file:
+        return [line.rstrip("\n").split("\t") for line in file]
+
+
+def judgments(path):
+    """query → {document: gain}; BEIR's files have a header and three columns, TREC's four."""
+    judged = {}
+    for cells in map(str.split, open(path, encoding="utf-8")):
+        if len(cells) == 4:
+            cells = [cells[0], cells[2], cells[3]]
+        if cells[-1].lstrip("-").isdigit() and int(cells[2]) > 0:
+            judged.setdefault(cells[0], {})[cells[1]] = int(cells[2])
+    return judged
+
+
+def ndcg(ranked, gains, k=10):
+    got = sum(gains.get(d, 0) / math.log2(i + 2) for i, d in enumerate(ranked[:k]))
+    best = sum(g / math.log2(i + 2) for i, g in enumerate(sorted(gains.values(), reverse=True)[:k]))
+    return got / best if best else 0
+
+
+def tool(*arguments):
+    out = subprocess.run([os.path.join(harness.BUILD, "bench", "catalogue_tool"), *arguments], check=True, capture_output=True, text=True)
+    return json.loads(out.stdout)
+
+
+def write_texts(path, rows):
+    with open(path, "w", encoding="utf-8") as out:
+        out.writelines("\t".join(cells) + "\n" for cells in rows)
+
+
+def evaluate(name, documents, queries, judged, pairs=None):
+    """Mean nDCG@10 over the judged queries, and what the training said."""
+    import numpy
+    folder = harness.cached("catalogue-" + name.lower())
+    os.makedirs(folder, exist_ok=True)
+    paths = {part: os.path.join(folder, part) for part in ("documents", "queries", "model", "pairs", "d.f32", "q.f32")}
+    write_texts(paths["documents"], (cells[1:] for cells in documents))
+    asked = [cells for cells in queries if cells[0] in judged]
+    write_texts(paths["queries"], (cells[1:] for cells in asked))
+    more = []
+    if pairs:
+        write_texts(paths["pairs"], pairs)
+        more = ["--pairs", paths["pairs"]]
+    trained = tool("train", "--texts", paths["documents"], "--dimensions", str(DIMENSIONS), "--out", paths["model"], *more)
+    tool("encode", "--model", paths["model"], "--side", "document", "--texts", paths["documents"], "--out", paths["d.f32"])
+    tool("encode", "--model", paths["model"], "--side", "query", "--texts", paths["queries"], "--out", paths["q.f32"])
+    d, q = (numpy.fromfile(paths[side], dtype=numpy.float32).reshape(-1, DIMENSIONS) for side in ("d.f32", "q.f32"))
+    scores, total = q @ d.T, 0
+    for i, cells in enumerate(asked):
+        top = numpy.argsort(-scores[i], kind="stable")[:10]
+        total += ndcg([documents[j][0] for j in top], judged[cells[0]])
+    return total / len(asked), trained
+
+
+def random_order(documents, queries, judged):
+    source, asked = random.Random(1), [cells[0] for cells in queries if cells[0] in judged]
+    ids = [cells[0] for cells in documents]
+    return sum(ndcg(source.sample(ids, 10), judged[q]) for q in asked for _ in range(20)) / (20 * len(asked))
+
+
+def training_pairs(folder, documents):
+    """Queries of NFCorpus's training part, for each document that is judged relevant, in the documents' order."""
+    place = {cells[0]: i for i, cells in enumerate(documents)}
+    texts = {}
+    with open(os.path.join(folder, "queries.jsonl"), encoding="utf-8") as file:
+        for record in map(json.loads, file):
+            texts[record["_id"]] = " ".join(record["text"].split())
+    judged = judgments(os.path.join(folder, "qrels", "train.tsv"))
+    return sorted((place[d], texts[q]) for q, gains in judged.items() for d in gains if d in place and q in texts)
+
+
+def run(bench):
+    command = "make bench-catalogue"
+    folder = bench_eval.nfcorpus()
+    sets = [("NFCorpus", bench_impacts.beir(folder)), ("SciFact", bench_impacts.beir(bench_eval.scifact())),
+            ("Cranfield", bench_impacts.cranfield())]
+    for name, paths in sets:
+        documents, queries, judged = read_lines(paths[0]), read_lines(paths[1]), judgments(paths[2])
+        value, trained = evaluate(name, documents, queries, judged)
+        bench.add(f"{name} nDCG@10, vectors alone, no feedback", value, "", peer="random order",
+                  peer_value=random_order(documents, queries, judged), command=command)
+        if name == "NFCorpus" and os.path.exists(os.path.join(folder, "qrels", "train.tsv")):
+            pairs = [(str(d), text) for d, text in training_pairs(folder, documents)]
+            taught, _ = evaluate(name, documents, queries, judged, pairs)
+            bench.add("NFCorpus nDCG@10, vectors alone, taught by the training queries", taught, "", peer="not taught", peer_value=value,
+                      bar=1, command=command)
+    limit = 20000 if bench.quick else 100000
+    path = os.path.join(harness.cached("catalogue-nfcorpus"), "packages")
+    with open(path, "w", encoding="utf-8") as out:
+        for i, (_, name, _, _, summary) in enumerate(packages.rows()):
+            if i == limit:
+                break
+            out.write(f"{name}\t{' '.join((summary or '').split())}\n")
+    trained = tool("train", "--texts", path, "--dimensions", str(DIMENSIONS), "--out", path + ".model")
+    bench.add(f"training on {trained['documents']:,} packages", trained["seconds"], "s", bar=60 * limit / 100000, lower=True, command=command)
