@@ -269,3 +269,33 @@ bool text_icu_space(uint32_t c) { return u_isUWhiteSpace((UChar32)c); }
 bool text_icu_ignorable(uint32_t c) {
     return (U_GET_GC_MASK((UChar32)c) & (U_GC_P_MASK | U_GC_Z_MASK | U_GC_CC_MASK | U_GC_CF_MASK)) != 0;
 }
+
+text_piece text_icu_piece(uint32_t c) {
+    if (c == '\t' || c == '\n' || c == '\r' || c == ' ') return TEXT_PIECE_SPACE;
+    if (c == 0 || c == TEXT_REPLACEMENT) return TEXT_PIECE_CONTROL;
+    if (c < 0x80 && ((c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126)))
+        return TEXT_PIECE_PUNCTUATION;
+    uint32_t mask = U_GET_GC_MASK((UChar32)c);
+    if (mask & U_GC_C_MASK) return TEXT_PIECE_CONTROL;
+    if (mask & U_GC_Z_MASK) return TEXT_PIECE_SPACE;
+    if (mask & U_GC_P_MASK) return TEXT_PIECE_PUNCTUATION;
+    return mask & U_GC_MN_MASK ? TEXT_PIECE_MARK : TEXT_PIECE_LETTER;
+}
+
+size_t text_icu_decompose(uint32_t c, uint32_t out[18]) {
+    UErrorCode code = U_ZERO_ERROR;
+    UChar units[36];
+    const UNormalizer2 *nfd = unorm2_getNFDInstance(&code);
+    int32_t size = U_SUCCESS(code) ? unorm2_getDecomposition(nfd, (UChar32)c, units, 36, &code) : -1;
+    size_t n = 0;
+    out[0] = c;
+    if (size < 0 || U_FAILURE(code)) return 1;
+    for (int32_t i = 0; i < size && n < 18;) {
+        UChar32 next;
+        U16_NEXT(units, i, size, next);
+        out[n++] = (uint32_t)next;
+    }
+    return n;
+}
+
+uint32_t text_icu_lower(uint32_t c) { return (uint32_t)u_tolower((UChar32)c); }

@@ -44,4 +44,11 @@ int text_icu_digit(uint32_t c);      /* 0 to 9, or -1 */
 bool text_icu_ignorable(uint32_t c); /* punctuation, spaces and controls: nothing that a folded word keeps */
 bool text_icu_space(uint32_t c);
 
+/* What a character is to tokenizers of the BERT family. */
+typedef enum text_piece { TEXT_PIECE_LETTER, TEXT_PIECE_CONTROL, TEXT_PIECE_SPACE, TEXT_PIECE_PUNCTUATION, TEXT_PIECE_MARK } text_piece;
+text_piece text_icu_piece(uint32_t c);
+/* Its canonical decomposition, or itself: 1 to 18 code points. */
+size_t text_icu_decompose(uint32_t c, uint32_t out[18]);
+uint32_t text_icu_lower(uint32_t c); /* one to one, without regard to language or context */
+
 #endif
