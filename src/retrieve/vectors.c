@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CACHED_QUERIES 10000u
 #define SECOND ((int64_t)1000000)
 #define PAUSE (SECOND / 4)       /* of the writes, before what an encoder makes is made */
 #define LONGEST (5 * SECOND)     /* that writes without a pause delay it */
@@ -99,8 +100,9 @@ static forage_status open_encoder(vectors *v, vector_field *f, encoder **out, ba
     case SCHEMA_ENCODER_NONE: return FORAGE_OK;
     case SCHEMA_ENCODER_CATALOGUE: return vectors_open_catalogue(v, f, out, error);
     case SCHEMA_ENCODER_BERT: {
-        bert_options options = {.precision = d->full_precision ? BERT_FP32 : BERT_INT8, .query_prefix = d->query_prefix,
-                                .document_prefix = d->document_prefix};
+        bert_options options = {.precision = d->full_precision ? BERT_FP32 : BERT_INT8, .cached_queries = CACHED_QUERIES, .threads = 1};
+        if (d->query_prefix) options.query_prefix = slice_of(d->query_prefix);
+        if (d->document_prefix) options.document_prefix = slice_of(d->document_prefix);
         return bert_encoder_open(d->model, &options, out, error);
     }
     case SCHEMA_ENCODER_REMOTE: {

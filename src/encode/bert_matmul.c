@@ -1,0 +1,186 @@
+#include "encode/bert_matmul.h"
+
+#include <dnnl.h>
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* oneDNN of this build divides its work among OpenMP's threads. Ours are the ones that share the work, so it gets one: the
+ * setting belongs to the calling thread, and XGBoost in the same thread may want another. */
+int omp_get_max_threads(void);
+void omp_set_num_threads(int n);
+
+static int take_one_thread(void) {
+    int before = omp_get_max_threads();
+    if (before != 1) omp_set_num_threads(1);
+    return before;
+}
+
+static void give_threads_back(int before) {
+    if (before != 1) omp_set_num_threads(before);
+}
+
+/* ---- Who multiplies ---- */
+
+#if defined(__x86_64__)
+static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static bool has_avx512(void) { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"); }
+#else
+static bool has_avx2(void) { return false; }
+static bool has_avx512(void) { return false; }
+#endif
+
+bool bert_uses_onednn(bert_backend wanted) {
+    if (wanted != BERT_BACKEND_BEST) return wanted == BERT_BACKEND_ONEDNN;
+    return !has_avx2() || has_avx512();
+}
+
+const bert_ops *bert_ops_best(void) {
+    const char *name = getenv("FORAGE_KERNEL");
+#if defined(__x86_64__)
+    if (has_avx2() && !(name && strcmp(name, "scalar") == 0)) return &bert_ops_avx2;
+#endif
+    (void)name;
+    return &bert_ops_plain;
+}
+
+/* ---- Layers ---- */
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static size_t strip_place(size_t output, size_t input, size_t groups) {
+    return ((output / BERT_STRIP * groups + input / 4) * BERT_STRIP + output % BERT_STRIP) * 4 + input % 4;
+}
+
+static void keep_floats(bert_linear *l, const float *w) {
+    const size_t n = l->n, k = l->k;
+    l->weights = mem_zalloc(round_up(n, BERT_STRIP) * k, sizeof *l->weights);
+    for (size_t o = 0; o < n; o++) {
+        for (size_t i = 0; i < k; i++) {
+            size_t at = l->onednn ? i * n + o : (o / BERT_STRIP * k + i) * BERT_STRIP + o % BERT_STRIP;
+            l->weights[at] = w[o * k + i];
+        }
+    }
+}
+
+static float squared_loss(const float *w, size_t k, float scale) {
+    float loss = 0;
+    for (size_t i = 0; i < k; i++) {
+        float code = roundf(w[i] / scale), most = BERT_CODE_MOST;
+        code = code > most ? most : code < -most ? -most : code;
+        loss += (w[i] - code * scale) * (w[i] - code * scale);
+    }
+    return loss;
+}
+
+/* The largest weight need not have a code of its own: of a few scales the one with the least squared error. */
+static float best_scale(const float *w, size_t k) {
+    float largest = 0;
+    for (size_t i = 0; i < k; i++) largest = fmaxf(largest, fabsf(w[i]));
+    if (!(largest > 0)) return 1;
+    float best = largest / BERT_CODE_MOST, least = squared_loss(w, k, best);
+    for (float share = 0.95f; share > 0.65f; share -= 0.05f) {
+        float scale = share * largest / BERT_CODE_MOST, loss = squared_loss(w, k, scale);
+        if (loss < least) {
+            least = loss;
+            best = scale;
+        }
+    }
+    return best;
+}
+
+static void keep_codes(bert_linear *l, const float *weights) {
+    const size_t n = l->n, k = l->k, k4 = round_up(k, 4);
+    l->codes = mem_zalloc(round_up(n, BERT_STRIP) * k4, 1);
+    l->scales = mem_alloc(n * sizeof *l->scales);
+    l->sums = mem_zalloc(n, sizeof *l->sums);
+    for (size_t o = 0; o < n; o++) {
+        const float *w = weights + o * k;
+        const float scale = l->scales[o] = best_scale(w, k);
+        for (size_t i = 0; i < k; i++) {
+            float code = roundf(w[i] / scale), most = BERT_CODE_MOST;
+            int8_t kept = (int8_t)(code > most ? most : code < -most ? -most : code);
+            l->codes[l->onednn ? o * k4 + i : strip_place(o, i, k4 / 4)] = kept;
+            l->sums[o] += kept;
+        }
+    }
+}
+
+void bert_linear_init(bert_linear *l, const float *weights, const float *bias, uint32_t n, uint32_t k, bert_precision precision,
+                      bool onednn) {
+    *l = (bert_linear){.n = n, .k = k, .onednn = onednn};
+    l->bias = mem_zalloc(n, sizeof *l->bias);
+    if (bias) memcpy(l->bias, bias, n * sizeof *bias);
+    if (precision == BERT_INT8) keep_codes(l, weights);
+    else keep_floats(l, weights);
+}
+
+void bert_linear_release(bert_linear *l) {
+    free(l->weights);
+    free(l->codes);
+    free(l->scales);
+    free(l->sums);
+    free(l->bias);
+    *l = (bert_linear){0};
+}
+
+void bert_room_release(bert_room *room) {
+    free(room->codes);
+    free(room->scales);
+    free(room->zeros);
+    free(room->sums);
+    *room = (bert_room){0};
+}
+
+/* ---- Products ---- */
+
+static void check(dnnl_status_t status) {
+    assert(status == dnnl_success); /* sizes are ours, and always valid */
+    (void)status;
+}
+
+void bert_product(bool transposed, size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+                  size_t ldc) {
+    int threads = take_one_thread();
+    check(dnnl_sgemm('N', transposed ? 'T' : 'N', (dnnl_dim_t)m, (dnnl_dim_t)n, (dnnl_dim_t)k, 1.0f, a, (dnnl_dim_t)lda, b,
+                     (dnnl_dim_t)ldb, 0.0f, c, (dnnl_dim_t)ldc));
+    give_threads_back(threads);
+}
+
+static void part_i8(const bert_linear *l, const bert_ops *ops, bert_room *room, const float *in, size_t rows, uint32_t from,
+                    uint32_t count, float *out) {
+    const size_t k4 = round_up(l->k, 4);
+    room->codes = mem_grow(room->codes, &room->codes_capacity, rows * k4, sizeof *room->codes);
+    room->scales = mem_grow(room->scales, &room->scales_capacity, rows, sizeof *room->scales);
+    room->zeros = mem_grow(room->zeros, &room->zeros_capacity, rows, sizeof *room->zeros);
+    ops->quantize(in, rows, l->k, k4, room->codes, room->scales, room->zeros);
+    if (!l->onednn) {
+        ops->multiply_i8(room->codes, room->scales, room->zeros, rows, k4 / 4, l->codes + (size_t)from * k4, l->scales + from,
+                         l->sums + from, l->bias + from, count, out, count);
+        return;
+    }
+    const int32_t no_offset = 0;
+    room->sums = mem_grow(room->sums, &room->sums_capacity, rows * count, sizeof *room->sums);
+    int threads = take_one_thread();
+    check(dnnl_gemm_u8s8s32('N', 'T', 'F', (dnnl_dim_t)rows, count, (dnnl_dim_t)k4, 1.0f, room->codes, (dnnl_dim_t)k4, 0,
+                            l->codes + (size_t)from * k4, (dnnl_dim_t)k4, 0, 0.0f, room->sums, count, &no_offset));
+    give_threads_back(threads);
+    ops->scale_back(room->sums, room->scales, room->zeros, rows, count, l->scales + from, l->sums + from, l->bias + from, out,
+                    count);
+}
+
+void bert_linear_part(const bert_linear *l, const bert_ops *ops, bert_room *room, const float *in, size_t rows, uint32_t from,
+                      uint32_t count, float *out) {
+    assert(from % BERT_STRIP == 0 && from + count <= l->n);
+    if (!rows || !count) return;
+    if (l->codes) {
+        part_i8(l, ops, room, in, rows, from, count, out);
+    } else if (l->onednn) {
+        bert_product(false, rows, count, l->k, in, l->k, l->weights + from, l->n, out, count);
+        ops->add_bias(out, rows, count, l->bias + from);
+    } else {
+        ops->multiply_f32(in, rows, l->k, l->weights + (size_t)from * l->k, l->bias + from, count, out, count);
+    }
+}
