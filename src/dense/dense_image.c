@@ -151,6 +151,16 @@ static uint64_t sum_of(const uint8_t *data, uint64_t size) {
     return sum;
 }
 
+void dense_image_seal(uint8_t *image, size_t size) {
+    image_header h;
+    if (size < sizeof h) return;
+    memcpy(&h, image, sizeof h);
+    uint64_t at = sizeof h;
+    for (int i = 0; i < PARTS && h.size[i] <= size - at; at += h.size[i++]) h.sum[i] = sum_of(image + at, h.size[i]);
+    h.own_sum = hash64(&h, offsetof(image_header, own_sum), 0);
+    memcpy(image, &h, sizeof h);
+}
+
 static forage_status read_header(reader *r, const os_map *map, const dense_config *c) {
     image_header *h = &r->header;
     if (map->size < sizeof *h) return bad(r, "the file is too short");
