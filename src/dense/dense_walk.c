@@ -147,9 +147,9 @@ static inline uint32_t next_of(const dense_graph *g, dense_pool *pool, uint32_t 
     pool->at[i].node |= DENSE_SEEN;
     if (i + 1 < pool->n) {
         uint32_t after = pool->at[i + 1].node & ~DENSE_SEEN;
-        const char *links = (const char *)dense_links_of(g, after, 0);
-        __builtin_prefetch(links);
-        __builtin_prefetch(links + 64);
+        uintptr_t links = (uintptr_t)dense_links_of(g, after, 0);
+        __builtin_prefetch((const void *)links);
+        __builtin_prefetch((const void *)(links + 64));
     }
     return node;
 }
