@@ -2,7 +2,7 @@
  *
  * BERT (Devlin et al. 2019) and DistilBERT (Sanh et al. 2019). One model serves one purpose, its head: sentence vectors
  * (Reimers & Gurevych 2019), learned sparse weights (SPLADE, Formal et al. 2021) or scores of pairs (cross-encoder, Nogueira & Cho
- * 2019). Weights are kept as float32 or as 7-bit integers with a scale for each output; sums are the same on every processor
+ * 2019). Weights are kept as float32 or as 8-bit integers with a scale for each output; sums are the same on every processor
  * up to rounding of float32.
  *
  * Threads: an open model is immutable; every function may be called from any number of threads on the same model. */

@@ -3,7 +3,6 @@
 #include <dnnl.h>
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,30 +64,17 @@ static void keep_floats(bert_linear *l, const float *w) {
     }
 }
 
-static float squared_loss(const float *w, size_t k, float scale) {
-    float loss = 0;
-    for (size_t i = 0; i < k; i++) {
-        float code = roundf(w[i] / scale), most = BERT_CODE_MOST;
-        code = code > most ? most : code < -most ? -most : code;
-        loss += (w[i] - code * scale) * (w[i] - code * scale);
-    }
-    return loss;
-}
-
-/* The largest weight need not have a code of its own: of a few scales the one with the least squared error. */
-static float best_scale(const float *w, size_t k) {
+/* AVX2 adds the products of two neighbours in 16 bits, with saturation: 255 × the sum of their codes of one sign must stay below
+ * 2^15. So the scale follows the largest such sum, which is hardly larger than the largest weight: large neighbours are rare. */
+static float scale_of(const float *w, size_t k) {
     float largest = 0;
-    for (size_t i = 0; i < k; i++) largest = fmaxf(largest, fabsf(w[i]));
-    if (!(largest > 0)) return 1;
-    float best = largest / BERT_CODE_MOST, least = squared_loss(w, k, best);
-    for (float share = 0.95f; share > 0.65f; share -= 0.05f) {
-        float scale = share * largest / BERT_CODE_MOST, loss = squared_loss(w, k, scale);
-        if (loss < least) {
-            least = loss;
-            best = scale;
-        }
+    for (size_t i = 0; i < k; i += 2) {
+        const float x = w[i], y = i + 1 < k ? w[i + 1] : 0;
+        const float up = (x > 0 ? x : 0) + (y > 0 ? y : 0), down = (x < 0 ? -x : 0) + (y < 0 ? -y : 0);
+        const float more = up > down ? up : down;
+        largest = more > largest ? more : largest;
     }
-    return best;
+    return largest > 0 ? largest / BERT_CODE_MOST : 1;
 }
 
 static void keep_codes(bert_linear *l, const float *weights) {
@@ -98,10 +84,11 @@ static void keep_codes(bert_linear *l, const float *weights) {
     l->sums = mem_zalloc(n, sizeof *l->sums);
     for (size_t o = 0; o < n; o++) {
         const float *w = weights + o * k;
-        const float scale = l->scales[o] = best_scale(w, k);
+        const float scale = l->scales[o] = scale_of(w, k);
         for (size_t i = 0; i < k; i++) {
-            float code = roundf(w[i] / scale), most = BERT_CODE_MOST;
-            int8_t kept = (int8_t)(code > most ? most : code < -most ? -most : code);
+            const float code = w[i] / scale;
+            const int32_t whole = (int32_t)(code + (code < 0 ? -0.5f : 0.5f)), most = BERT_CODE_MOST;
+            const int8_t kept = (int8_t)(whole > most ? most : whole < -most ? -most : whole);
             l->codes[l->onednn ? o * k4 + i : strip_place(o, i, k4 / 4)] = kept;
             l->sums[o] += kept;
         }

@@ -24,7 +24,7 @@
 INLINE float exponential(float x) {
     x = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
     float t = x * 1.44269504f;
-    int32_t i = (int32_t)(t + (t < 0 ? -0.5f : 0.5f));
+    int32_t i = (int32_t)(t + __builtin_copysignf(0.5f, t));
     float f = (x - (float)i * 0.693359375f) + (float)i * 2.12194440e-4f;
     float p = 1.0f + f * (1.0f + f * (0.5f + f * (0.16666667f + f * (0.041666667f + f * (0.0083333333f + f * 0.0013888889f)))));
     union { int32_t i; float f; } two = {(i + 127) << 23};
@@ -33,11 +33,10 @@ INLINE float exponential(float x) {
 
 /* Abramowitz & Stegun 7.1.26: absolute error below 1.5e-7 + rounding. */
 INLINE float error_function(float x) {
-    float a = x < 0 ? -x : x;
+    float a = __builtin_fabsf(x);
     float t = 1.0f / (1.0f + 0.3275911f * a);
     float p = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
-    float y = 1.0f - p * exponential(-a * a);
-    return x < 0 ? -y : y;
+    return __builtin_copysignf(1.0f - p * exponential(-a * a), x);
 }
 
 INLINE float hyperbolic_tangent(float x) { return 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f); }

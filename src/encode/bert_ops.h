@@ -14,8 +14,9 @@ typedef enum bert_activation { BERT_GELU, BERT_GELU_TANH, BERT_RELU, BERT_TANH }
 
 /* 8-bit weights of a linear layer of n outputs and k inputs in strips of BERT_STRIP outputs: strip s, group g of four inputs, output
  * j of the strip, input i of the group is at ((s × groups + g) × BERT_STRIP + j) × 4 + i. What is beyond n or k is 0. Codes lie in
- * ±BERT_CODE_MOST: 255 × 64 × 2 still fits the 16 bits in which AVX2 adds two products. */
-enum { BERT_STRIP = 16, BERT_CODE_MOST = 64 };
+ * ±BERT_CODE_MOST, and of inputs 2i and 2i + 1 those of one sign sum up to at most BERT_CODE_MOST + 1: 255 × 128 still fits the 16 bits in
+ * which AVX2 adds two products. */
+enum { BERT_STRIP = 16, BERT_CODE_MOST = 127 };
 
 typedef struct bert_ops {
     const char *name;
