@@ -126,7 +126,7 @@ static forage_status read_json(wordpiece *w, slice text, const char *path, base_
         if (id_of(v, &id)) w->tokens[id] = v->key;
     for (const json_value *v = added ? added->first : NULL; v; v = v->next) {
         slice content = {0};
-        if (!id_of(json_get(v, "id"), &id) || json_member_string(v, "content", &content, NULL)) continue;
+        if (!id_of(json_get(v, "id"), &id) || json_member_string(v, "content", &content, NULL) || !content.data) continue;
         w->tokens[id] = content;
         read_flag(v, "special", &w->special[id]);
     }
@@ -273,20 +273,17 @@ static void take_character(cutting *c, uint32_t character) {
         end_word(c);
         return;
     }
-    if (w->ideographs && is_ideograph(character)) {
-        end_word(c);
-        add_character(c, character);
-        end_word(c);
-        return;
-    }
     uint32_t parts[18];
     size_t n = 1;
+    bool alone = w->ideographs && is_ideograph(character);
     parts[0] = character;
     if (w->strip && character >= 0x80) n = text_icu_decompose(character, parts);
+    if (alone) end_word(c);
     for (size_t i = 0; i < n; i++) {
         if (w->strip && parts[i] >= 0x80 && text_icu_piece(parts[i]) == TEXT_PIECE_MARK) continue;
         take_plain(c, w->lower ? text_icu_lower(parts[i]) : parts[i]);
     }
+    if (alone) end_word(c);
 }
 
 /* A word that is a special token as it stands, such as [MASK]. */
