@@ -100,7 +100,7 @@ static forage_status open_encoder(vectors *v, vector_field *f, encoder **out, ba
     case SCHEMA_ENCODER_NONE: return FORAGE_OK;
     case SCHEMA_ENCODER_CATALOGUE: return vectors_open_catalogue(v, f, out, error);
     case SCHEMA_ENCODER_BERT: {
-        bert_options options = {.precision = d->full_precision ? BERT_FP32 : BERT_INT8, .cached_queries = CACHED_QUERIES, .threads = 1};
+        bert_options options = {.precision = d->full_precision ? BERT_FP32 : BERT_INT8, .cached_queries = CACHED_QUERIES};
         if (d->query_prefix) options.query_prefix = slice_of(d->query_prefix);
         if (d->document_prefix) options.document_prefix = slice_of(d->document_prefix);
         return bert_encoder_open(d->model, &options, out, error);
