@@ -188,7 +188,8 @@ static int by_key(const void *x, const void *y) {
     return a->key < b->key ? -1 : a->key > b->key;
 }
 
-static void set_terms(term **chosen, uint32_t n, uint32_t k, const float *basis, const float *by, const float *idf, catalogue_weights *out) {
+static void set_terms(term **chosen, uint32_t n, uint32_t k, const float *basis, const float *by, const float *idf,
+                      catalogue_weights *out) {
     float vector[CATALOGUE_MOST_DIMENSIONS];
     catalogue_rows_make(&out->terms, n, k);
     out->keys = mem_alloc((n + 1) * sizeof *out->keys);

@@ -63,11 +63,13 @@ static forage_status read_data(const json_value *data, size_t n, uint32_t dimens
     size_t place = 0;
     for (const json_value *item = data->first; item; item = item->next, place++) {
         int64_t index = (int64_t)place;
-        if (json_member_integer(item, "index", 0, (int64_t)n - 1, &index, NULL) || seen[index]) return wrong(error, "an \"index\" is wrong");
+        if (json_member_integer(item, "index", 0, (int64_t)n - 1, &index, NULL) || seen[index])
+            return wrong(error, "an \"index\" is wrong");
         seen[index] = true;
         float *vector = out + (size_t)index * dimensions;
         if (!read_vector(json_get(item, "embedding"), dimensions, vector))
-            return error_set(error, FORAGE_E_IO, "the embedding service's answer: vector %lld has not %u numbers", (long long)index, dimensions);
+            return error_set(error, FORAGE_E_IO, "the embedding service's answer: vector %lld has not %u numbers", (long long)index,
+                             dimensions);
         if (!normalise(vector, dimensions)) return wrong(error, "a vector has numbers that are not finite");
     }
     return FORAGE_OK;

@@ -8,7 +8,9 @@
 
 typedef struct safetensors safetensors;
 
-typedef enum tensor_type { TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_F64, TENSOR_I64, TENSOR_I32, TENSOR_I8, TENSOR_U8, TENSOR_OTHER } tensor_type;
+typedef enum tensor_type {
+    TENSOR_F32, TENSOR_F16, TENSOR_BF16, TENSOR_F64, TENSOR_I64, TENSOR_I32, TENSOR_I8, TENSOR_U8, TENSOR_OTHER
+} tensor_type;
 enum { TENSOR_MOST_DIMENSIONS = 8 };
 
 typedef struct tensor_view {

@@ -27,9 +27,9 @@ const columns_column funnel_core[F_COUNT] = {
     [F_AFFINITY] = {"user_document", "the user chose this very document", COLUMNS_CORE},
     [F_BROWSE_PERSONAL] = {"personal_rrf_no_words", "personal_rrf without words", COLUMNS_CORE},
     [F_SEMANTIC_RRF] = {"semantic_rrf", "reciprocal rank by meaning", COLUMNS_CORE},
-    [F_SEMANTIC_SCORE] = {"semantic_score", "similarity to the query by vectors that were brought or pretrained, over the best", COLUMNS_CORE},
+    [F_SEMANTIC_SCORE] = {"semantic_score", "similarity to the query by brought or pretrained vectors, over the best", COLUMNS_CORE},
     [F_CATALOGUE_SCORE] = {"catalogue_score", "the same by the catalogue's own encoder", COLUMNS_CORE},
-    [F_BROWSE_SEMANTIC] = {"semantic_score_no_words", "similarity to a given vector or document without words, over the best", COLUMNS_CORE},
+    [F_BROWSE_SEMANTIC] = {"semantic_score_no_words", "similarity to a vector or document without words, over the best", COLUMNS_CORE},
 };
 
 /* The belief before any event. Words and the memory decide; the rest breaks near-ties. Within what lexical search found,

@@ -120,7 +120,8 @@ static void note_problem(vectors *v, vector_field *f, const base_error *error) {
     bool is_new = strcmp(f->problem, error->message) != 0;
     snprintf(f->problem, sizeof f->problem, "%.199s", error->message);
     pthread_mutex_unlock(&v->mutex);
-    if (is_new) log_warn("vectors of \"%s\": %s; its strategy finds nothing until that is mended", atomic_load(&f->field)->name, error->message);
+    if (is_new)
+        log_warn("vectors of \"%s\": %s; it finds nothing until that is mended", atomic_load(&f->field)->name, error->message);
 }
 
 static void publish(vectors *v, vector_field *f, vector_space *s) {
