@@ -62,5 +62,6 @@ def run(bench):
             continue
         both, line = measure(bench, name, "minilm", {"type": "vector", "dimensions": 384, "encoder": {"kind": "bert", "model": MINILM}}, paths)
         best = max(words["ndcg@10"], minilm_alone)
-        bench.add(f"{name} nDCG@10, words and MiniLM", both["ndcg@10"], "", bar=round(best + .01, 4), peer="the better of the two", peer_value=best,
+        bench.add(f"{name} nDCG@10, words and MiniLM", both["ndcg@10"], "", bar=round(best + .01, 4), peer="the better of the two",
+                  peer_value=best,
                   command=line)

@@ -266,7 +266,8 @@ static void replace(const folder *f, size_t i, const char *from, const char *to)
 static void damaged_folders_are_refused(void **state) {
     (void)state;
     static const struct { size_t file; const char *from, *to; bert_head head; const char *says, *also; } cases[] = {
-        {2, "bert.encoder.layer.1.output.dense.bias", "bert.encoder.layer.1.output.dense.bios", BERT_ENCODER, "output.dense.bias", "missing"},
+        {2, "bert.encoder.layer.1.output.dense.bias", "bert.encoder.layer.1.output.dense.bios", BERT_ENCODER, "output.dense.bias",
+         "missing"},
         {2, "cls.predictions.bias", "cls.predictions.bios", BERT_SPARSE, "decoder.bias", "missing"},
         {2, "classifier.weight", "classifier.height", BERT_PAIRS, "classifier.weight", "[1, 16]"},
         {2, "word_embeddings", "ward_embeddings", BERT_ENCODER, "word_embeddings", "missing"},
