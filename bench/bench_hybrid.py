@@ -1,4 +1,5 @@
-"""What meaning adds to words, without any feedback: nDCG@10 of the whole funnel on NFCorpus, SciFact and Cranfield, with words alone, with the
+"""What meaning adds to words, without any feedback: nDCG@10 of the whole funnel on NFCorpus, SciFact and Cranfield,
+                  with words alone, with the
 catalogue's own encoder beside them, and with all-MiniLM-L6-v2 where build/bench/models has it (bench/peers/dense_minilm.py fetches it).
 """
 
@@ -46,7 +47,8 @@ def measure(bench, name, kind, encoder, paths):
 
 
 def run(bench):
-    sets = [("NFCorpus", beir(bench_eval.nfcorpus()), .316), ("SciFact", beir(bench_eval.scifact()), .645), ("Cranfield", cranfield(), None)]
+    sets = [("NFCorpus", beir(bench_eval.nfcorpus()), .316), ("SciFact", beir(bench_eval.scifact()), .645),
+                  ("Cranfield", cranfield(), None)]
     if bench.quick:
         sets = sets[2:]
     for name, paths, minilm_alone in sets:
@@ -54,13 +56,15 @@ def run(bench):
         bench.add(f"{name} nDCG@10, words", words["ndcg@10"], "", command=line)
         bench.add(f"{name} recall@100, words", words["recall@100"], "", command=line)
         both, line = measure(bench, name, "catalogue", {"type": "vector", "encoder": "catalogue"}, paths)
-        bench.add(f"{name} nDCG@10, words and the catalogue's encoder", both["ndcg@10"], "", bar=round(words["ndcg@10"] - .002, 4), peer="words",
+        bench.add(f"{name} nDCG@10, words and the catalogue's encoder", both["ndcg@10"], "",
+                  bar=round(words["ndcg@10"] - .002, 4), peer="words",
                   peer_value=words["ndcg@10"], command=line)
         bench.add(f"{name} recall@100, words and the catalogue's encoder", both["recall@100"], "", peer="words",
                   peer_value=words["recall@100"], command=line)
         if not minilm_alone or not os.path.isdir(MINILM):
             continue
-        both, line = measure(bench, name, "minilm", {"type": "vector", "dimensions": 384, "encoder": {"kind": "bert", "model": MINILM}}, paths)
+        both, line = measure(bench, name, "minilm", {"type": "vector", "dimensions": 384, "encoder": {"kind": "bert",
+                  "model": MINILM}}, paths)
         best = max(words["ndcg@10"], minilm_alone)
         bench.add(f"{name} nDCG@10, words and MiniLM", both["ndcg@10"], "", bar=round(best + .01, 4), peer="the better of the two",
                   peer_value=best,
