@@ -114,4 +114,5 @@ def run(bench):
                 break
             out.write(f"{name}\t{' '.join((summary or '').split())}\n")
     trained = tool("train", "--texts", path, "--dimensions", str(DIMENSIONS), "--out", path + ".model")
-    bench.add(f"training on {trained['documents']:,} packages", trained["seconds"], "s", bar=60 * limit / 100000, lower=True, command=command)
+    bench.add(f"training on {trained['documents']:,} packages", trained["seconds"], "s", bar=60 * limit / 100000,
+              lower=True, command=command)

@@ -146,7 +146,9 @@ static forage_status ask(remote_encoder *e, slice body, size_t n, int64_t deadli
         int64_t left = deadline == INT64_MAX ? INT64_MAX : (deadline - now()) / 1000;
         long timeout = left < (int64_t)e->timeout_ms ? (long)left : (long)e->timeout_ms;
         if (timeout <= 0) {
-            note_outcome(e, true); /* nobody was asked */
+            pthread_mutex_lock(&e->mutex); /* nobody was asked: that says nothing about the service */
+            e->probing = false;
+            pthread_mutex_unlock(&e->mutex);
             return error_set(error, FORAGE_E_TIMEOUT, "%s", status_message(FORAGE_E_TIMEOUT));
         }
         outcome o = post(e, body, timeout, &r, &why);
@@ -239,7 +241,9 @@ forage_status remote_encoder_open(const remote_options *options, encoder **out, 
     json_text(&w, options->model);
     buffer_puts(&text, ",\"input\":");
     e->body_start = mem_strdup(buffer_text(&text));
-    uint64_t version = hash64(text.data, text.size, 0) ^ hash64(options->url, strlen(options->url), 1);
+    buffer_printf(&text, "%s\n%s\n%s\n%u", options->url, options->query_prefix ? options->query_prefix : "",
+                  options->document_prefix ? options->document_prefix : "", options->dimensions);
+    uint64_t version = hash64(text.data, text.size, 0);
     e->base = (encoder){&remote_class, options->dimensions, version | 1};
     e->url = mem_strdup(options->url);
     e->prefixes[ENCODE_QUERY] = mem_strdup(options->query_prefix ? options->query_prefix : "");
