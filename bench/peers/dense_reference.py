@@ -13,10 +13,10 @@ Below build/bench/models/reference, a line or row for each text:
     minilm.ids        token ids, [CLS] and [SEP] included, at most 256
     minilm.f32        1000 × 384 little-endian floats: mean of the last layer over the tokens, of length 1
     splade.txt        token:weight, weights above 0, by token id; at most 256 tokens; max over tokens of log(1 + relu(logit))
-    pairs.tsv         query, tab, text: 200 pairs, each of the first 100 queries with two documents
+    pairs.tsv         query, tab, text: 500 pairs, each of the first 100 queries with five documents
     cross.ids         token ids of the pair, at most 256, the longer side cut first
     cross.types       token type ids
-    cross.f32         200 little-endian floats: the logit of the one label
+    cross.f32         500 little-endian floats: the logit of the one label
 """
 
 import json
@@ -29,7 +29,7 @@ import scipy.special
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MODELS = os.path.join(ROOT, "build", "bench", "models")
-TEXTS, PAIRED, EACH, TOKENS = 1000, 100, 2, 256
+TEXTS, PAIRED, EACH, TOKENS = 1000, 100, 5, 256
 
 
 def gelu(x):
