@@ -1,4 +1,6 @@
-"""One peer of the dense index, built and then asked as often as told: dense_peers.py PEER BASE QUERIES DIMENSIONS M EF_CONSTRUCTION LIMIT TRUTH
+"""One peer of the dense index, built and then asked as often as told:
+
+    dense_peers.py PEER BASE QUERIES DIMENSIONS M EF_CONSTRUCTION LIMIT TRUTH
 
     python3 -m venv build/bench/peers
     build/bench/peers/bin/pip install numpy hnswlib usearch faiss-cpu

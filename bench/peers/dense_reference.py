@@ -4,8 +4,8 @@
     build/bench/peers/bin/python bench/peers/dense_reference.py build/bench/data/nfcorpus      # the folder that make bench-eval unpacks
 
 Token ids are those of Hugging Face's tokenizers. MiniLM's vectors are ONNX Runtime's, of an export that is not ours. Nothing that
-executes BertForMaskedLM or BertForSequenceClassification comes as a small package, so the SPLADE and the cross-encoder are
-computed here in numpy, in double precision, by the equations of Devlin et al. 2019 and Formal et al. 2021; what makes that a reference is that the
+executes BertForMaskedLM or BertForSequenceClassification comes as a small package, so the SPLADE and the cross-encoder are computed
+here in numpy, in double precision, by the equations of Devlin et al. 2019 and Formal et al. 2021. What makes that a reference: the
 same code, given MiniLM, gives ONNX Runtime's vectors, and the script ends with an error where it does not.
 
 Below build/bench/models/reference, a line or row for each text:
