@@ -1,4 +1,5 @@
 """One peer of the dense index, built and then asked as often as told:
+
     dense_peers.py PEER BASE QUERIES DIMENSIONS M EF_CONSTRUCTION LIMIT TRUTH
 
     python3 -m venv build/bench/peers
@@ -10,6 +11,7 @@ input, a {"event": "curve"} for each ef. All queries go to the library in one ca
 C++, and no call of Python is on its bill. TRUTH caches the ten nearest by exhaustive search.
 """
 
+import ctypes
 import json
 import os
 import re
@@ -22,7 +24,8 @@ K = 10
 
 
 def anonymous():
-    """Resident bytes that are not file pages."""
+    """Resident bytes that are not file pages, without what the allocator keeps of freed rows."""
+    ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/status", encoding="utf-8") as file:
         return int(re.search(r"^RssAnon:\s*(\d+) kB", file.read(), re.M).group(1)) * 1024
 
@@ -128,8 +131,9 @@ def main():
     base = unit_rows(base, int(dimensions), int(limit))
     queries = np.array(unit_rows(queries, int(dimensions)))
     exact = truth(exact, base, queries)
-    index = PEERS[peer](len(base), int(dimensions), int(m), int(ef))
+    PEERS[peer](10, int(dimensions), int(m), int(ef))  # loads the library, whose pages are not the index's
     before, seconds = anonymous(), 0.0
+    index = PEERS[peer](len(base), int(dimensions), int(m), int(ef))
     step = 50_000  # rows are copied out of the map bit by bit, outside the clock
     for first in range(0, len(base), step):
         rows = np.array(base[first:first + step])

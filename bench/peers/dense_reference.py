@@ -4,10 +4,8 @@
     build/bench/peers/bin/python bench/peers/dense_reference.py build/bench/data/nfcorpus      # the folder that make bench-eval unpacks
 
 Token ids are those of Hugging Face's tokenizers. MiniLM's vectors are ONNX Runtime's, of an export that is not ours. Nothing that
-executes BertForMaskedLM or BertForSequenceClassification comes as a small package, so the SPLADE and the cross-encoder are
-computed here in numpy, in double precision, by the equations of Devlin et al. 2019 and Formal et al. 2021; what makes
-that a reference is that
-the
+executes BertForMaskedLM or BertForSequenceClassification comes as a small package, so the SPLADE and the cross-encoder are computed
+here in numpy, in double precision, by the equations of Devlin et al. 2019 and Formal et al. 2021. What makes that a reference: the
 same code, given MiniLM, gives ONNX Runtime's vectors, and the script ends with an error where it does not.
 
 Below build/bench/models/reference, a line or row for each text:
@@ -15,7 +13,7 @@ Below build/bench/models/reference, a line or row for each text:
     minilm.ids        token ids, [CLS] and [SEP] included, at most 256
     minilm.f32        1000 × 384 little-endian floats: mean of the last layer over the tokens, of length 1
     splade.txt        token:weight, weights above 0, by token id; at most 256 tokens; max over tokens of log(1 + relu(logit))
-    pairs.tsv         query, tab, text: 500 pairs of each of the first 100 texts with five documents
+    pairs.tsv         query, tab, text: 500 pairs, each of the first 100 queries with five documents
     cross.ids         token ids of the pair, at most 256, the longer side cut first
     cross.types       token type ids
     cross.f32         500 little-endian floats: the logit of the one label
@@ -52,7 +50,7 @@ class Bert:
             if name != "__metadata__" and t["dtype"] == "F32":
                 name = name.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
                 values = np.frombuffer(body[slice(*t["data_offsets"])], "<f4").reshape(t["shape"])
-                self.tensors[name] = values if "word_embeddings" in name else values.astype(np.float64)
+                self.tensors[name] = values.astype(np.float64)
 
     def linear(self, name, x):
         return x @ self.tensors[name + ".weight"].T + self.tensors[name + ".bias"]
@@ -74,7 +72,7 @@ class Bert:
     def hidden(self, ids, types=None):
         """The last layer's output, tokens × width, of one text without padding."""
         t = self.tensors
-        x = t["embeddings.word_embeddings.weight"][ids].astype(np.float64) + t["embeddings.position_embeddings.weight"][:len(ids)]
+        x = t["embeddings.word_embeddings.weight"][ids] + t["embeddings.position_embeddings.weight"][:len(ids)]
         x = x + t["embeddings.token_type_embeddings.weight"][types if types else [0] * len(ids)]
         x = self.normed("embeddings.LayerNorm", x)
         for layer in range(self.config["num_hidden_layers"]):
@@ -91,7 +89,7 @@ class Bert:
     def sparse(self, ids):
         x = gelu(self.linear("cls.predictions.transform.dense", self.hidden(ids)))
         x = self.normed("cls.predictions.transform.LayerNorm", x)
-        logits = x @ self.tensors["embeddings.word_embeddings.weight"].T.astype(np.float64) + self.tensors["cls.predictions.bias"]
+        logits = x @ self.tensors["embeddings.word_embeddings.weight"].T + self.tensors["cls.predictions.bias"]
         return np.log1p(np.maximum(logits, 0)).max(0)
 
     def label(self, ids, types):
