@@ -13,7 +13,7 @@
 static encoder *learn(uint64_t seed, bool behaviour, bool (*progress)(void *, double), forage_status *status) {
     static const char *const worlds[2][8] = {{"car", "engine", "wheel", "road", "brake", "driver", "fuel", "gear"},
                                              {"soup", "onion", "pepper", "kitchen", "spoon", "cook", "salt", "stew"}};
-    catalogue_options options = {.dimensions = 8, .language = TEXT_EN, .seed = seed, .progress = progress};
+    catalogue_options options = {.dimensions = 4, .language = TEXT_EN, .seed = seed, .progress = progress};
     catalogue_trainer *t = catalogue_trainer_create(&options);
     random_source r;
     buffer text = {0};
@@ -42,7 +42,7 @@ static float alike(encoder *e, const char *query, const char *document) {
     float q[8], d[8], sum = 0;
     encode(e, ENCODE_QUERY, query, q);
     encode(e, ENCODE_DOCUMENT, document, d);
-    for (int i = 0; i < 8; i++) sum += q[i] * d[i];
+    for (int i = 0; i < 4; i++) sum += q[i] * d[i];
     return sum;
 }
 
@@ -56,10 +56,10 @@ static void words_of_the_same_company_are_near(void **state) {
     assert_true(alike(e, "enginee", "engine") > alike(e, "enginee", "onion") + 0.3f); /* misspelt */
     float v[8], length = 0;
     encode(e, ENCODE_QUERY, "engine wheel", v);
-    for (int i = 0; i < 8; i++) length += v[i] * v[i];
+    for (int i = 0; i < 4; i++) length += v[i] * v[i];
     assert_float_equal(length, 1, 1e-4);
     encode(e, ENCODE_DOCUMENT, "", v);
-    for (int i = 0; i < 8; i++) assert_true(v[i] == 0);
+    for (int i = 0; i < 4; i++) assert_true(v[i] == 0);
     encoder_destroy(e);
 }
 
@@ -100,7 +100,7 @@ static void a_file_is_whole_or_refused(void **state) {
     assert_int_equal(catalogue_open(path, &back, NULL), FORAGE_E_NOT_FOUND);
     assert_int_equal(catalogue_save(e, path, NULL), FORAGE_OK);
     assert_int_equal(catalogue_open(path, &back, NULL), FORAGE_OK);
-    assert_true(back->version == e->version && back->dimensions == 8);
+    assert_true(back->version == e->version && back->dimensions == 4);
     assert_true(alike(back, "engine", "fuel") == alike(e, "engine", "fuel"));
     encoder_destroy(back);
     assert_int_equal(os_read_file(path, 0, &file, NULL), FORAGE_OK);
