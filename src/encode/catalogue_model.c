@@ -11,10 +11,8 @@
 #include <string.h>
 
 #define MAGIC 0x31544346u /* "FCT1" */
-#define TEXT_TOKENS 4096u
 #define SPARE_ANALYZERS 8u
 #define UNKNOWN_WEIGHT 0.5f /* of a word that was never seen, against one that was */
-#define TITLE_WEIGHT 2.0f
 
 typedef struct catalogue_encoder_state {
     encoder base;
@@ -125,7 +123,7 @@ static size_t gather_tokens(text_tokens tokens, size_t title, counted *out) {
     for (size_t i = 0; i < tokens.count; i++) {
         const text_token *token = &tokens.tokens[i];
         if (token->stopword) continue;
-        out[n++] = (counted){catalogue_key(token->term), token->start < title ? TITLE_WEIGHT : 1, token->term};
+        out[n++] = (counted){catalogue_key(token->term), token->start < title ? CATALOGUE_TITLE : 1, token->term};
     }
     if (n) qsort(out, n, sizeof *out, by_key);
     return n;
@@ -135,7 +133,7 @@ static void encode_one(state *s, text_analyzer *analyzer, encode_side side, slic
     const catalogue_weights *w = &s->weights;
     memset(out, 0, w->dimensions * sizeof *out);
     const char *end = side == ENCODE_DOCUMENT && text.size ? memchr(text.data, '\n', text.size) : NULL;
-    text_tokens tokens = text_analyze(analyzer, text, w->language, TEXT_TOKENS);
+    text_tokens tokens = text_analyze(analyzer, text, w->language, CATALOGUE_TOKENS);
     counted *list = arena_alloc(a, (tokens.count + 1) * sizeof *list);
     size_t n = gather_tokens(tokens, end ? (size_t)(end - text.data) : 0, list);
     for (size_t i = 0; i < n;) {

@@ -10,6 +10,8 @@
 #define CATALOGUE_LONGEST 5
 #define CATALOGUE_BUCKETS 32768u
 #define CATALOGUE_MOST_DIMENSIONS 512u
+#define CATALOGUE_TOKENS 4096u /* of a text */
+#define CATALOGUE_TITLE 2.0f   /* weight of a document's first line */
 #define CATALOGUE_SEED 0x0f0e0d0cu
 
 /* Rows of 8-bit values, value = scale × c. */

@@ -8,8 +8,6 @@
 #define DEFAULT_DIMENSIONS 128u
 #define DEFAULT_TERMS 100000u
 #define FEWEST_DOCUMENTS 10u
-#define TEXT_TOKENS 4096u  /* of a document */
-#define TITLE_WEIGHT 2.0f  /* of the first line */
 #define DAMPING 0.25       /* directions are scaled by strength^−DAMPING: 0 is plain projection, ½ whitening */
 #define TIE '\1'           /* begins what is no word: no n-grams */
 
@@ -106,7 +104,7 @@ static void count(catalogue_trainer *t, slice text, uint64_t key, float weight) 
 
 void catalogue_trainer_more(catalogue_trainer *t, slice text, float weight) {
     if (!t->n_documents || !(weight > 0)) return;
-    text_tokens tokens = text_analyze(t->analyzer, text, t->options.language, TEXT_TOKENS);
+    text_tokens tokens = text_analyze(t->analyzer, text, t->options.language, CATALOGUE_TOKENS);
     for (size_t i = 0; i < tokens.count; i++)
         if (!tokens.tokens[i].stopword) count(t, tokens.tokens[i].term, catalogue_key(tokens.tokens[i].term), weight);
 }
@@ -124,7 +122,7 @@ void catalogue_trainer_document(catalogue_trainer *t, slice text) {
     t->first = mem_grow(t->first, &t->first_capacity, t->n_documents + 2, sizeof *t->first);
     t->first[++t->n_documents] = t->n_entries;
     const char *end = text.size ? memchr(text.data, '\n', text.size) : NULL;
-    if (end) catalogue_trainer_more(t, (slice){text.data, (size_t)(end - text.data)}, TITLE_WEIGHT - 1);
+    if (end) catalogue_trainer_more(t, (slice){text.data, (size_t)(end - text.data)}, CATALOGUE_TITLE - 1);
     catalogue_trainer_more(t, text, 1);
 }
 

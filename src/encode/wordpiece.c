@@ -191,7 +191,6 @@ bool wordpiece_is_special(const wordpiece *w, uint32_t id) { return id < w->size
 
 typedef struct cutting {
     const wordpiece *w;
-    arena *a;
     uint32_t *ids;
     uint32_t n, most;
     char word[4 * MOST_CHARACTERS]; /* of the word at hand */
@@ -297,7 +296,7 @@ static uint32_t special_at(const wordpiece *w, slice text, size_t at, size_t *si
 }
 
 static uint32_t cut(const wordpiece *w, slice text, uint32_t most, arena *a, uint32_t **ids) {
-    cutting c = {.w = w, .a = a, .most = most};
+    cutting c = {.w = w, .most = most};
     size_t room = text.size + 1 < most ? text.size + 1 : most; /* a token takes a byte at least */
     c.ids = *ids = arena_alloc(a, (room + 1) * sizeof *c.ids);
     for (size_t at = 0; at < text.size && c.n < most;) {

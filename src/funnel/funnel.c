@@ -1,5 +1,7 @@
 #include "funnel/answer.h"
 
+#include "os/wait.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,11 +17,7 @@ funnel_answer *funnel_answer_begin(funnel *f, const funnel_request *request) {
         arena_init(&a->memory, 256 * 1024);
         a->analyzer = text_analyzer_create();
         pthread_mutex_init(&a->mutex, NULL);
-        pthread_condattr_t monotonic;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        pthread_cond_init(&a->arrived, &monotonic);
-        pthread_condattr_destroy(&monotonic);
+        os_condition_init(&a->arrived);
         for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) arena_init(&a->slots[s].memory, 64 * 1024);
     }
     atomic_store(&a->references, 1);

@@ -1,7 +1,7 @@
 /* Retrieve: the chosen strategies, side by side, each within its deadline. */
 #include "funnel/answer.h"
 
-#include <errno.h>
+#include "os/wait.h"
 
 static void run_slot(void *argument) {
     funnel_slot *slot = argument;
@@ -43,10 +43,9 @@ static void start(funnel_answer *a, uint32_t s) {
 /* Waits until the strategy has answered or its time is over. True when it has answered. */
 static bool wait_for(funnel_answer *a, uint32_t s) {
     funnel_slot *slot = &a->slots[s];
-    struct timespec until = {a->asked.deadline / 1000000, a->asked.deadline % 1000000 * 1000};
     pthread_mutex_lock(&a->mutex);
     while (slot->state == SLOT_RUNNING)
-        if (pthread_cond_timedwait(&a->arrived, &a->mutex, &until) == ETIMEDOUT && slot->state == SLOT_RUNNING) {
+        if (!os_wait_until(&a->arrived, &a->mutex, a->asked.deadline) && slot->state == SLOT_RUNNING) {
             slot->state = SLOT_LATE;
             slot->took_us = (uint32_t)(clock_monotonic(a->asked.clock) - a->started);
         }

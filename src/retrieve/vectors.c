@@ -5,6 +5,7 @@
 #include "encode/bert.h"
 #include "encode/remote.h"
 #include "os/file.h"
+#include "os/wait.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -269,16 +270,6 @@ static int64_t until_work(const vectors *v, uint64_t done, int64_t looked) {
     return wait > 0 ? wait : 0;
 }
 
-static void wait_for_work(vectors *v, int64_t wait) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait / SECOND;
-    until.tv_nsec += wait % SECOND * 1000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&v->changed, &v->mutex, &until);
-}
-
 static void *keep_in_step(void *argument) {
     vectors *v = argument;
     uint64_t done = UINT64_MAX;
@@ -287,7 +278,7 @@ static void *keep_in_step(void *argument) {
     while (!atomic_load(&v->stopping)) {
         int64_t wait = looked ? until_work(v, done, looked) : 0;
         if (wait > 0) {
-            wait_for_work(v, wait);
+            os_wait_until(&v->changed, &v->mutex, now() + wait);
             continue;
         }
         settle_request *r = v->requests;
@@ -416,11 +407,7 @@ forage_status vectors_open(collection *c, vectors **out, base_error *error) {
     arena_release(&a);
     pthread_mutex_init(&v->mutex, NULL);
     pthread_mutex_init(&v->schema_mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&v->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    os_condition_init(&v->changed);
     forage_status status = v->writable ? os_make_folders(v->folder, error) : FORAGE_OK;
     if (!status) {
         follow_schema(v);

@@ -145,15 +145,13 @@ static bool lacks(const vector_space *s, uint32_t document, uint64_t version) {
     return document >= s->n_nothing || s->nothing[document] < version;
 }
 
-static bool lives(const sparse_part *p, uint32_t place) { return !p->live || p->live[place / 64] >> place % 64 & 1; }
-
 /* A transaction is held no longer than a piece: an old one keeps the store from reusing pages. */
 static forage_status fill_piece(filling *f, const sparse_part *p, uint32_t from, uint32_t end, base_error *error) {
     store_txn *t = NULL;
     forage_status status = FORAGE_OK;
     for (uint32_t place = from; place < end && !status; place++) {
         uint32_t document = sparse_segment_document(p->segment, place);
-        if (!lives(p, place) || !lacks(f->s, document, sparse_segment_version(p->segment, place))) continue;
+        if (!vectors_lives(p, place) || !lacks(f->s, document, sparse_segment_version(p->segment, place))) continue;
         if (atomic_load(&f->v->stopping)) status = error_set(error, FORAGE_E_CLOSED, "the collection is being closed");
         if (!status && !t) status = store_read_begin(collection_store(f->v->collection), &t, error);
         if (!status) status = take(f, t, document, error);

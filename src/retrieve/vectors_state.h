@@ -3,6 +3,7 @@
 #define RETRIEVE_VECTORS_STATE_H
 
 #include "retrieve/vectors.h"
+#include "sparse/placeset.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,6 +23,7 @@ typedef struct vector_field {
     _Atomic(const schema_field *) field; /* of the current schema */
     uint32_t number;
     vector_space *current;     /* under the mutex of vectors */
+    int64_t count_at;          /* when what people chose is next counted; the background thread's own */
     int64_t retry_at;          /* of an encoder that could not be opened */
     atomic_bool unsaved;
     char problem[200];
@@ -51,6 +53,8 @@ struct vectors {
     settle_request *requests;
 };
 
+static inline bool vectors_lives(const sparse_part *p, uint32_t place) { return !p->live || placeset_has(p->live, place); }
+
 vector_space *vector_space_retain(vector_space *s);
 vector_space *vectors_hold(vectors *v, vector_field *f); /* the current one, retained; NULL: there is none yet */
 void vector_space_release(vector_space *s);
@@ -70,7 +74,7 @@ void vectors_text(const schema *s, const schema_field *f, const json_value *docu
 /* ---- vectors_train.c ---- */
 
 /* Whether the catalogue's encoder of this field is to be trained now. */
-bool vectors_wants_training(vectors *v, const vector_field *f, bool trained);
+bool vectors_wants_training(vectors *v, vector_field *f, bool trained);
 forage_status vectors_train_catalogue(vectors *v, vector_field *f, encoder **out, base_error *error);
 /* The model on disk. FORAGE_E_NOT_FOUND. */
 forage_status vectors_open_catalogue(vectors *v, vector_field *f, encoder **out, base_error *error);

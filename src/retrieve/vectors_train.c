@@ -18,6 +18,7 @@
 #define MOST_QUERIES 64u       /* of one document */
 #define MOST_PAIRS 2000000u
 #define TIE_WEIGHT 1.0f
+#define COUNT_EVERY ((int64_t)60 * 1000000)
 
 /* ---- What people chose ---- */
 
@@ -95,7 +96,7 @@ static char *path_of(const vectors *v, const vector_field *f, const char *what, 
     return path_join(a, v->folder, arena_printf(a, "%u.%s", f->number, what));
 }
 
-bool vectors_wants_training(vectors *v, const vector_field *f, bool trained) {
+bool vectors_wants_training(vectors *v, vector_field *f, bool trained) {
     const sparse_snapshot *s = collection_acquire(v->collection);
     uint64_t documents = s->live_documents;
     collection_release(v->collection, s);
@@ -103,6 +104,9 @@ bool vectors_wants_training(vectors *v, const vector_field *f, bool trained) {
     if (!trained || documents >= 2 * f->trained_documents) return true;
     store_txn *t;
     chosen_pairs p = {.count_only = true};
+    int64_t now = clock_monotonic(&os_clock_system);
+    if (now < f->count_at) return false; /* it reads all that is remembered */
+    f->count_at = now + COUNT_EVERY;
     if (store_read_begin(collection_store(v->collection), &t, NULL)) return false;
     gather_pairs(t, &p);
     store_read_end(t);
@@ -164,7 +168,7 @@ static forage_status learn_all(vectors *v, lesson *l, store_txn *t, base_error *
         const sparse_part *part = &s->parts[p];
         for (uint32_t place = 0; place < sparse_segment_count(part->segment) && !status; place++) {
             collection_document d;
-            if (part->live && !(part->live[place / 64] >> place % 64 & 1)) continue;
+            if (!vectors_lives(part, place)) continue;
             if (seen++ % every) continue;
             if (atomic_load(&v->stopping)) status = error_set(error, FORAGE_E_CLOSED, "the collection is being closed");
             else if (collection_document_by_number(t, sparse_segment_document(part->segment, place), &d) == FORAGE_OK)

@@ -1,6 +1,7 @@
 /* Opening, publishing, and asking an index. */
 #include "sparse/index_impl.h"
 
+#include "os/wait.h"
 #include "sparse/partcache.h"
 
 #include <stdlib.h>
@@ -16,13 +17,9 @@ static sparse_index *create(const char *folder, store *s, const sparse_config *c
     index->store = s;
     index->writable = !store_read_only(s);
     index->slots = mem_zalloc(INDEX_SLOTS, sizeof *index->slots);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&index->mutex, NULL);
     pthread_mutex_init(&index->files, NULL);
-    pthread_cond_init(&index->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    os_condition_init(&index->changed);
     arena_init(&index->configs, 4096);
     sparse_config *copy = arena_alloc(&index->configs, sizeof *copy);
     sparse_config_copy(config, &index->configs, copy);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "os/wait.h"
 #include "sparse/index_pace.h"
 #include "sparse/merge.h"
 
@@ -448,15 +449,7 @@ static void wait_for_work(sparse_index *index) {
         pthread_cond_wait(&index->changed, &index->mutex);
         return;
     }
-    int64_t left = wake - now();
-    if (left <= 0) return;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += left / SECONDS;
-    until.tv_nsec += left % SECONDS * 1000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&index->changed, &index->mutex, &until);
+    if (wake > now()) os_wait_until(&index->changed, &index->mutex, wake);
 }
 
 static void *maintain(void *argument) {
