@@ -13,21 +13,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x31434456u /* "VDC1" */
+#define MAGIC 0x32434456u /* "VDC2" */
 #define ROTATION_SEED 0x5ee0f5u
 #define ROUNDS 3
 
 /* What comes before the packed values. */
 typedef struct code_head {
-    float scale, low; /* see above; bit: the factor, and nothing */
-    float square;     /* of the vector's length */
+    float scale;  /* see above; bit: the factor */
+    float square; /* of the vector's length; int8: not kept but for L2 */
+    float low;    /* int4 */
 } code_head;
 
 struct dense_coder {
     uint32_t dimensions, padded, groups; /* padded: of the rotated vector, or filled up to whole groups */
     dense_metric metric;
     dense_code code;
-    size_t bytes;
+    size_t bytes, head; /* head: of code_head, that many are kept */
+    uint32_t values;    /* bytes behind the head */
     uint8_t *flips; /* of the rotation: ROUNDS × padded */
     const dense_kernel_table *kernel;
 };
@@ -59,11 +61,12 @@ static dense_coder *make(uint32_t dimensions, dense_metric metric, dense_code co
     c->padded = code == DENSE_BIT ? power_above(dimensions) : whole;
     c->groups = c->padded / KERNEL_GROUP;
     c->kernel = dense_kernels();
-    size_t head = sizeof(code_head);
-    c->bytes = code == DENSE_FLOAT32 ? dimensions * sizeof(float)
-               : code == DENSE_INT8  ? head + c->padded
-               : code == DENSE_INT4  ? head + c->padded / 2
-                                     : head + c->padded / 8;
+    c->head = code == DENSE_FLOAT32 ? 0 : code == DENSE_INT8 ? (metric == DENSE_L2 ? 2 : 1) * sizeof(float) : sizeof(code_head);
+    c->values = code == DENSE_FLOAT32 ? dimensions * (uint32_t)sizeof(float)
+                : code == DENSE_INT8  ? (dimensions + 3) / 4 * 4
+                : code == DENSE_INT4  ? c->padded / 2
+                                      : c->padded / 8;
+    c->bytes = c->head + c->values;
     if (code != DENSE_BIT) return c;
     random_source r;
     random_seed(&r, ROTATION_SEED);
@@ -148,14 +151,17 @@ static float transform(const dense_coder *c, const float *vector, float *out) {
 
 static float largest(const float *v, uint32_t n) {
     float most = 0;
-    for (uint32_t i = 0; i < n; i++) most = fmaxf(most, fabsf(v[i]));
+    for (uint32_t i = 0; i < n; i++) most = fabsf(v[i]) > most ? fabsf(v[i]) : most;
     return most;
 }
 
 static float round_int8(const float *v, uint32_t n, int8_t *out) {
     float most = largest(v, n), by = most > 0 ? 127 / most : 0;
     if (!isfinite(by)) by = 0;
-    for (uint32_t i = 0; i < n; i++) out[i] = (int8_t)lrintf(v[i] * by);
+    for (uint32_t i = 0; i < n; i++) {
+        float x = v[i] * by;
+        out[i] = (int8_t)(int32_t)(x + copysignf(0.5f, x));
+    }
     return by > 0 ? most / 127 : 0;
 }
 
@@ -195,26 +201,34 @@ void dense_coder_encode(const dense_coder *c, const float *vector, void *code) {
         return;
     }
     code_head head = {.square = square};
-    uint8_t *values = (uint8_t *)code + sizeof head;
-    if (c->code == DENSE_INT8) head.scale = round_int8(stack, c->padded, (int8_t *)values);
+    uint8_t *values = (uint8_t *)code + c->head;
+    if (c->code == DENSE_INT8) head.scale = round_int8(stack, c->values, (int8_t *)values);
     else if (c->code == DENSE_INT4) encode_int4(c, stack, &head, values);
     else encode_bits(c, stack, &head, values);
-    memcpy(code, &head, sizeof head);
+    memcpy(code, &head, c->head);
 }
 
 /* ---- Queries ---- */
 
-static void finish(dense_prepared *p) {
-    const dense_coder *c = p->coder;
-    if (c->code == DENSE_FLOAT32) return;
-    p->scale = round_int8(p->values, c->padded, p->rounded);
-    p->sum = 0;
-    for (uint32_t i = 0; i < c->padded; i++) p->sum += p->rounded[i];
+static void sum_up(dense_prepared *p) {
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < p->coder->padded; i++) sum += p->rounded[i];
+    p->sum = sum;
 }
 
 void dense_prepare_again(dense_prepared *p, const float *vector) {
-    p->square = transform(p->coder, vector, p->values);
-    finish(p);
+    const dense_coder *c = p->coder;
+    p->square = transform(c, vector, p->values);
+    if (c->code == DENSE_FLOAT32) return;
+    p->scale = round_int8(p->values, c->padded, p->rounded);
+    if (c->code != DENSE_INT8) sum_up(p);
+}
+
+/* Where the head does not say, it was made from a vector of length 1 (cosine), or nobody asks (dot). */
+static code_head head_of(const dense_coder *c, const void *code) {
+    code_head head = {0, 1, 0};
+    memcpy(&head, code, c->head);
+    return head;
 }
 
 /* Bits give the signs only: as long as the estimate says. */
@@ -225,21 +239,25 @@ void dense_prepare_code_again(dense_prepared *p, const void *code) {
         p->square = c->metric == DENSE_COSINE ? 1 : c->kernel->dot(p->values, p->values, c->dimensions);
         return;
     }
-    code_head head;
-    memcpy(&head, code, sizeof head);
-    const uint8_t *values = (const uint8_t *)code + sizeof head;
+    code_head head = head_of(c, code);
+    const uint8_t *values = (const uint8_t *)code + c->head;
     p->square = head.square;
+    if (c->code == DENSE_INT8) { /* rounded already; what is behind the values stays 0 */
+        p->scale = head.scale;
+        memcpy(p->rounded, values, c->values);
+        return;
+    }
     for (uint32_t i = 0; i < c->padded; i++) {
         uint32_t g = i / KERNEL_GROUP, j = i % KERNEL_GROUP;
-        if (c->code == DENSE_INT8) p->values[i] = head.scale * (float)(int8_t)values[i];
-        else if (c->code == DENSE_INT4) {
+        if (c->code == DENSE_INT4) {
             uint32_t nibble = values[g * 16 + j % 16] >> (j < 16 ? 0 : 4) & 15;
             p->values[i] = i < c->dimensions ? head.low + head.scale * (float)nibble : 0;
         } else {
             p->values[i] = values[i / 8] >> i % 8 & 1 ? head.scale : -head.scale;
         }
     }
-    finish(p);
+    p->scale = round_int8(p->values, c->padded, p->rounded);
+    sum_up(p);
 }
 
 static dense_prepared *prepared(const dense_coder *c, arena *a) {
@@ -283,6 +301,22 @@ static void compare_floats(const dense_prepared *p, const void *const *codes, si
 
 #define AT_ONCE 64u
 
+static void finish_int8(const dense_prepared *p, const void *const *codes, size_t n, const int32_t *sums, float *distances) {
+    if (p->coder->metric == DENSE_L2) {
+        for (size_t i = 0; i < n; i++) {
+            code_head head = head_of(p->coder, codes[i]);
+            distances[i] = p->square + head.square - 2 * p->scale * head.scale * (float)sums[i];
+        }
+        return;
+    }
+    float one = p->coder->metric == DENSE_COSINE ? 1 : 0;
+    for (size_t i = 0; i < n; i++) {
+        float scale;
+        memcpy(&scale, codes[i], sizeof scale);
+        distances[i] = one - p->scale * scale * (float)sums[i];
+    }
+}
+
 void dense_distances(const dense_prepared *p, const void *const *codes, size_t n, float *distances) {
     const dense_coder *c = p->coder;
     if (c->code == DENSE_FLOAT32) {
@@ -292,12 +326,15 @@ void dense_distances(const dense_prepared *p, const void *const *codes, size_t n
     int32_t sums[AT_ONCE];
     for (size_t from = 0; from < n; from += AT_ONCE) {
         size_t m = n - from < AT_ONCE ? n - from : AT_ONCE;
-        if (c->code == DENSE_INT8) c->kernel->dots_int8(p->rounded, codes + from, sizeof(code_head), m, c->groups, sums);
-        else if (c->code == DENSE_INT4) c->kernel->dots_int4(p->rounded, codes + from, sizeof(code_head), m, c->groups, sums);
-        else c->kernel->dots_bit(p->rounded, codes + from, sizeof(code_head), m, c->groups, sums);
+        if (c->code == DENSE_INT8) {
+            c->kernel->dots_int8(p->rounded, codes + from, c->head, m, c->values, sums);
+            finish_int8(p, codes + from, m, sums, distances + from);
+            continue;
+        }
+        if (c->code == DENSE_INT4) c->kernel->dots_int4(p->rounded, codes + from, c->head, m, c->groups, sums);
+        else c->kernel->dots_bit(p->rounded, codes + from, c->head, m, c->groups, sums);
         for (size_t i = 0; i < m; i++) {
-            code_head head;
-            memcpy(&head, codes[from + i], sizeof head);
+            code_head head = head_of(c, codes[from + i]);
             float sum = c->code == DENSE_BIT ? (float)(2 * sums[i] - p->sum) : (float)sums[i];
             distances[from + i] = distance_of(p, p->scale * (head.low * (float)p->sum + head.scale * sum), head.square);
         }
@@ -313,18 +350,35 @@ void dense_scan(const dense_prepared *p, const void *codes, size_t stride, size_
     }
 }
 
-float dense_exact(dense_metric metric, const float *a, const float *b, uint32_t dimensions) {
-    const dense_kernel_table *k = dense_kernels();
-    if (metric == DENSE_L2) return k->squared_distance(a, b, dimensions);
-    float product = k->dot(a, b, dimensions);
-    if (metric == DENSE_DOT) return -product;
-    double squares = (double)k->dot(a, a, dimensions) * (double)k->dot(b, b, dimensions);
-    if (squares > 1e-30 && squares < 1e60) return 1 - product / (float)sqrt(squares);
-    double x = 0, y = 0, dot = 0; /* lengths that leave the range of floats when squared */
-    for (uint32_t i = 0; i < dimensions; i++) {
-        dot += (double)a[i] * b[i];
-        x += (double)a[i] * a[i];
-        y += (double)b[i] * b[i];
+/* Both sides are rounded to steps of about the query's, which add a uniform error to each coordinate of the other. */
+float dense_rounding(const dense_prepared *p) {
+    if (p->coder->code == DENSE_FLOAT32) return 0;
+    if (p->coder->code != DENSE_INT8) return INFINITY;
+    float product = p->scale * sqrtf(p->square / 6);
+    return p->coder->metric == DENSE_L2 ? 2 * product : product;
+}
+
+double dense_inverse_length(const float *v, uint32_t dimensions) {
+    double square = (double)dense_kernels()->dot(v, v, dimensions);
+    if (!(square > 1e-30 && square < 1e30)) { /* it may leave the range of floats before the vector does */
+        square = 0;
+        for (uint32_t i = 0; i < dimensions; i++) square += (double)v[i] * v[i];
     }
-    return x > 0 && y > 0 ? (float)(1 - dot / (sqrt(x) * sqrt(y))) : 1;
+    return square > 0 ? 1 / sqrt(square) : 0;
+}
+
+float dense_exact_from(dense_metric metric, const float *query, double inverse_length, const float *v, uint32_t dimensions) {
+    const dense_kernel_table *k = dense_kernels();
+    if (metric == DENSE_L2) return k->squared_distance(query, v, dimensions);
+    if (metric == DENSE_DOT) return -k->dot(query, v, dimensions);
+    float square, product = k->dot_and_square(query, v, dimensions, &square);
+    if (square > 1e-30f && square < 1e30f && inverse_length > 1e-15 && inverse_length < 1e15)
+        return 1 - (float)(product * inverse_length / sqrt((double)square));
+    double exact = 0, x = dense_inverse_length(v, dimensions);
+    for (uint32_t i = 0; i < dimensions; i++) exact += (double)query[i] * v[i];
+    return (float)(1 - exact * inverse_length * x);
+}
+
+float dense_exact(dense_metric metric, const float *a, const float *b, uint32_t dimensions) {
+    return dense_exact_from(metric, a, metric == DENSE_COSINE ? dense_inverse_length(a, dimensions) : 1, b, dimensions);
 }

@@ -46,8 +46,13 @@ void dense_prepare_code_again(dense_prepared *p, const void *code);
 void dense_distances(const dense_prepared *p, const void *const *codes, size_t n, float *distances);
 /* The same for codes that lie one after the other, `stride` bytes apart: a scan. */
 void dense_scan(const dense_prepared *p, const void *codes, size_t stride, size_t n, float *distances);
+/* About the standard deviation of what the code's rounding adds to a distance; infinite where estimates are coarser than that. */
+float dense_rounding(const dense_prepared *p);
 
 /* Exact, from floats: the rerank. Both have dense_coder_dimensions floats. For cosine, neither needs unit length. */
 float dense_exact(dense_metric metric, const float *a, const float *b, uint32_t dimensions);
+/* The same for one query and many vectors; inverse_length: dense_inverse_length of the query, which only cosine wants. */
+float dense_exact_from(dense_metric metric, const float *query, double inverse_length, const float *v, uint32_t dimensions);
+double dense_inverse_length(const float *v, uint32_t dimensions); /* 1 / |v|; 0 for zeros */
 
 #endif

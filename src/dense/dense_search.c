@@ -14,6 +14,8 @@ typedef struct search {
     const dense_filter *filter;
     uint32_t n;    /* nodes when it began */
     uint32_t kept; /* candidates for full vectors */
+    const float *query;
+    double inverse_length; /* of the query, for cosine */
 } search;
 
 static bool alive(const search *q, uint32_t node) {
@@ -133,23 +135,32 @@ static uint32_t drop_twins(dense_hit *hits, uint32_t n) {
     return left;
 }
 
-static uint32_t rerank(dense_index *index, search *q, const float *query, uint32_t depth, arena *a, dense_hit **out) {
+static void prefetch_row(const float *row, uint32_t dimensions) {
+    for (uint32_t at = 0; at < dimensions && at < 256; at += 16) __builtin_prefetch(row + at);
+}
+
+#define SURE 4 /* standard deviations */
+
+/* The best `depth` candidates by full vectors, nearest first. They come in the order of their codes' distances: an insertion finds
+ * its place from the far end, and one whose code is surely too far to be among the nearest k ends it. */
+static uint32_t rerank(dense_index *index, search *q, uint32_t k, uint32_t depth, arena *a, dense_hit **out) {
     dense_pool *found = &q->scratch->found;
     dense_hit *hits = arena_alloc(a, (size_t)depth * sizeof *hits);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < found->n && i < depth; i++) {
-        const char *row = (const char *)dense_vectors_row(index->vectors, dense_about_of(q->graph, found->at[i].node)->row);
-        for (uint32_t at = 0; at < index->config.dimensions * sizeof(float) && at < 1024; at += 64) __builtin_prefetch(row + at);
-    }
+    uint32_t n = 0, dimensions = index->config.dimensions, ahead = found->n < depth ? found->n : depth;
+    float margin = SURE * dense_rounding(q->prepared);
+    for (uint32_t i = 0; i < ahead; i++)
+        prefetch_row(dense_vectors_row(index->vectors, dense_about_of(q->graph, found->at[i].node)->row), dimensions);
     for (uint32_t i = 0; i < found->n && n < depth; i++) {
         uint32_t node = found->at[i].node;
         const dense_about *about = dense_about_of(q->graph, node);
+        if (n >= k && found->at[i].distance > hits[k - 1].distance + margin) break;
         if (!alive(q, node)) continue;
-        float distance = dense_exact(index->config.metric, query, dense_vectors_row(index->vectors, about->row),
-                                     index->config.dimensions);
-        hits[n++] = (dense_hit){about->document, distance};
+        const float *row = dense_vectors_row(index->vectors, about->row);
+        dense_hit hit = {about->document, dense_exact_from(index->config.metric, q->query, q->inverse_length, row, dimensions)};
+        uint32_t at = n++;
+        for (; at > 0 && nearer_first(&hit, hits + at - 1) < 0; at--) hits[at] = hits[at - 1];
+        hits[at] = hit;
     }
-    qsort(hits, n, sizeof *hits, nearer_first);
     *out = hits;
     return n;
 }
@@ -167,20 +178,22 @@ size_t dense_search(dense_index *index, const float *query, uint32_t k, uint32_t
     if (k == 0 || !finite_query(index, query)) return 0;
     uint64_t replaced = atomic_load(&index->replaced);
     dense_scratch *s = dense_scratch_take(index);
-    search q = {.graph = dense_pin(index, s), .scratch = s, .filter = filter};
+    search q = {.graph = dense_pin(index, s), .scratch = s, .filter = filter, .query = query};
     uint32_t n = 0, depth = depth_of(index->config.code, k);
     if (!q.graph) goto done;
     if (ef == 0) ef = breadth_of(index->config.code, k);
-    if (ef < depth) ef = depth;
+    if (ef < k) ef = k;
+    if (depth > ef) depth = ef;
     q.n = atomic_load_explicit(&q.graph->n, memory_order_acquire);
     q.kept = depth + 8 > ef ? depth + 8 : ef; /* some may die on the way */
     q.prepared = dense_prepare(q.graph->coder, query, a);
+    if (index->config.metric == DENSE_COSINE) q.inverse_length = dense_inverse_length(query, index->config.dimensions);
     gather(&q, ef, passing, live);
     dense_hit *best;
-    n = rerank(index, &q, query, depth, a, &best);
+    n = rerank(index, &q, k, depth, a, &best);
     if (n < k) { /* the walk met too few of those that pass */
         scan(&q);
-        n = rerank(index, &q, query, depth, a, &best);
+        n = rerank(index, &q, k, depth, a, &best);
     }
     if (atomic_load(&index->replaced) != replaced) n = drop_twins(best, n);
     if (n > k) n = k;

@@ -5,33 +5,39 @@
 
 #include <string.h>
 
+enum { LANES = 16 };
+
 static float add_lanes(const float *l) {
-    return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]));
+    float f[8];
+    for (uint32_t i = 0; i < 8; i++) f[i] = l[i] + l[i + 8];
+    return ((f[0] + f[4]) + (f[2] + f[6])) + ((f[1] + f[5]) + (f[3] + f[7]));
 }
 
 static float dot(const float *a, const float *b, uint32_t n) {
-    float lanes[8] = {0};
-    uint32_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (uint32_t l = 0; l < 8; l++) lanes[l] += a[i + l] * b[i + l];
-    for (; i < n; i++) lanes[i % 8] += a[i] * b[i];
+    float lanes[LANES] = {0};
+    for (uint32_t i = 0; i < n; i++) lanes[i % LANES] += a[i] * b[i];
     return add_lanes(lanes);
 }
 
 static float squared_distance(const float *a, const float *b, uint32_t n) {
-    float lanes[8] = {0};
+    float lanes[LANES] = {0};
     for (uint32_t i = 0; i < n; i++) {
         float d = a[i] - b[i];
-        lanes[i % 8] += d * d;
+        lanes[i % LANES] += d * d;
     }
     return add_lanes(lanes);
 }
 
-static void dots_int8(const int8_t *query, const void *const *codes, size_t skip, size_t n, uint32_t groups, int32_t *out) {
+static float dot_and_square(const float *a, const float *b, uint32_t n, float *square) {
+    *square = dot(b, b, n);
+    return dot(a, b, n);
+}
+
+static void dots_int8(const int8_t *query, const void *const *codes, size_t skip, size_t n, uint32_t bytes, int32_t *out) {
     for (size_t c = 0; c < n; c++) {
         const int8_t *code = (const int8_t *)codes[c] + skip;
         int32_t sum = 0;
-        for (uint32_t i = 0; i < groups * KERNEL_GROUP; i++) sum += query[i] * code[i];
+        for (uint32_t i = 0; i < bytes; i++) sum += query[i] * code[i];
         out[c] = sum;
     }
 }
@@ -56,7 +62,7 @@ static void dots_bit(const int8_t *query, const void *const *codes, size_t skip,
     }
 }
 
-const dense_kernel_table dense_kernel_scalar = {dot, squared_distance, dots_int8, dots_int4, dots_bit};
+const dense_kernel_table dense_kernel_scalar = {dot, squared_distance, dot_and_square, dots_int8, dots_int4, dots_bit};
 
 const dense_kernel_table *dense_kernels(void) {
 #if defined(__x86_64__)

@@ -1,6 +1,7 @@
 #include "kernel/dense_kernel.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 static float add_lanes(__m256 sum) {
@@ -9,32 +10,57 @@ static float add_lanes(__m256 sum) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
-static __m256 load_tail(const float *a, uint32_t n) {
-    float tail[8] = {0};
-    memcpy(tail, a, n * sizeof *a);
-    return _mm256_loadu_ps(tail);
+/* The first n < 8 lanes; the others 0. */
+static __m256i first_lanes(uint32_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-static float dot(const float *a, const float *b, uint32_t n) {
-    __m256 sum = _mm256_setzero_ps();
-    uint32_t i = 0;
-    for (; i + 8 <= n; i += 8) sum = _mm256_add_ps(sum, _mm256_mul_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i)));
-    if (i < n) sum = _mm256_add_ps(sum, _mm256_mul_ps(load_tail(a + i, n - i), load_tail(b + i, n - i)));
-    return add_lanes(sum);
+static __m256 load_tail(const float *a, uint32_t n) { return _mm256_maskload_ps(a, first_lanes(n)); }
+
+static __m256 product(__m256 sum, __m256 a, __m256 b) { return _mm256_add_ps(sum, _mm256_mul_ps(a, b)); }
+
+static __m256 difference(__m256 sum, __m256 a, __m256 b) {
+    __m256 d = _mm256_sub_ps(a, b);
+    return product(sum, d, d);
 }
 
-static float squared_distance(const float *a, const float *b, uint32_t n) {
-    __m256 sum = _mm256_setzero_ps();
+static inline __attribute__((always_inline)) float sum_over(const float *a, const float *b, uint32_t n,
+                                                            __m256 (*term)(__m256, __m256, __m256)) {
+    __m256 even = _mm256_setzero_ps(), odd = even; /* lanes 0 … 7 and 8 … 15 */
     uint32_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        __m256 d = _mm256_sub_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
-        sum = _mm256_add_ps(sum, _mm256_mul_ps(d, d));
+    for (; i + 16 <= n; i += 16) {
+        even = term(even, _mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+        odd = term(odd, _mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8));
     }
-    if (i < n) {
-        __m256 d = _mm256_sub_ps(load_tail(a + i, n - i), load_tail(b + i, n - i));
-        sum = _mm256_add_ps(sum, _mm256_mul_ps(d, d));
+    if (i + 8 <= n) {
+        even = term(even, _mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+        i += 8;
+        if (i < n) odd = term(odd, load_tail(a + i, n - i), load_tail(b + i, n - i));
+    } else if (i < n) {
+        even = term(even, load_tail(a + i, n - i), load_tail(b + i, n - i));
     }
-    return add_lanes(sum);
+    return add_lanes(_mm256_add_ps(even, odd));
+}
+
+static float dot(const float *a, const float *b, uint32_t n) { return sum_over(a, b, n, product); }
+static float squared_distance(const float *a, const float *b, uint32_t n) { return sum_over(a, b, n, difference); }
+
+static float dot_and_square(const float *a, const float *b, uint32_t n, float *square) {
+    __m256 even = _mm256_setzero_ps(), odd = even, even_square = even, odd_square = even;
+    for (uint32_t i = 0; i < n; i += 16) {
+        uint32_t left = n - i;
+        bool whole = left >= 16, half = left > 8;
+        __m256 x = left >= 8 ? _mm256_loadu_ps(b + i) : load_tail(b + i, left);
+        __m256 y = whole ? _mm256_loadu_ps(b + i + 8) : half ? load_tail(b + i + 8, left - 8) : _mm256_setzero_ps();
+        __m256 p = left >= 8 ? _mm256_loadu_ps(a + i) : load_tail(a + i, left);
+        __m256 q = whole ? _mm256_loadu_ps(a + i + 8) : half ? load_tail(a + i + 8, left - 8) : _mm256_setzero_ps();
+        even = product(even, p, x);
+        odd = product(odd, q, y);
+        even_square = product(even_square, x, x);
+        odd_square = product(odd_square, y, y);
+    }
+    *square = add_lanes(_mm256_add_ps(even_square, odd_square));
+    return add_lanes(_mm256_add_ps(even, odd));
 }
 
 static __m256i load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
@@ -57,32 +83,35 @@ static __m256i product_int8(__m256i query, __m256i absolute, __m256i code, __m25
     return _mm256_madd_epi16(_mm256_maddubs_epi16(absolute, _mm256_sign_epi8(code, query)), ones);
 }
 
-static void dots_int8(const int8_t *query, const void *const *codes, size_t skip, size_t n, uint32_t groups, int32_t *out) {
+#define ALWAYS static inline __attribute__((always_inline))
+
+ALWAYS void add_four(__m256i sums[4], __m256i q, __m256i c0, __m256i c1, __m256i c2, __m256i c3) {
     const __m256i ones = _mm256_set1_epi16(1);
-    size_t c = 0;
-    for (; c + 4 <= n; c += 4) {
-        const int8_t *p0 = (const int8_t *)codes[c] + skip, *p1 = (const int8_t *)codes[c + 1] + skip,
-                     *p2 = (const int8_t *)codes[c + 2] + skip, *p3 = (const int8_t *)codes[c + 3] + skip;
-        __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
-        for (uint32_t g = 0; g < groups; g++) {
-            size_t at = (size_t)g * KERNEL_GROUP;
-            __m256i q = load(query + at), absolute = _mm256_abs_epi8(q);
-            s0 = _mm256_add_epi32(s0, product_int8(q, absolute, load(p0 + at), ones));
-            s1 = _mm256_add_epi32(s1, product_int8(q, absolute, load(p1 + at), ones));
-            s2 = _mm256_add_epi32(s2, product_int8(q, absolute, load(p2 + at), ones));
-            s3 = _mm256_add_epi32(s3, product_int8(q, absolute, load(p3 + at), ones));
-        }
-        _mm_storeu_si128((__m128i *)(void *)(out + c), sums_of(s0, s1, s2, s3));
-    }
-    for (; c < n; c++) {
-        const int8_t *p = (const int8_t *)codes[c] + skip;
-        __m256i s = _mm256_setzero_si256();
-        for (uint32_t g = 0; g < groups; g++) {
-            size_t at = (size_t)g * KERNEL_GROUP;
-            __m256i q = load(query + at);
-            s = _mm256_add_epi32(s, product_int8(q, _mm256_abs_epi8(q), load(p + at), ones));
-        }
-        out[c] = sum_of(s);
+    __m256i absolute = _mm256_abs_epi8(q);
+    sums[0] = _mm256_add_epi32(sums[0], product_int8(q, absolute, c0, ones));
+    sums[1] = _mm256_add_epi32(sums[1], product_int8(q, absolute, c1, ones));
+    sums[2] = _mm256_add_epi32(sums[2], product_int8(q, absolute, c2, ones));
+    sums[3] = _mm256_add_epi32(sums[3], product_int8(q, absolute, c3, ones));
+}
+
+ALWAYS __m256i load_some(const void *p, __m256i lanes) { return _mm256_maskload_epi32(p, lanes); }
+
+static void dots_int8(const int8_t *query, const void *const *codes, size_t skip, size_t n, uint32_t bytes, int32_t *out) {
+    uint32_t whole = bytes / KERNEL_GROUP * KERNEL_GROUP;
+    __m256i lanes = first_lanes((bytes - whole) / 4);
+    for (size_t c = 0; c < n; c += 4) {
+        size_t left = n - c; /* of less than four, one is compared again */
+        const int8_t *p0 = (const int8_t *)codes[c] + skip, *p1 = left > 1 ? (const int8_t *)codes[c + 1] + skip : p0,
+                     *p2 = left > 2 ? (const int8_t *)codes[c + 2] + skip : p0, *p3 = left > 3 ? (const int8_t *)codes[c + 3] + skip : p0;
+        __m256i sums[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+        for (uint32_t at = 0; at < whole; at += KERNEL_GROUP)
+            add_four(sums, load(query + at), load(p0 + at), load(p1 + at), load(p2 + at), load(p3 + at));
+        if (whole < bytes)
+            add_four(sums, load(query + whole), load_some(p0 + whole, lanes), load_some(p1 + whole, lanes), load_some(p2 + whole, lanes),
+                     load_some(p3 + whole, lanes));
+        __m128i four = sums_of(sums[0], sums[1], sums[2], sums[3]);
+        if (left >= 4) _mm_storeu_si128((__m128i *)(void *)(out + c), four);
+        else _mm_maskstore_epi32(out + c, _mm256_castsi256_si128(first_lanes((uint32_t)left)), four);
     }
 }
 
@@ -137,4 +166,4 @@ static void dots_bit(const int8_t *query, const void *const *codes, size_t skip,
     }
 }
 
-const dense_kernel_table dense_kernel_avx2 = {dot, squared_distance, dots_int8, dots_int4, dots_bit};
+const dense_kernel_table dense_kernel_avx2 = {dot, squared_distance, dot_and_square, dots_int8, dots_int4, dots_bit};
