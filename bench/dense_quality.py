@@ -42,17 +42,22 @@ def encode(source, side, precision):
     return target
 
 
-def run(bench):
+def alone(name, folder, precision, run=None):
+    """nDCG@10 of MiniLM's vectors by themselves; `run`: a file for its results."""
     python = os.path.join(harness.OUT, "peers", "bin", "python")
     if not os.path.exists(python):
         raise harness.Missing("no build/bench/peers (peers/dense_peers.py)")
     script = os.path.join(harness.ROOT, "bench", "peers", "dense_ndcg.py")
+    (documents, ids), (queries, query_ids) = texts(name, folder)
+    line = [python, "-B", script, encode(documents, "document", precision), ids, encode(queries, "query", precision), query_ids,
+            os.path.join(folder, "qrels", "test.tsv")] + ([run] if run else [])
+    return json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)["ndcg@10"]
+
+
+def run(bench):
     for name, folder in (("NFCorpus", bench_eval.nfcorpus()), ("SciFact", bench_eval.scifact())):
-        (documents, ids), (queries, query_ids) = texts(name, folder)
         for precision in ("fp32", "int8"):
-            line = [python, "-B", script, encode(documents, "document", precision), ids, encode(queries, "query", precision), query_ids,
-                    os.path.join(folder, "qrels", "test.tsv")]
-            value = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)["ndcg@10"]
+            value = alone(name, folder, precision)
             published, apart = PUBLISHED[name]
             bench.add(f"{name}: MiniLM {precision} alone, nDCG@10", value, "", peer="published", peer_value=published)
             bench.add(f"{name}: MiniLM {precision}: apart from the published", abs(value - published), "", lower=True,

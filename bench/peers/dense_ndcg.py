@@ -1,11 +1,14 @@
-"""nDCG@10 of vectors, every document scored in numpy: dense_ndcg.py DOCUMENTS.f32 THEIR.ids QUERIES.f32 THEIR.ids QRELS.tsv"""
+"""nDCG@10 of vectors, every document scored in numpy: dense_ndcg.py DOCUMENTS.f32 THEIR.ids QUERIES.f32 THEIR.ids QRELS.tsv [RUN]
+
+RUN: a file for the first 1,000 of each query, as a TREC run.
+"""
 
 import json
 import sys
 
 import numpy as np
 
-K = 10
+K, IN_RUN = 10, 1000
 
 
 def read(vectors, ids):
@@ -23,13 +26,18 @@ def main():
             query, document, grade = line.split()
             grades.setdefault(query, {})[document] = int(grade)
     discounts = 1 / np.log2(np.arange(2, K + 2))
-    values = []
+    values, run = [], []
     for query, scores in zip(asked, queries @ documents.T):
-        best = [names[i] for i in np.argsort(-scores, kind="stable")[:K + 1] if names[i] != query][:K]
+        order = [i for i in np.argsort(-scores, kind="stable")[:IN_RUN + 1] if names[i] != query][:IN_RUN]
+        run += [f"{query} Q0 {names[i]} {rank} {scores[i]:.6f} vectors\n" for rank, i in enumerate(order, 1)]
+        best = [names[i] for i in order[:K]]
         gains = np.array([grades[query].get(name, 0) for name in best])
         ideal = np.sort(list(grades[query].values()))[::-1][:K]
         if ideal.any():
             values.append(float(gains @ discounts / (ideal @ discounts[:len(ideal)])))
+    if len(sys.argv) > 6:
+        with open(sys.argv[6], "w", encoding="utf-8") as file:
+            file.writelines(run)
     print(json.dumps({"ndcg@10": sum(values) / len(values), "queries": len(values)}))
 
 
