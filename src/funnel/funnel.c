@@ -28,6 +28,7 @@ funnel_answer *funnel_answer_begin(funnel *f, const funnel_request *request) {
     a->side = RECORD_SIDE_NONE;
     a->shadow_rank = NULL;
     a->shadow_name = NULL;
+    a->cross = (funnel_cross){0};
     a->query_id_slice = (slice){0};
     a->started = clock_monotonic(collection_clock(f->collection));
     pthread_mutex_lock(&f->random_mutex);

@@ -135,6 +135,7 @@ void cross_encoder_follow(cross_encoder *x) {
     const schema_cross *c = &collection_schema(x->collection)->ranking.cross;
     cross_model *gone = NULL;
     pthread_mutex_lock(&x->mutex);
+    x->retry_at = 0; /* somebody may have mended it */
     want(x, c);
     if (!c->model) { /* its memory is given back */
         gone = x->current;

@@ -17,7 +17,7 @@ typedef struct cross_encoder cross_encoder;
  * collection must outlive it. */
 cross_encoder *cross_encoder_create(collection *c);
 void cross_encoder_destroy(cross_encoder *x); /* NULL is a no-op; nobody may be using it */
-void cross_encoder_follow(cross_encoder *x);  /* the schema may name another one now */
+void cross_encoder_follow(cross_encoder *x);  /* the schema was changed: it may name another one; what failed is tried again */
 
 typedef struct cross_request {
     const schema *schema;      /* whose ranking names a model */
