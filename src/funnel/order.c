@@ -1,5 +1,5 @@
-/* From scores to an order: the cross-encoder's say, what it is worth to the shop, diversity, exploration, two rankers in one page, and what people have
- * pinned, hidden or frozen. */
+/* From scores to an order: the cross-encoder's say, what it is worth to the shop, diversity, exploration, two rankers in one page,
+ * and what people have pinned, hidden or frozen. */
 #include "funnel/answer.h"
 #include "rank/arrange.h"
 #include "rank/diversity.h"

@@ -476,7 +476,8 @@ static void the_schema_says_what_is_wrong(void **state) {
         {"{\"model\":1}", "\"model\""}, {"{\"model\":\"a\",\"top\":0}", "\"top\""}, {"{\"model\":\"a\",\"top\":201}", "\"top\""},
         {"{\"model\":\"a\",\"budget_ms\":0}", "\"budget_ms\""}, {"{\"model\":\"a\",\"weight\":1.5}", "\"weight\""},
         {"{\"model\":\"a\",\"precision\":\"int4\"}", "there is no \"int4\""}, {"{\"model\":\"a\",\"from\":\"title\"}", "\"from\""},
-        {"{\"model\":\"a\",\"last\":1}", "\"last\""}, {"{\"model\":\"a\",\"tokens\":4}", "\"tokens\""}, {"{\"model\":\"a\",\"to\":4}", "\"to\""}};
+        {"{\"model\":\"a\",\"last\":1}", "\"last\""}, {"{\"model\":\"a\",\"tokens\":4}", "\"tokens\""},
+        {"{\"model\":\"a\",\"to\":4}", "\"to\""}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         base_error error = {0};
         const char *json = arena_printf(&w->memory, "{\"ranking\":{\"cross_encoder\":%s}}", bad[i][0]);
