@@ -266,6 +266,41 @@ static void given_candidates_are_read_too(void **state) {
     funnel_answer_release(answer);
 }
 
+/* ---- Beside other rankers ---- */
+
+static bool is_chosen(const funnel_answer *a, uint32_t document) {
+    for (size_t i = 0; i < a->cross.n; i++)
+        if (a->candidates[a->cross.chosen[i]].document == document) return true;
+    return false;
+}
+
+/* Where two rankers share a page, the first of both are read; where one only looks on, it is asked for its order with what was read. */
+static void a_rival_and_a_shadow_are_treated_alike(void **state) {
+    (void)state;
+    experiment_config c;
+    use(",\"top\":3");
+    uint64_t up = add_linear(w, "lexical_score", 1), down = add_linear(w, "lexical_score", -1);
+    const char *a = arena_printf(&w->memory, "model:%llu", (unsigned long long)up);
+    const char *b = arena_printf(&w->memory, "model:%llu", (unsigned long long)down);
+    order first[2] = {order_of(ask(arena_printf(&w->memory, "\"cross_encoder\":false,\"ranker\":\"%s\"", a))),
+                      order_of(ask(arena_printf(&w->memory, "\"cross_encoder\":false,\"ranker\":\"%s\"", b)))};
+    assert_ok(funnel_model_shadow(w->funnel, down, NULL));
+    order seen = order_of(ask(arena_printf(&w->memory, "\"ranker\":\"%s\"", b)));
+    asked *q = ask_open(w, arena_printf(&w->memory, "{\"query\":\"shoe\",\"policy\":\"all\",\"ranker\":\"%s\"}", b), 0);
+    for (size_t i = 0; i < DOCUMENTS; i++)
+        for (size_t j = 0; j < q->answer->n_candidates; j++)
+            if (q->answer->candidates[j].document == number_of_id(w, seen.id[i])) assert_int_equal(q->answer->shadow_rank[j], i + 1);
+    asked_end(q);
+    experiment_config_default(&c, "trial", EXPERIMENT_TEAM_DRAFT, a, b);
+    assert_ok(funnel_experiment_start(w->funnel, &c, NULL));
+    q = ask_open(w, "{\"query\":\"shoe\",\"limit\":9}", 0);
+    assert_non_null(q->answer->drafted);
+    assert_in_range(q->answer->cross.n, 3, 6);
+    for (size_t o = 0; o < 2; o++)
+        for (size_t i = 0; i < 3; i++) assert_true(is_chosen(q->answer, number_of_id(w, first[o].id[i])));
+    asked_end(q);
+}
+
 /* ---- Memory ---- */
 
 static void scores_are_remembered_until_the_document_changes(void **state) {
@@ -506,6 +541,7 @@ int main(void) {
         T(models_see_its_score),
         T(its_score_is_logged),
         T(given_candidates_are_read_too),
+        T(a_rival_and_a_shadow_are_treated_alike),
         T(scores_are_remembered_until_the_document_changes),
         T(too_late_is_said_and_fails_nothing),
         T(a_search_with_little_time_answers_with_what_there_is),
