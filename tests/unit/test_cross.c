@@ -408,6 +408,19 @@ static void the_deadline_ends_it(void **state) {
     buffer_release(&text);
 }
 
+/* What a search is logged to have taken steers the strategies, which cannot help what is read after them. */
+static void its_time_is_not_the_strategies(void **state) {
+    (void)state;
+    use(",\"top\":9");
+    asked *q = ask_open(w, "{\"query\":\"shoe\",\"policy\":\"all\"}", 0);
+    const funnel_answer *a = q->answer;
+    assert_int_equal(a->cross.result.scored, DOCUMENTS);
+    assert_true(a->cross.result.took_us > 0);
+    record_impression r = world_last_impression(w);
+    assert_true((int64_t)r.took_us + a->cross.result.took_us <= a->finished - a->started);
+    asked_end(q);
+}
+
 /* ---- Models that are not there ---- */
 
 static void assert_problem(const char *part) {
@@ -546,6 +559,7 @@ int main(void) {
         T(too_late_is_said_and_fails_nothing),
         T(a_search_with_little_time_answers_with_what_there_is),
         T(the_deadline_ends_it),
+        T(its_time_is_not_the_strategies),
         T(a_model_that_is_not_there_is_waited_for),
         T(models_change_under_searches),
         T(the_schema_says_what_is_wrong),
