@@ -203,9 +203,9 @@ forage_status funnel_request_check(const funnel_request *r, base_error *error) {
 
 forage_status funnel_request_read(const json_value *json, funnel_request *out, base_error *error) {
     static const char *const members[] = {"query", "limit", "offset", "filter", "facets", "user", "session", "context",
-                                          "explain", "policy", "ranker", "log", "query_id", "timeout_ms", "fields", "seed",
+                                          "explain", "policy", "ranker", "cross_encoder", "log", "query_id", "timeout_ms", "fields", "seed",
                                           "prefix", "pinned", "hidden", "features", "diversity", "explore", "value", "page",
-                                          "vector", "vector_field", "like", "cross_encoder",
+                                          "vector", "vector_field", "like",
                                           NULL};
     funnel_request r;
     funnel_request_default(&r);
