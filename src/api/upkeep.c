@@ -57,7 +57,10 @@ forage_status api_get_metrics(api_call *c, base_error *error) {
         {"forage_store_bytes", "gauge"}, {"forage_impressions_total", "counter"}, {"forage_events_total", "counter"},
         {"forage_strategy_asked_total", "counter"}, {"forage_strategy_candidates_asked_total", "counter"},
         {"forage_strategy_late_total", "counter"}, {"forage_strategy_seconds_total", "counter"},
-        {"forage_strategy_credited_total", "counter"}};
+        {"forage_strategy_credited_total", "counter"}, {"forage_cross_encoder_searches_total", "counter"},
+        {"forage_cross_encoder_scored_total", "counter"}, {"forage_cross_encoder_cached_total", "counter"},
+        {"forage_cross_encoder_late_total", "counter"}, {"forage_cross_encoder_unready_total", "counter"},
+        {"forage_cross_encoder_seconds_total", "counter"}};
     (void)error;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) buffer_printf(&c->body, "# TYPE %s %s\n", types[i][0], types[i][1]);
     forage_collection *e = NULL;

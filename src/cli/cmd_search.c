@@ -23,6 +23,7 @@ static const cli_option options[] = {
     {"diversity", 0, "X", "0 (none) to 1: hits that are unlike those above them"},
     {"value", 0, "FIELD=X", "weigh expected reward by a number field, X being how much (0 to 10)"},
     {"explore", 0, "X", "draw the order of the first hits, at this temperature (0: not)"},
+    {"cross-encoder", 0, "on|off", "ask the schema's cross-encoder about the first results, or not (default: as the schema says)"},
     {"feature", 0, "NAME=X", "a number that the request brings for models; repeatable"},
     {"page", 0, "TOKEN", "\"first\" asks for a token of the next page; with the token: that page, as it was ordered"},
     {"explain", 'e', NULL, "say for every result why it is there"},
@@ -49,7 +50,13 @@ static void write_ids(json_writer *w, const cli_arguments *a, const char *option
 static int write_shape(json_writer *w, const cli_arguments *a) {
     static const passed_option passed[] = {{"diversity", NULL, true}, {0}};
     const char *value = arg_text(a, "value", NULL), *sign = value ? strrchr(value, '=') : NULL, *page = arg_text(a, "page", NULL);
-    const char *temperature = arg_text(a, "explore", NULL);
+    const char *temperature = arg_text(a, "explore", NULL), *cross = arg_text(a, "cross-encoder", NULL);
+    if (cross && strcmp(cross, "on") != 0 && strcmp(cross, "off") != 0)
+        return cli_usage_error(a->command, "--cross-encoder %s: expected on or off", cross);
+    if (cross) {
+        json_key(w, "cross_encoder");
+        json_bool(w, strcmp(cross, "on") == 0);
+    }
     write_ids(w, a, "pin", "pinned");
     write_ids(w, a, "hide", "hidden");
     pass_options(a, passed, w);

@@ -120,6 +120,12 @@ static void tell_features(buffer *line, const json_value *explain) {
     }
 }
 
+static void tell_cross(buffer *line, const json_value *explain) {
+    const json_value *c = json_get(explain, "cross_encoder");
+    if (!c || c->type != JSON_OBJECT) return;
+    buffer_printf(line, "by the cross-encoder with %.3g; rank %.0f before", member_number(c, "score"), member_number(c, "rank_before"));
+}
+
 static void print_story(arena *memory, const json_value *hit) {
     const json_value *explain = json_get(hit, "explain");
     if (!explain) return;
@@ -132,6 +138,8 @@ static void print_story(arena *memory, const json_value *hit) {
     print_story_line(memory, "memory", &line);
     tell_features(&line, explain);
     print_story_line(memory, "score", &line);
+    tell_cross(&line, explain);
+    print_story_line(memory, "read", &line);
     buffer_release(&line);
 }
 

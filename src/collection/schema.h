@@ -28,6 +28,7 @@ typedef enum schema_encoder {
 } schema_encoder;
 
 #define SCHEMA_MAX_FROM 8
+#define SCHEMA_MOST_CROSS 200 /* documents that a cross-encoder scores for one search */
 
 /* How a vector field is compared and kept, and what makes its vectors. */
 typedef struct schema_vector {
@@ -54,6 +55,20 @@ typedef struct schema_field {
     int32_t sparse;         /* its number in the index, -1 for vectors */
 } schema_field;
 
+/* A model that reads the query and a document's text together, for the first of the order (retrieve/cross_encoder.h). */
+typedef struct schema_cross {
+    char *model;          /* a folder; NULL: there is none */
+    bool full_precision;  /* 32-bit floats instead of 8-bit integers */
+    bool on;              /* for requests that do not say */
+    bool last;            /* it orders what it scored */
+    double weight;        /* of its score in that order, 0 to 1; the rest is the ranker's */
+    uint32_t top;         /* of the ranker's order that it may score */
+    uint32_t budget_ms;   /* for all of them */
+    uint32_t tokens;      /* of a pair that are read */
+    uint32_t n_from;      /* 0: all text fields, heaviest first */
+    char *from[SCHEMA_MAX_FROM];
+} schema_cross;
+
 /* How the union becomes an order, and what is kept of it to learn from. */
 typedef struct schema_ranking {
     bool features_declared;        /* else the first number and date fields are features */
@@ -68,6 +83,7 @@ typedef struct schema_ranking {
     double value_strength;
     uint64_t train_every;          /* events; 0: a model is trained when somebody says so */
     uint32_t memory_mb;            /* of a training's rows */
+    schema_cross cross;
 } schema_ranking;
 
 typedef struct schema {

@@ -86,7 +86,7 @@ static forage_status read_value(schema *s, const json_value *json, base_error *e
 
 forage_status schema_read_ranking(schema *s, const json_value *json, base_error *error) {
     static const char *const members[] = {"features", "log_features", "log_unshown", "explore", "diversity", "value", "train_every",
-                                          "memory_mb", NULL};
+                                          "memory_mb", "cross_encoder", NULL};
     schema_ranking *r = &s->ranking;
     int64_t unshown = r->log_unshown, every = r->train_every, memory = r->memory_mb;
     if (!json) return FORAGE_OK;
@@ -104,6 +104,7 @@ forage_status schema_read_ranking(schema *s, const json_value *json, base_error 
     if (!status) status = json_member_integer(json, "memory_mb", 16, 65536, &memory, error);
     if (!status) status = schema_read_explore(json_get(json, "explore"), &r->temperature, &r->explore_top, error);
     if (!status) status = read_value(s, json_get(json, "value"), error);
+    if (!status) status = schema_read_cross(s, json_get(json, "cross_encoder"), error);
     if (status) return error_prefix(error, "schema, \"ranking\"");
     r->log_unshown = (uint32_t)unshown;
     r->train_every = (uint64_t)every;
@@ -114,6 +115,7 @@ forage_status schema_read_ranking(schema *s, const json_value *json, base_error 
 void schema_copy_ranking(const schema *from, schema *to) {
     for (uint32_t i = 0; i < from->ranking.n_features; i++)
         to->ranking.features[i] = arena_strndup(&to->memory, from->ranking.features[i], strlen(from->ranking.features[i]));
+    schema_copy_cross(&to->ranking.cross, &to->memory);
     if (from->ranking.value_field)
         to->ranking.value_field = arena_strndup(&to->memory, from->ranking.value_field, strlen(from->ranking.value_field));
 }
@@ -156,5 +158,7 @@ void schema_write_ranking(const schema_ranking *r, json_writer *w) {
     json_integer(w, (int64_t)r->train_every);
     json_key(w, "memory_mb");
     json_integer(w, r->memory_mb);
+    json_key(w, "cross_encoder");
+    schema_write_cross(&r->cross, w);
     json_end_object(w);
 }

@@ -17,21 +17,20 @@ void schema_vector_default(schema_vector *v) {
     *v = (schema_vector){.metric = DENSE_COSINE, .code = DENSE_INT8, .timeout_ms = 2000};
 }
 
-static char *copy_text(arena *a, const char *text) { return text ? arena_strndup(a, text, strlen(text)) : NULL; }
+char *schema_copy_text(arena *a, const char *text) { return text ? arena_strndup(a, text, strlen(text)) : NULL; }
 
 void schema_copy_vector(const schema_field *from, schema_field *to, arena *a) {
     schema_vector *v = &to->vector;
     *v = from->vector;
-    v->model = copy_text(a, v->model);
-    v->url = copy_text(a, v->url);
-    v->key_env = copy_text(a, v->key_env);
-    v->query_prefix = copy_text(a, v->query_prefix);
-    v->document_prefix = copy_text(a, v->document_prefix);
-    for (uint32_t i = 0; i < v->n_from; i++) v->from[i] = copy_text(a, v->from[i]);
+    v->model = schema_copy_text(a, v->model);
+    v->url = schema_copy_text(a, v->url);
+    v->key_env = schema_copy_text(a, v->key_env);
+    v->query_prefix = schema_copy_text(a, v->query_prefix);
+    v->document_prefix = schema_copy_text(a, v->document_prefix);
+    for (uint32_t i = 0; i < v->n_from; i++) v->from[i] = schema_copy_text(a, v->from[i]);
 }
 
-/* The place of the member's value among `names`; *out stays when it is absent. */
-static forage_status read_name(const json_value *json, const char *key, const char *const *names, int *out, base_error *error) {
+forage_status schema_read_name(const json_value *json, const char *key, const char *const *names, int *out, base_error *error) {
     slice value = {0};
     forage_status status = json_member_string(json, key, &value, error);
     if (status || !value.data) return status;
@@ -43,7 +42,7 @@ static forage_status read_name(const json_value *json, const char *key, const ch
     return error_set(error, FORAGE_E_SCHEMA, "\"%s\": there is no \"%.*s\"", key, SLICE_ARG(value));
 }
 
-static forage_status read_text(schema *s, const json_value *json, const char *key, char **out, base_error *error) {
+forage_status schema_read_text(schema *s, const json_value *json, const char *key, char **out, base_error *error) {
     slice value = {0};
     forage_status status = json_member_string(json, key, &value, error);
     if (status || !value.data) return status;
@@ -60,13 +59,13 @@ static forage_status read_encoder_members(schema *s, schema_vector *v, const jso
     int kind = (int)v->encoder, precision = v->full_precision;
     int64_t timeout = v->timeout_ms;
     forage_status status = json_only_members(json, members, error);
-    if (!status) status = read_name(json, "kind", encoder_names, &kind, error);
-    if (!status) status = read_text(s, json, "model", &v->model, error);
-    if (!status) status = read_text(s, json, "url", &v->url, error);
-    if (!status) status = read_text(s, json, "key_env", &v->key_env, error);
-    if (!status) status = read_text(s, json, "query_prefix", &v->query_prefix, error);
-    if (!status) status = read_text(s, json, "document_prefix", &v->document_prefix, error);
-    if (!status) status = read_name(json, "precision", precisions, &precision, error);
+    if (!status) status = schema_read_name(json, "kind", encoder_names, &kind, error);
+    if (!status) status = schema_read_text(s, json, "model", &v->model, error);
+    if (!status) status = schema_read_text(s, json, "url", &v->url, error);
+    if (!status) status = schema_read_text(s, json, "key_env", &v->key_env, error);
+    if (!status) status = schema_read_text(s, json, "query_prefix", &v->query_prefix, error);
+    if (!status) status = schema_read_text(s, json, "document_prefix", &v->document_prefix, error);
+    if (!status) status = schema_read_name(json, "precision", precisions, &precision, error);
     if (!status) status = json_member_integer(json, "timeout_ms", 1, 600000, &timeout, error);
     v->encoder = (schema_encoder)kind;
     v->full_precision = precision == 1;
@@ -94,15 +93,15 @@ static forage_status read_encoder(schema *s, schema_vector *v, const json_value 
     return FORAGE_OK;
 }
 
-static forage_status read_from(schema *s, schema_vector *v, const json_value *json, base_error *error) {
+forage_status schema_read_from(schema *s, const json_value *json, char *from[SCHEMA_MAX_FROM], uint32_t *n, base_error *error) {
     if (!json || json->type == JSON_NULL) return FORAGE_OK;
     if (json->type != JSON_ARRAY || json->count > SCHEMA_MAX_FROM)
         return error_set(error, FORAGE_E_SCHEMA, "\"from\": expected an array of at most %d fields' names", SCHEMA_MAX_FROM);
-    v->n_from = 0;
+    *n = 0;
     for (const json_value *name = json->first; name; name = name->next) {
         if (name->type != JSON_STRING || !name->text.size || name->text.size > MAX_TEXT)
             return error_set(error, FORAGE_E_SCHEMA, "\"from\": expected names, got %s", json_type_name(name->type));
-        v->from[v->n_from++] = arena_strndup(&s->memory, name->text.data, name->text.size);
+        from[(*n)++] = arena_strndup(&s->memory, name->text.data, name->text.size);
     }
     return FORAGE_OK;
 }
@@ -110,10 +109,10 @@ static forage_status read_from(schema *s, schema_vector *v, const json_value *js
 forage_status schema_read_vector(schema *s, schema_field *field, const json_value *json, base_error *error) {
     schema_vector *v = &field->vector;
     int metric = (int)v->metric, code = (int)v->code;
-    forage_status status = read_name(json, "metric", metric_names, &metric, error);
-    if (!status) status = read_name(json, "code", code_names, &code, error);
+    forage_status status = schema_read_name(json, "metric", metric_names, &metric, error);
+    if (!status) status = schema_read_name(json, "code", code_names, &code, error);
     if (!status) status = read_encoder(s, v, json_get(json, "encoder"), error);
-    if (!status) status = read_from(s, v, json_get(json, "from"), error);
+    if (!status) status = schema_read_from(s, json_get(json, "from"), v->from, &v->n_from, error);
     if (status) return status;
     v->metric = (dense_metric)metric;
     v->code = (dense_code)code;
@@ -129,18 +128,21 @@ static void write_text(json_writer *w, const char *key, const char *text) {
     json_text(w, text);
 }
 
+void schema_write_from(char *const *from, uint32_t n, json_writer *w) {
+    if (!n) return;
+    json_key(w, "from");
+    json_begin_array(w);
+    for (uint32_t i = 0; i < n; i++) json_text(w, from[i]);
+    json_end_array(w);
+}
+
 void schema_write_vector(const schema_field *f, json_writer *w) {
     const schema_vector *v = &f->vector;
     json_key(w, "dimensions");
     json_integer(w, f->dimensions);
     write_text(w, "metric", metric_names[v->metric]);
     write_text(w, "code", code_names[v->code]);
-    if (v->n_from) {
-        json_key(w, "from");
-        json_begin_array(w);
-        for (uint32_t i = 0; i < v->n_from; i++) json_text(w, v->from[i]);
-        json_end_array(w);
-    }
+    schema_write_from(v->from, v->n_from, w);
     if (v->encoder == SCHEMA_ENCODER_NONE) return;
     json_key(w, "encoder");
     json_begin_object(w);

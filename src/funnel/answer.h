@@ -15,6 +15,7 @@
 #include "rank/experiment.h"
 #include "rank/interleave.h"
 #include "rank/ranker.h"
+#include "retrieve/cross_encoder.h"
 #include "retrieve/strategy.h"
 #include "understand/understand.h"
 
@@ -78,6 +79,7 @@ struct funnel {
     query_memory *memory;
     behaviour *behaviour;
     vectors *vectors;
+    cross_encoder *cross;
 
     pthread_mutex_t random_mutex;
     random_source random;
@@ -153,6 +155,15 @@ typedef struct funnel_scorer {
     uint64_t version;
 } funnel_scorer;
 
+/* What the cross-encoder made of the first of the order. */
+typedef struct funnel_cross {
+    bool asked;         /* else nothing else means anything */
+    cross_result result;
+    size_t n;           /* chosen */
+    uint32_t *chosen;   /* candidates, best first by the ranker */
+    float *score;       /* of chosen[i]; NaN: not scored */
+} funnel_cross;
+
 struct funnel_answer {
     funnel_answer *next_spare;
     funnel *funnel;
@@ -211,6 +222,7 @@ struct funnel_answer {
     const describe_indexed *indexed; /* n_candidates; NULL: not looked up yet */
     funnel_scorer scorer, rival; /* rival: the other side of an interleaved page, else none */
     float *scores;
+    funnel_cross cross;
     uint32_t *order;        /* candidates, best first, without the hidden */
     size_t n_order;
     uint32_t offset;        /* of the first hit: the request's, or its page token's */
@@ -259,6 +271,19 @@ uint32_t *funnel_sorted(funnel_answer *a, const float *scores); /* candidates, b
 forage_status funnel_add_pinned(funnel_answer *a, base_error *error); /* pinned and frozen documents become candidates */
 forage_status funnel_order(funnel_answer *a, base_error *error);
 slice funnel_next_page(funnel_answer *a); /* empty: this was the last */
+
+bool *funnel_hidden(funnel_answer *a); /* n_candidates; NULL: none is */
+
+/* cross_stage.c. FORAGE_E_INVALID: the request asks for a cross-encoder that the schema does not have. */
+forage_status funnel_check_cross(const funnel_answer *a, base_error *error);
+/* Scores the first of the orders by a->scorer and a->rival, and makes that a feature. False: there is nothing new. */
+bool funnel_cross_read(funnel_answer *a);
+/* Scores that put what was scored in the cross-encoder's order; `scores` themselves where the schema does not want that. */
+float *funnel_cross_last(funnel_answer *a, float *scores);
+void funnel_write_cross(const funnel_answer *a, json_writer *w);               /* the answer's member */
+void funnel_write_cross_hit(const funnel_answer *a, uint32_t candidate, json_writer *w); /* the explanation's, if it was scored */
+void funnel_write_cross_stats(funnel *f, json_writer *w);                      /* the member of stats, if the schema has one */
+void funnel_write_cross_metrics(funnel *f, buffer *out);
 
 /* compare.c */
 void funnel_assign(funnel_answer *a);

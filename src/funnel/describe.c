@@ -514,7 +514,7 @@ static void describe_request(const description *d) {
 
 /* ---- All ---- */
 
-static void (*const describers[COLUMNS_SOURCES])(const description *) = {
+static void (*const describers[COLUMNS_CROSS])(const description *) = {
     [COLUMNS_STRATEGY] = describe_strategies, [COLUMNS_WORDS] = describe_words, [COLUMNS_MEMORY] = describe_memory,
     [COLUMNS_PEOPLE] = describe_people, [COLUMNS_USER] = describe_user, [COLUMNS_DOCUMENT] = describe_documents,
     [COLUMNS_QUERY] = describe_query, [COLUMNS_CONTEXT] = describe_context, [COLUMNS_FIELD] = describe_fields,
@@ -532,7 +532,7 @@ void funnel_describe_rest(funnel_answer *a, const uint32_t *candidates, size_t n
     if (!d.n) return;
     const os_clock *clock = &os_clock_system;
     int64_t before = clock_monotonic(clock);
-    for (columns_source s = COLUMNS_STRATEGY; s < COLUMNS_SOURCES; s++) {
+    for (columns_source s = COLUMNS_STRATEGY; s < COLUMNS_CROSS; s++) { /* cross_stage.c puts its own where it belongs */
         describers[s](&d);
         int64_t now = clock_monotonic(clock);
         atomic_fetch_add_explicit(&a->funnel->column_us[s], (uint64_t)(now - before), memory_order_relaxed);

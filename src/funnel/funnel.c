@@ -28,6 +28,7 @@ funnel_answer *funnel_answer_begin(funnel *f, const funnel_request *request) {
     a->side = RECORD_SIDE_NONE;
     a->shadow_rank = NULL;
     a->shadow_name = NULL;
+    a->cross = (funnel_cross){0};
     a->query_id_slice = (slice){0};
     a->started = clock_monotonic(collection_clock(f->collection));
     pthread_mutex_lock(&f->random_mutex);
@@ -161,6 +162,7 @@ forage_status funnel_open(collection *c, os_pool *pool, uint64_t seed, funnel **
     if (!status) status = query_memory_open(collection_store(c), &settings, &f->memory, error);
     if (!status) status = funnel_load_state(f, error);
     if (!status) status = vectors_open(c, &f->vectors, error);
+    if (!status) f->cross = cross_encoder_create(c);
     if (status) {
         funnel_close(f);
         return status;
@@ -181,6 +183,7 @@ void funnel_close(funnel *f) {
         nanosleep(&pause, NULL);
     }
     vectors_close(f->vectors);
+    cross_encoder_destroy(f->cross);
     store *s = collection_store(f->collection);
     if (f->behaviour && s && !store_read_only(s)) {
         store_job job = {save_apply, NULL, f};

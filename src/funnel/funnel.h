@@ -60,6 +60,7 @@ typedef struct funnel_request {
     double diversity;                  /* 0 to 1; below 0: the collection's */
     double temperature;                /* of exploration in the order; below 0: the collection's */
     uint32_t explore_top;
+    int cross_encoder;                 /* 1: asked, 0: not, -1: as the schema says */
     bool next_page;                    /* the answer has a token for its next page */
     slice page;                        /* such a token; empty: none */
     int64_t time;              /* when it is asked, microseconds since 1970; 0: now. For replays. */

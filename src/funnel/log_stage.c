@@ -189,6 +189,8 @@ static void fill_ranking(funnel_answer *a, record_impression *r) {
 void funnel_log(funnel_answer *a) {
     if (!a->query_id_slice.size) return;
     funnel *f = a->funnel;
+    /* What the strategies' budget is steered by: the cross-encoder has a budget of its own. */
+    int64_t took = clock_monotonic(collection_clock(f->collection)) - a->started - (int64_t)a->cross.result.took_us;
     record_impression r = {
         .time = a->now, .query_id = a->query_id_slice,
         .query = cut(a->request->query, 1024), .memory_key = a->memory_key,
@@ -196,7 +198,7 @@ void funnel_log(funnel_answer *a) {
         .session = a->request->session, .context = short_json(a, a->request->context, (slice){0}),
         .filter = short_json(a, a->request->filter, SLICE("(too long)")), /* no JSON: it cannot be asked again */
         .prefix = a->request->prefix, .offset = a->offset, .n_candidates = (uint32_t)a->n_united,
-        .took_us = (uint32_t)(clock_monotonic(collection_clock(f->collection)) - a->started),
+        .took_us = took > 0 ? (uint32_t)took : 0,
         .policy = slice_of(a->policy_name), .policy_version = a->decision.version,
         .propensity = a->decision.propensity, .n_levels = FUNNEL_LEVELS, .n_policy_features = X_COUNT,
         .n_strategies = RETRIEVE_STRATEGIES};

@@ -1,5 +1,5 @@
-/* From scores to an order: what it is worth to the shop, diversity, exploration, two rankers in one page, and what people have
- * pinned, hidden or frozen. */
+/* From scores to an order: the cross-encoder's say, what it is worth to the shop, diversity, exploration, two rankers in one page,
+ * and what people have pinned, hidden or frozen. */
 #include "funnel/answer.h"
 #include "rank/arrange.h"
 #include "rank/diversity.h"
@@ -183,7 +183,7 @@ static void explore(funnel_answer *a, const float *scores, uint32_t *order) {
 /* The rival's whole order, made as the first one's was. */
 static forage_status interleave(funnel_answer *a, const bool *hidden, uint32_t *order, base_error *error) {
     size_t n = first_tier(a, order);
-    float *scores = funnel_score(a, &a->rival);
+    float *scores = funnel_cross_last(a, funnel_score(a, &a->rival));
     forage_status status = with_value(a, &a->rival, &scores, error);
     if (status) return status;
     uint32_t *other = funnel_sorted(a, scores);
@@ -274,7 +274,7 @@ forage_status funnel_add_pinned(funnel_answer *a, base_error *error) {
     return FORAGE_OK;
 }
 
-static bool *hidden_ones(funnel_answer *a) {
+bool *funnel_hidden(funnel_answer *a) {
     if (!a->request->hidden) return NULL;
     bool *hidden = arena_zalloc(&a->memory, a->n_candidates + 1, sizeof *hidden);
     for (const json_value *named = a->request->hidden->first; named; named = named->next) {
@@ -313,10 +313,10 @@ forage_status funnel_order(funnel_answer *a, base_error *error) {
         a->n_order = a->n_frozen;
         return FORAGE_OK;
     }
-    float *scores = a->scores;
+    float *scores = funnel_cross_last(a, a->scores);
     forage_status status = with_value(a, &a->scorer, &scores, error);
     if (status) return status;
-    bool *hidden = hidden_ones(a);
+    bool *hidden = funnel_hidden(a);
     drop_hidden_pins(a, hidden);
     a->order = funnel_sorted(a, scores);
     a->n_order = without_named(a, hidden, a->order, a->n_candidates);

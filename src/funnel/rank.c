@@ -87,7 +87,7 @@ static void ask_shadow(funnel_answer *a) {
     uint64_t number = models_shadow(a->funnel->models);
     funnel_scorer shadow = {0};
     if (!number || !a->query_id_slice.size || a->offset || take_model(a, number, &shadow, NULL)) return;
-    float *scores = funnel_score(a, &shadow);
+    float *scores = funnel_cross_last(a, funnel_score(a, &shadow));
     uint32_t *order = funnel_sorted(a, scores);
     a->shadow_rank = arena_alloc(&a->memory, (a->n_candidates + 1) * sizeof *a->shadow_rank);
     for (size_t i = 0; i < a->n_candidates; i++) a->shadow_rank[order[i]] = (uint32_t)i + 1;
@@ -100,12 +100,14 @@ forage_status funnel_rank(funnel_answer *a, base_error *error) {
     slice name = a->request->ranker.size ? a->request->ranker : slice_of(a->schema->ranker);
     a->columns = funnel_columns(a->funnel, a->schema);
     forage_status status = funnel_check_given(a, error);
+    if (!status) status = funnel_check_cross(a, error);
     if (!status) status = funnel_add_pinned(a, error);
     if (status) return status;
     funnel_describe_core(a);
     status = funnel_compare(a, name, error); /* an experiment may choose the ranker, or draft from two */
     if (status) return status;
     a->scores = funnel_score(a, &a->scorer);
+    if (funnel_cross_read(a)) a->scores = funnel_score(a, &a->scorer); /* now with what it found */
     if (a->request->explain && a->scorer.kind == FUNNEL_SCORE_ONLINE) ranker_weights(a->funnel->ranker, a->weights, NULL);
     ask_shadow(a);
     status = funnel_order(a, error);

@@ -10,7 +10,7 @@
 
 const char *columns_source_name(columns_source source) {
     static const char *const names[COLUMNS_SOURCES] = {"core",     "strategy", "words",   "memory", "people", "user",
-                                                       "document", "query",    "context", "field",  "request"};
+                                                       "document", "query",    "context", "field",  "request", "cross"};
     return names[source];
 }
 
@@ -112,7 +112,7 @@ typedef struct owner {
 #define MOST_COLUMNS                                                                                                       \
     (MOST_CORE + COUNT(strategy_start) + 2 * RETRIEVE_STRATEGIES + COUNT(words_start) +                                    \
      COLUMNS_MAX_TEXT * COLUMNS_PER_TEXT + COUNT(memory) + COUNT(people) + COUNT(user) + COUNT(document) + COUNT(query) + \
-     COUNT(context) + COLUMNS_MAX_NUMBERS + SCHEMA_MAX_FEATURES)
+     COUNT(context) + COLUMNS_MAX_NUMBERS + SCHEMA_MAX_FEATURES + 1)
 _Static_assert(MOST_COLUMNS <= RANKER_MAX_FEATURES, "a ranker sees every column");
 
 static bool is_taken(const builder *b, const char *name) {
@@ -204,6 +204,9 @@ static void add_declared(builder *b, const schema *s) {
         list->request[list->n_request++] = arena_strndup(b->memory, name + prefix, strlen(name + prefix));
         add(b, COLUMNS_REQUEST, "", name, "what the request says");
     }
+    begin(b, COLUMNS_CROSS);
+    if (s->ranking.cross.model)
+        add(b, COLUMNS_CROSS, "", "cross_score", "how well query and text fit, by the cross-encoder; none when it did not score it");
     list->first[COLUMNS_SOURCES] = list->n;
 }
 

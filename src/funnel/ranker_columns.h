@@ -24,6 +24,7 @@ typedef enum columns_source {
     COLUMNS_CONTEXT,
     COLUMNS_FIELD,    /* number and date fields */
     COLUMNS_REQUEST,  /* values that the request brings */
+    COLUMNS_CROSS,    /* the cross-encoder's score, of those that it scored; where the schema has one */
     COLUMNS_SOURCES
 } columns_source;
 const char *columns_source_name(columns_source source);

@@ -4,7 +4,7 @@
 
 void funnel_request_default(funnel_request *r) {
     *r = (funnel_request){.limit = 10, .log = true, .timeout_ms = FUNNEL_DEFAULT_TIMEOUT_MS, .diversity = -1, .temperature = -1,
-                          .explore_top = 10};
+                          .explore_top = 10, .cross_encoder = -1};
 }
 
 void funnel_request_set_context(funnel_request *r, const json_value *context) {
@@ -151,6 +151,10 @@ static forage_status read_shaping(const json_value *json, funnel_request *r, bas
     if (!status) status = json_member_number(json, "diversity", 0, 1, &r->diversity, error);
     if (!status) status = schema_read_explore(explore, &temperature, &r->explore_top, error);
     if (!status && explore) r->temperature = temperature;
+    const json_value *cross = json_get(json, "cross_encoder");
+    bool asked = false;
+    if (!status) status = json_member_bool(json, "cross_encoder", &asked, error);
+    if (!status && cross && cross->type == JSON_BOOL) r->cross_encoder = asked;
     r->value = json_get(json, "value"); /* checked against the schema when it is used */
     const json_value *page = json_get(json, "page");
     if (!page || page->type == JSON_NULL) return status;
@@ -199,7 +203,7 @@ forage_status funnel_request_check(const funnel_request *r, base_error *error) {
 
 forage_status funnel_request_read(const json_value *json, funnel_request *out, base_error *error) {
     static const char *const members[] = {"query", "limit", "offset", "filter", "facets", "user", "session", "context",
-                                          "explain", "policy", "ranker", "log", "query_id", "timeout_ms", "fields", "seed",
+                                          "explain", "policy", "ranker", "cross_encoder", "log", "query_id", "timeout_ms", "fields", "seed",
                                           "prefix", "pinned", "hidden", "features", "diversity", "explore", "value", "page",
                                           "vector", "vector_field", "like",
                                           NULL};

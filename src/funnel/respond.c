@@ -336,6 +336,7 @@ static void write_explanation(funnel_answer *a, const funnel_hit *hit, json_writ
     write_features(a, hit->candidate, w);
     write_terms(a, hit->document, w);
     write_memory(a, hit->document, w);
+    funnel_write_cross_hit(a, hit->candidate, w);
     json_key(w, "score");
     json_float(w, (double)hit->score);
     json_end_object(w);
@@ -439,6 +440,7 @@ void funnel_answer_write(funnel_answer *a, json_writer *w) {
     json_key(w, "took_us");
     json_integer(w, a->rank_us);
     json_end_object(w);
+    funnel_write_cross(a, w);
     if (a->experiment.size) write_experiment(a, w);
     if (a->request->next_page || a->request->page.size) {
         slice next = funnel_next_page(a);

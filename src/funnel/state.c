@@ -237,6 +237,7 @@ static void apply_settings(void *self, forage_status status) {
 /* By the writer thread, whose settings they are. */
 forage_status funnel_settings_changed(funnel *f, base_error *error) {
     store_job job = {nothing, apply_settings, f};
+    cross_encoder_follow(f->cross);
     return store_write(collection_store(f->collection), &job, error);
 }
 

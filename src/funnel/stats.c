@@ -128,6 +128,7 @@ void funnel_write_stats(funnel *f, json_writer *w) {
     integer(w, "memory_bytes", memory.bytes);
     write_policy(f, &c, w);
     write_ranker(f, w);
+    funnel_write_cross_stats(f, w);
     write_learning(f, w);
     json_end_object(w);
 }
@@ -158,4 +159,5 @@ void funnel_write_metrics(funnel *f, buffer *out) {
         buffer_printf(out, "forage_strategy_credited_total{collection=\"%s\",strategy=\"%s\"} %llu\n", name, strategy,
                       (unsigned long long)c.credited[s]);
     }
+    funnel_write_cross_metrics(f, out);
 }

@@ -39,7 +39,8 @@ static void add_value(const json_value *value, buffer *out) {
 }
 
 /* Text fields from the heaviest on, in the order of declaration among equals. */
-static size_t text_fields(const schema *s, const schema_field *fields[SPARSE_MAX_FIELDS]) {
+static size_t text_fields(const schema *s, const char *names[SPARSE_MAX_FIELDS]) {
+    const schema_field *fields[SPARSE_MAX_FIELDS];
     size_t n = 0;
     for (uint32_t i = 0; i < s->n_fields; i++) {
         if (s->fields[i].kind != SCHEMA_TEXT) continue;
@@ -47,21 +48,27 @@ static size_t text_fields(const schema *s, const schema_field *fields[SPARSE_MAX
         for (; at > 0 && fields[at - 1]->weight < s->fields[i].weight; at--) fields[at] = fields[at - 1];
         fields[at] = &s->fields[i];
     }
+    for (size_t i = 0; i < n; i++) names[i] = fields[i]->name;
     return n;
 }
 
-void vectors_text(const schema *s, const schema_field *f, const json_value *document, buffer *out) {
+size_t vectors_text_members(const schema *s, char *const *from, uint32_t n_from, const char *names[SPARSE_MAX_FIELDS]) {
+    if (!n_from) return text_fields(s, names);
+    for (uint32_t i = 0; i < n_from; i++) names[i] = from[i];
+    return n_from;
+}
+
+void vectors_text_of(const char *const *names, size_t n, const json_value *document, buffer *out) {
     buffer_clear(out);
-    const schema_field *fields[SPARSE_MAX_FIELDS];
-    size_t n = f->vector.n_from ? 0 : text_fields(s, fields);
     for (size_t i = 0; i < n; i++) {
-        const json_value *value = json_get(document, fields[i]->name);
+        const json_value *value = json_get(document, names[i]);
         if (value) add_value(value, out);
     }
-    for (uint32_t i = 0; i < f->vector.n_from; i++) {
-        const json_value *value = json_get(document, f->vector.from[i]);
-        if (value) add_value(value, out);
-    }
+}
+
+void vectors_text(const schema *s, const schema_field *f, const json_value *document, buffer *out) {
+    const char *names[SPARSE_MAX_FIELDS];
+    vectors_text_of(names, vectors_text_members(s, f->vector.from, f->vector.n_from, names), document, out);
 }
 
 /* ---- Filling ---- */

@@ -70,6 +70,9 @@ forage_status vectors_fill(vectors *v, vector_space *s, uint64_t *changed, base_
 bool vectors_brought(const schema_field *f, const json_value *document, float *out);
 /* The document's text for an encoder: the field's "from", one value a line. */
 void vectors_text(const schema *s, const schema_field *f, const json_value *document, buffer *out);
+/* The same in two steps, for any list of members: which are read (`from`, or without one all text fields, heaviest first), and the text. */
+size_t vectors_text_members(const schema *s, char *const *from, uint32_t n_from, const char *names[SPARSE_MAX_FIELDS]);
+void vectors_text_of(const char *const *names, size_t n, const json_value *document, buffer *out);
 
 /* ---- vectors_train.c ---- */
 

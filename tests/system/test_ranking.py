@@ -517,6 +517,48 @@ def test_experiments_on_a_page_and_between_people():
         assert "called" in forage("experiment", "start", *place, expect=2).err
 
 
+# ---- The cross-encoder
+
+
+def test_a_cross_encoder_reads_the_first_hits():
+    bert = os.path.join(SOURCE, "tests", "golden", "bert")
+    shoes = ["red shoe", "shoe for women", "cotton shoe", "warm winter shoe", "shoe bag", "cold summer shoe"]
+    with Folder() as folder, Server(folder.data) as server:
+        server.request("PUT", "/collections/default", {"fields": {"title": {"type": "text"}},
+                                                       "ranking": {"cross_encoder": {"model": folder.path, "top": 4, "budget_ms": 5000}}})
+        server.request("POST", "/collections/default/documents",
+                       ndjson([{"id": f"s{i}", "title": title} for i, title in enumerate(shoes)]),
+                       {"content-type": "application/x-ndjson"})
+        search = lambda **more: of_server(server, "POST", "/search", {"query": "shoe", "policy": "all", "timeout_ms": 5000, **more})
+        without = search()
+        assert len(without["hits"]) == 6 and without["cross_encoder"]["ready"] is False, without
+        told = of_server(server, "GET", "/stats")["cross_encoder"]
+        assert told["state"] == "problem" and "config.json" in told["problem"], told
+        ranking = {"cross_encoder": {"model": bert, "top": 4, "budget_ms": 5000}}
+        assert of_server(server, "PUT", "", {"ranking": ranking})["schema"]["ranking"]["cross_encoder"]["top"] == 4
+        for _ in range(200):
+            told = of_server(server, "GET", "/stats")["cross_encoder"]
+            if told["state"] != "opening":
+                break
+            time.sleep(.05)
+        assert told["state"] == "ready" and told["problem"] is None, told
+        answer = search(explain=True)
+        assert answer["cross_encoder"]["scored"] == 4 and not answer["cross_encoder"]["late"], answer["cross_encoder"]
+        before = [hit["id"] for hit in search(cross_encoder=False)["hits"]]
+        scores = {hit["id"]: hit["explain"]["cross_encoder"]["score"] for hit in answer["hits"] if "cross_encoder" in hit["explain"]}
+        assert set(scores) == set(before[:4])
+        assert [hit["id"] for hit in answer["hits"]] == sorted(scores, key=scores.get, reverse=True) + before[4:]
+        got = server.request("GET", "/collections/default/search?q=shoe&cross_encoder=false").json()
+        assert "cross_encoder" not in got
+        metrics = server.request("GET", "/metrics").body.decode()
+        assert 'forage_cross_encoder_scored_total{collection="default"} 4' in metrics, metrics
+        columns = of_server(server, "GET", "/features")["columns"]
+        assert columns[-1]["name"] == "cross_score" and columns[-1]["source"] == "cross"
+        told = forage("search", "--url", server.url, "--explain", "--cross-encoder", "on", "shoe", expect=0).out
+        assert "by the cross-encoder" in told, told
+        assert "on or off" in forage("search", "--url", server.url, "--cross-encoder", "maybe", "shoe", expect=2).err
+
+
 # ---- What is wrong is said
 
 
