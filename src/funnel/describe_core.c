@@ -14,7 +14,7 @@ const columns_column funnel_core[F_COUNT] = {
     [F_MEMORY_SURE] = {"memory_sure", "the same, as far as it was observed", COLUMNS_CORE},
     [F_POPULAR_RRF] = {"popular_rrf", "reciprocal rank by popularity", COLUMNS_CORE},
     [F_FRESH_RRF] = {"fresh_rrf", "reciprocal rank by newness", COLUMNS_CORE},
-    [F_RELATED_RRF] = {"related_rrf", "reciprocal rank among what is related", COLUMNS_CORE},
+    [F_RELATED_RRF] = {"related_rrf", "reciprocal rank among what is related, as far as the words leave it open", COLUMNS_CORE},
     [F_EXPLORE_RRF] = {"explore_rrf", "found by exploration", COLUMNS_CORE},
     [F_FOUND_BY] = {"found_by", "share of the strategies that found it", COLUMNS_CORE},
     [F_POPULARITY] = {"popularity", "popularity, 0 without words", COLUMNS_CORE},
@@ -28,19 +28,20 @@ const columns_column funnel_core[F_COUNT] = {
     [F_BROWSE_PERSONAL] = {"personal_rrf_no_words", "personal_rrf without words", COLUMNS_CORE},
     [F_SEMANTIC_RRF] = {"semantic_rrf", "reciprocal rank by meaning", COLUMNS_CORE},
     [F_SEMANTIC_SCORE] = {"semantic_score", "similarity to the query by brought or pretrained vectors, over the best", COLUMNS_CORE},
-    [F_CATALOGUE_SCORE] = {"catalogue_score", "the same by the catalogue's own encoder", COLUMNS_CORE},
+    [F_CATALOGUE_SCORE] = {"catalogue_score", "the same by the catalogue's own encoder, as far as the words leave it open", COLUMNS_CORE},
     [F_BROWSE_SEMANTIC] = {"semantic_score_no_words", "similarity to a vector or document without words, over the best", COLUMNS_CORE},
 };
 
 /* The belief before any event. Words and the memory decide; the rest breaks near-ties. Within what lexical search found,
- * rank and score agree, so that the order is its own until something else is known. Without words, popularity stands in for
+ * rank and score agree, so that the order is its own until something else is known: what is near by the catalogue's own vectors, or
+ * related, counts as far as the words leave it open, since "laptop" means laptops. Without words, popularity stands in for
  * them, with weights of its own: what is learned there says nothing about searches. */
 const float funnel_prior_weights[F_COUNT] = {
     [F_LEXICAL_RRF] = 1.0f, [F_LEXICAL_SCORE] = 2.0f, [F_MEMORY_RRF] = 0.3f, [F_MEMORY_MEAN] = 4.0f,
     [F_MEMORY_SURE] = 0.5f, [F_POPULAR_RRF] = 0.02f, [F_FRESH_RRF] = 0.01f, [F_RELATED_RRF] = 0.3f,
     [F_EXPLORE_RRF] = 0.0f, [F_FOUND_BY] = 0.0f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.15f,
     [F_BROWSE_POPULAR] = 3.0f, [F_BROWSE_FRESH] = 0.5f, [F_PERSONAL_RRF] = 0.2f, [F_AFFINITY] = 0.1f, [F_BROWSE_PERSONAL] = 3.0f,
-    [F_SEMANTIC_SCORE] = 3.0f, [F_CATALOGUE_SCORE] = 0.7f, [F_BROWSE_SEMANTIC] = 6.0f,
+    [F_SEMANTIC_SCORE] = 3.0f, [F_CATALOGUE_SCORE] = 0.85f, [F_BROWSE_SEMANTIC] = 6.0f,
 };
 /* How readily each moves: the memory's own weights soonest, since they are about this query and nothing else. */
 const float funnel_prior_variances[F_COUNT] = {
@@ -62,7 +63,7 @@ static float reciprocal(uint32_t rank) { return rank ? (RRF_K + 1) / (RRF_K + (f
 typedef struct known {
     gather rows;  /* of the memory: place + 1 */
     gather items; /* of the user's profile: weight */
-    float best_lexical;
+    float best_lexical, open;
     vector_similarity *similar, best_similar; /* of all candidates; NULL: no vectors */
 } known;
 
@@ -82,6 +83,14 @@ static void gather_similar(funnel_answer *a, known *k) {
 /* In proportion to the best; what is not known or points away counts as 0. */
 static float share_of(float x, float best) { return x > 0 && best > 0 ? x / best : 0; }
 
+#define ENOUGH 10 /* a page */
+
+/* How much the words leave open: 0 when a page of documents match them as well as the best does, 1 when fewer match at all. */
+static float left_open(const funnel_slot *lexical) {
+    if (lexical->state != SLOT_DONE || lexical->n_hits < ENOUGH || !(lexical->hits[0].score > 0)) return 1;
+    return 1 - fminf(1, fmaxf(0, lexical->hits[ENOUGH - 1].score / lexical->hits[0].score));
+}
+
 static known gather_known(funnel_answer *a) {
     const funnel_slot *lexical = &a->slots[RETRIEVE_IS_LEXICAL];
     const profile *p = a->profile;
@@ -91,6 +100,7 @@ static known gather_known(funnel_answer *a) {
     gather_init(&k.items, p ? p->n_items : 0, &a->memory);
     for (uint32_t i = 0; p && i < p->n_items; i++) gather_add(&k.items, p->items[i].document, p->items[i].weight);
     gather_similar(a, &k);
+    k.open = left_open(lexical);
     return k;
 }
 
@@ -131,9 +141,9 @@ static void describe_one(funnel_answer *a, const funnel_candidate *c, const know
         float catalogue = share_of(similar->catalogue, k->best_similar.catalogue);
         x[F_SEMANTIC_RRF] = reciprocal(c->rank[RETRIEVE_IS_SEMANTIC]);
         if (browsing) x[F_BROWSE_SEMANTIC] = fmaxf(pretrained, catalogue);
-        else x[F_SEMANTIC_SCORE] = pretrained, x[F_CATALOGUE_SCORE] = catalogue;
+        else x[F_SEMANTIC_SCORE] = pretrained, x[F_CATALOGUE_SCORE] = catalogue * k->open;
     }
-    x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]);
+    x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]) * k->open;
     x[F_EXPLORE_RRF] = c->rank[RETRIEVE_IS_EXPLORE] > 0;
     x[F_FOUND_BY] = (float)found_by / RETRIEVE_STRATEGIES;
     float popularity = a->indexed[c - a->candidates].popularity;
