@@ -14,6 +14,7 @@ import bench_eval
 import bench_impacts
 import chorus
 import harness
+import lastfm_halves
 import packages
 
 DIMENSIONS = 128
@@ -52,28 +53,63 @@ def write_texts(path, rows):
         out.writelines("\t".join(cells) + "\n" for cells in rows)
 
 
-def evaluate(name, documents, queries, judged, pairs=None):
-    """Mean nDCG@10 over the judged queries, and what the training said."""
+def with_queries(path, documents, pairs):
+    """Documents as the engine encodes them: with the queries that led to them, each as often as training counts it."""
+    led = {}
+    for document, text in pairs:
+        led.setdefault(document, {}).setdefault(text, 0)
+        led[document][text] += 1
+    write_texts(path, ((*cells[1:], *(text for text, n in sorted(led.get(str(i), {}).items(), key=lambda item: (-item[1], item[0]))[:64]
+                                       for _ in range(round(math.log1p(n) + 1)))) for i, cells in enumerate(documents)))
+
+
+def vectors(name, documents, queries, pairs=None):
+    """Vectors of documents and of queries (lines of cells, the first an id), and what the training said."""
     import numpy
     folder = harness.cached("catalogue-" + name.lower())
     os.makedirs(folder, exist_ok=True)
     paths = {part: os.path.join(folder, part) for part in ("documents", "queries", "model", "pairs", "d.f32", "q.f32")}
     write_texts(paths["documents"], (cells[1:] for cells in documents))
-    asked = [cells for cells in queries if cells[0] in judged]
-    write_texts(paths["queries"], (cells[1:] for cells in asked))
+    write_texts(paths["queries"], (cells[1:] for cells in queries))
     more = []
     if pairs:
         write_texts(paths["pairs"], pairs)
         more = ["--pairs", paths["pairs"]]
     trained = tool("train", "--texts", paths["documents"], "--dimensions", str(DIMENSIONS), "--out", paths["model"], *more)
+    if pairs:
+        with_queries(paths["documents"], documents, pairs)
     tool("encode", "--model", paths["model"], "--side", "document", "--texts", paths["documents"], "--out", paths["d.f32"])
     tool("encode", "--model", paths["model"], "--side", "query", "--texts", paths["queries"], "--out", paths["q.f32"])
-    d, q = (numpy.fromfile(paths[side], dtype=numpy.float32).reshape(-1, DIMENSIONS) for side in ("d.f32", "q.f32"))
+    return *(numpy.fromfile(paths[side], dtype=numpy.float32).reshape(-1, DIMENSIONS) for side in ("d.f32", "q.f32")), trained
+
+
+def evaluate(name, documents, queries, judged, pairs=None):
+    """Mean nDCG@10 over the judged queries, and what the training said."""
+    import numpy
+    asked = [cells for cells in queries if cells[0] in judged]
+    d, q, trained = vectors(name, documents, asked, pairs)
     scores, total = q @ d.T, 0
     for i, cells in enumerate(asked):
         top = numpy.argsort(-scores[i], kind="stable")[:10]
         total += ndcg([documents[j][0] for j in top], judged[cells[0]])
     return total / len(asked), trained
+
+
+def replayed_recall(depth=100):
+    """Recall at a depth of the artist that was chosen in the second half of the Last.fm replay: before and after the first half taught."""
+    import numpy
+    artists, taught, asked = lastfm_halves.halves()
+    place = {number: i for i, (number, _) in enumerate(artists)}
+    documents = [(str(number), name) for number, name in artists]
+    tags = sorted({tag for _, tag in asked})
+    row = {tag: i for i, tag in enumerate(tags)}
+    pairs = [(str(at), tag) for at, tag in sorted((place[artist], tag) for artist, tag in taught)]
+    recalls = []
+    for given in (None, pairs):
+        d, q, _ = vectors("lastfm", documents, [(tag, tag) for tag in tags], given)
+        best = [set(numpy.argpartition(-(d @ query), depth)[:depth]) if query.any() else set() for query in q]
+        recalls.append(sum(place[artist] in best[row[tag]] for artist, tag in asked) / len(asked))
+    return recalls, len(asked), len(documents)
 
 
 def random_order(documents, queries, judged):
@@ -109,6 +145,10 @@ def run(bench):
             taught, _ = evaluate(name, documents, queries, judged, pairs)
             bench.add("NFCorpus nDCG@10, vectors alone, taught by the training queries", taught, "", peer="not taught", peer_value=value,
                       bar=1, command=command)
+    (before, after), asked, artists = replayed_recall()
+    bench.add(f"Last.fm recall@100, vectors alone, taught by the first half ({asked:,} requests)", after, "", peer="not taught",
+              peer_value=before, bar=round(before + .1, 4), command=command)
+    bench.add("Last.fm recall@100, a random order", 100 / artists, "", command=command)
     limit = 20000 if bench.quick else 100000
     path = os.path.join(harness.cached("catalogue-nfcorpus"), "packages")
     with open(path, "w", encoding="utf-8") as out:

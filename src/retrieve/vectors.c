@@ -39,6 +39,7 @@ void vector_space_release(vector_space *s) {
     if (!s || atomic_fetch_sub(&s->references, 1) != 1) return;
     encoder_destroy(s->encoder);
     dense_index_close(s->index);
+    vectors_forget_chosen(s);
     free(s->nothing);
     free(s->path);
     free(s);

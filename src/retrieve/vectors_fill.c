@@ -140,6 +140,7 @@ static forage_status take(filling *f, store_txn *t, uint32_t number, base_error 
         return FORAGE_OK;
     }
     vectors_text(f->schema, f->s->field, json, &f->text_of_one);
+    if (f->s->field->vector.encoder == SCHEMA_ENCODER_CATALOGUE) vectors_chosen_text(f->s, t, number, &f->text_of_one);
     f->document[f->n] = number;
     f->version[f->n] = d.version;
     f->text[f->n++] = arena_slice(&f->texts, (slice){f->text_of_one.data, f->text_of_one.size});

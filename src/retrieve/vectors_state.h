@@ -17,6 +17,7 @@ typedef struct vector_space {
     uint64_t *nothing; /* by document: the version at which it had nothing to make a vector of; the background thread's own */
     size_t n_nothing;
     char *path;        /* of the index's file */
+    struct chosen_pairs *chosen; /* catalogue: the queries of each document, once read; the background thread's own */
 } vector_space;
 
 typedef struct vector_field {
@@ -79,6 +80,9 @@ void vectors_text_of(const char *const *names, size_t n, const json_value *docum
 /* Whether the catalogue's encoder of this field is to be trained now. */
 bool vectors_wants_training(vectors *v, vector_field *f, bool trained);
 forage_status vectors_train_catalogue(vectors *v, vector_field *f, encoder **out, base_error *error);
+/* Adds the queries after which people chose the document, as training counts them, one a line. They are read once for a space. */
+void vectors_chosen_text(vector_space *s, store_txn *t, uint32_t document, buffer *text);
+void vectors_forget_chosen(vector_space *s);
 /* The model on disk. FORAGE_E_NOT_FOUND. */
 forage_status vectors_open_catalogue(vectors *v, vector_field *f, encoder **out, base_error *error);
 

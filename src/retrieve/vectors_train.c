@@ -90,6 +90,28 @@ static size_t pairs_of(const chosen_pairs *p, uint32_t document) {
     return low;
 }
 
+static float weight_of(const chosen_pair *p) { return log1pf(p->weight) + 1; }
+
+void vectors_chosen_text(vector_space *s, store_txn *t, uint32_t document, buffer *text) {
+    if (!s->chosen) {
+        s->chosen = mem_zalloc(1, sizeof *s->chosen);
+        gather_pairs(t, s->chosen);
+    }
+    const chosen_pairs *p = s->chosen;
+    size_t at = pairs_of(p, document);
+    for (size_t n = 0; n < MOST_QUERIES && at < p->n && p->list[at].document == document; n++, at++)
+        for (long times = lrintf(weight_of(&p->list[at])); times > 0; times--) {
+            buffer_slice(text, slice_of(p->texts.data + p->list[at].text));
+            buffer_putc(text, '\n');
+        }
+}
+
+void vectors_forget_chosen(vector_space *s) {
+    if (s->chosen) release_pairs(s->chosen);
+    free(s->chosen);
+    s->chosen = NULL;
+}
+
 /* ---- When ---- */
 
 static char *path_of(const vectors *v, const vector_field *f, const char *what, arena *a) {
@@ -157,7 +179,7 @@ static void learn_document(lesson *l, const collection_document *d) {
     size_t at = pairs_of(l->pairs, d->number);
     for (size_t n = 0; n < MOST_QUERIES && at < l->pairs->n && l->pairs->list[at].document == d->number; n++, at++)
         catalogue_trainer_more(l->trainer, slice_of(l->pairs->texts.data + l->pairs->list[at].text),
-                               log1pf(l->pairs->list[at].weight) + 1);
+                               weight_of(&l->pairs->list[at]));
 }
 
 static forage_status learn_all(vectors *v, lesson *l, store_txn *t, base_error *error) {

@@ -232,6 +232,29 @@ static void the_catalogue_teaches_itself(void **state) {
     assert_non_null(strstr(found("\"like\":\"late\",\"limit\":5"), "food"));
 }
 
+/* By the catalogue's vectors alone: other strategies remember what was chosen. */
+static double similarity_to(const char *query, const char *id) {
+    vector_query *q = vectors_ask(funnel_vectors(w->funnel), slice_of(query), NULL, NULL, UINT32_MAX);
+    const sparse_snapshot *s = collection_acquire(w->collection);
+    sparse_eligible all;
+    sparse_hit hit;
+    arena a;
+    store_txn *t;
+    uint32_t number;
+    bool late = false;
+    arena_init(&a, 0);
+    sparse_eligible_compute(s, NULL, &a, &all);
+    assert_int_equal(vector_query_search(q, &all, 1, INT64_MAX, &a, &hit, &late), 1);
+    assert_ok(store_read_begin(collection_store(w->collection), &t, NULL));
+    assert_true(collection_number_of(t, slice_of(id), &number));
+    store_read_end(t);
+    double similarity = (double)vector_query_similarity(q, number).catalogue;
+    collection_release(w->collection, s);
+    vector_query_release(q);
+    arena_release(&a);
+    return similarity;
+}
+
 static void what_people_choose_teaches_it(void **state) {
     (void)state;
     world_schema(w, "{\"fields\":{\"meaning\":{\"type\":\"vector\",\"dimensions\":8,\"encoder\":\"catalogue\"}}}");
@@ -256,6 +279,14 @@ static void what_people_choose_teaches_it(void **state) {
     size_t others = 0;
     for (int i = 160; i < 200; i += 4) others += strstr(ids, arena_printf(&lasting, "ride%d ", i)) != NULL;
     assert_true(others >= 8); /* of 10 */
+    /* And the query is a word of what was chosen: nearer than any of the same kind. */
+    double nearest = 0, chosen_mean = 0;
+    for (int i = 0; i < 200; i += 4) {
+        double s = similarity_to("vroom", arena_printf(&lasting, "ride%d", i));
+        if (i >= 160) nearest = fmax(nearest, s);
+        else chosen_mean += s / 40;
+    }
+    assert_true(chosen_mean > nearest);
 }
 
 #define ISOLATED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
