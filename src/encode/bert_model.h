@@ -47,6 +47,7 @@ struct bert_model {
     bert_layer *layers;
     bert_linear transform, decoder; /* masked-language head; pairs: pooler and classifier */
     bert_norm transform_norm;
+    void *weights; /* of all linear layers, in the order of their use */
     uint64_t version;
     uint32_t labels;
     unsigned threads;
