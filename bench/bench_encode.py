@@ -147,9 +147,9 @@ def documents(bench, peer, rounds, count):
             answer = peer.ask("documents", QUERIES, count, batch)
             note("peer", answer["tokens"] / answer["seconds"])
     for precision in ("int8", "fp32"):
-        bench.add(f"documents of {tokens / count:.0f} tokens ({count} documents, {rounds} rounds), {precision}, best round", rates[precision],
-                  "tokens/s", peer=peer and f"{peer.name}, the better of one and eight at once", peer_value=rates.get("peer"),
-                  command=commands[precision])
+        bench.add(f"documents of {tokens / count:.0f} tokens ({count} documents, {rounds} rounds), {precision}, best round",
+                  rates[precision], "tokens/s", peer=peer and f"{peer.name}, the better of one and eight at once",
+                  peer_value=rates.get("peer"), command=commands[precision])
 
 
 # ---- Parity ----

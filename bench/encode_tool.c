@@ -180,7 +180,8 @@ int main(int n, char **arguments) {
     lines l = {0};
     bert_model *m = NULL;
     base_error error = {0};
-    if (!read_settings(n, arguments, &s)) return fail("usage: encode_tool encode|latency|sparse|pairs|tokens --model FOLDER --texts FILE …");
+    if (!read_settings(n, arguments, &s))
+        return fail("usage: encode_tool encode|latency|sparse|pairs|tokens --model FOLDER --texts FILE …");
     forage_status status = read_lines(s.texts, &l, &error);
     FILE *out = s.out ? fopen(s.out, "wb") : NULL;
     if (s.out && !out) return fail(s.out);

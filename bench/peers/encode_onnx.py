@@ -5,8 +5,8 @@
 Texts come as token ids, so that no time goes into tokens, and its answer is the last layer's states, without pooling: both in its favour.
 Asked by lines, answers by a line of JSON each:
 
-    latency TOKENS            every text of at least TOKENS tokens, cut to them and asked alone: µs of each
-    documents FROM COUNT BATCH   tokens and seconds for COUNT texts from FROM on, in batches of BATCH texts of like length, padded to the longest
+    latency TOKENS               every text of at least TOKENS tokens, cut to them and asked alone: µs of each
+    documents FROM COUNT BATCH   COUNT texts from FROM on, BATCH of like length at once, padded to the longest: tokens and seconds
 """
 
 import json
