@@ -136,7 +136,8 @@ static void damage_is_told(void **state) {
     assert_int_equal(wordpiece_open(folder, &w, NULL), FORAGE_E_INVALID);
     static const char *const bad[] = {"", "{", "[]", "{\"model\":{\"type\":\"BPE\",\"vocab\":{}}}", "{\"model\":{\"vocab\":{\"a\":-1}}}",
                                       "{\"model\":{\"vocab\":{\"a\":4000000000}}}",
-                                      "{\"model\":{\"vocab\":{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":3999999}}}", "{\"model\":{\"vocab\":{\"a\":\"b\"}}}"};
+                                      "{\"model\":{\"vocab\":{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":3999999}}}",
+                                      "{\"model\":{\"vocab\":{\"a\":\"b\"}}}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         put("tokenizer.json", bad[i]);
         assert_true(wordpiece_open(folder, &w, NULL) < 0);
