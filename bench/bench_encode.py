@@ -1,9 +1,10 @@
 """The encoders of the BERT family: how long a query takes, how many tokens of documents a second, and whether the numbers are right.
 
 MiniLM with weights of 8 bits and of float32, one thread on one core, beside ONNX Runtime's float32 on the same tokens on the same core:
-the two take turns, round by round, and of each the round with the lowest median counts. Our times include tokens and pooling, the
-peer's do not (peers/encode_onnx.py). Parity is with the reference of peers/dense_reference.py on its 1,000 texts and 500 pairs: cosines of
-vectors, of SPLADE's lists of weights, and of the logits of pairs less their mean; the largest differences beside them.
+the two take turns, round by round, and of each the round with the lowest median counts. Documents are counted by processor time, the
+best of several rounds. Our times include tokens and pooling, the peer's do not (peers/encode_onnx.py). Parity is with the reference of
+peers/dense_reference.py on its 1,000 texts and 500 pairs: cosines of vectors, of SPLADE's lists of weights, and of the logits of pairs
+less their mean; the largest differences beside them.
 
     ENCODE_PARTS=latency,documents,parity              what to do (all)
 """
@@ -117,8 +118,8 @@ def latency(bench, peer, rounds):
     theirs = min(medians["peer"]) if peer else None
     for precision in ("int8", "fp32"):
         bench.add(f"{name}, {precision}, median of the best round", min(medians[precision]), "µs",
-                  bar=MOST_MICROSECONDS if precision == "int8" else None, lower=True, peer=peer and peer.name, peer_value=theirs,
-                  command=commands[precision])
+                  bar=MOST_MICROSECONDS if precision == "int8" else None, lower=True, peer=peer and f"{peer.name}, float32",
+                  peer_value=theirs, command=commands[precision])
         bench.add(f"{name}, {precision}, median of all", statistics.median(times[precision]), "µs", lower=True,
                   peer=peer and peer.name, peer_value=statistics.median(times["peer"]) if peer else None)
         bench.add(f"{name}, {precision}, mean of the best round", min(means[precision]), "µs", lower=True, peer=peer and peer.name,
@@ -148,7 +149,7 @@ def documents(bench, peer, rounds, count):
             note("peer", answer["tokens"] / answer["seconds"])
     for precision in ("int8", "fp32"):
         bench.add(f"documents of {tokens / count:.0f} tokens ({count} documents, {rounds} rounds), {precision}, best round",
-                  rates[precision], "tokens/s", peer=peer and f"{peer.name}, the better of one and eight at once",
+                  rates[precision], "tokens/s", peer=peer and f"{peer.name}, float32, the better of one and eight at once",
                   peer_value=rates.get("peer"), command=commands[precision])
 
 

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 typedef struct settings {
     const char *what, *model, *texts, *out;
@@ -70,12 +71,19 @@ static forage_status read_lines(const char *path, lines *l, base_error *error) {
 
 static double seconds(void) { return (double)clock_monotonic(&os_clock_system) / 1e6; }
 
+/* Of the processor, by all threads: a busy machine does not count. */
+static double busy_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
+
+static void print_time(size_t texts, double start, double busy) {
+    printf("texts\t%zu\nseconds\t%.3f\nprocessor\t%.3f\n", texts, seconds() - start, busy_seconds() - busy);
+}
+
 static forage_status run_encode(bert_model *m, const settings *s, const lines *l, FILE *out, base_error *error) {
     const size_t d = bert_model_describe(m).dimensions;
     float *vectors = mem_alloc((l->n + 1) * d * sizeof *vectors);
-    double start = seconds();
+    double start = seconds(), busy = busy_seconds();
     forage_status status = bert_encode(m, s->side, l->list, l->n, INT64_MAX, vectors, error);
-    printf("texts\t%zu\nseconds\t%.3f\n", l->n, seconds() - start);
+    print_time(l->n, start, busy);
     if (!status && out) fwrite(vectors, sizeof *vectors, l->n * d, out);
     free(vectors);
     return status;
@@ -123,9 +131,9 @@ static forage_status run_sparse(bert_model *m, const settings *s, const lines *l
     arena a;
     arena_init(&a, 0);
     bert_weights *found = mem_zalloc(l->n + 1, sizeof *found);
-    double start = seconds();
+    double start = seconds(), busy = busy_seconds();
     forage_status status = bert_sparse_encode(m, s->side, l->list, l->n, UINT32_MAX, 0, INT64_MAX, &a, found, error);
-    printf("texts\t%zu\nseconds\t%.3f\n", l->n, seconds() - start);
+    print_time(l->n, start, busy);
     for (size_t i = 0; i < l->n && !status && out; i++) {
         bert_weight *list = mem_alloc((found[i].n + 1) * sizeof *list);
         if (found[i].n) memcpy(list, found[i].list, found[i].n * sizeof *list);
@@ -141,7 +149,7 @@ static forage_status run_sparse(bert_model *m, const settings *s, const lines *l
 
 static forage_status run_pairs(bert_model *m, const lines *l, FILE *out, base_error *error) {
     forage_status status = FORAGE_OK;
-    double start = seconds();
+    double start = seconds(), busy = busy_seconds();
     for (size_t i = 0; i < l->n && !status; i++) {
         const char *tab = memchr(l->list[i].data, '\t', l->list[i].size);
         if (!tab) return error_set(error, FORAGE_E_INVALID, "line %zu: no tab", i + 1);
@@ -151,7 +159,7 @@ static forage_status run_pairs(bert_model *m, const lines *l, FILE *out, base_er
         status = bert_score_pairs(m, query, &text, 1, INT64_MAX, &score, NULL, error);
         if (!status && out) fprintf(out, "%.9g\n", (double)score);
     }
-    printf("texts\t%zu\nseconds\t%.3f\n", l->n, seconds() - start);
+    print_time(l->n, start, busy);
     return status;
 }
 
