@@ -1,6 +1,6 @@
 """The encoders of the BERT family: how long a query takes, how many tokens of documents a second, and whether the numbers are right.
 
-MiniLM with weights of 8 bits and of float32, one thread on one core, beside ONNX Runtime's float32 on the same tokens on the same core:
+MiniLM with weights of 8 bits and of float32 by the products that are best for this processor, and by oneDNN's, one thread on one core, beside ONNX Runtime's float32 on the same tokens on the same core:
 the two take turns, round by round, and of each the round with the lowest median counts. Documents are counted by processor time, the
 best of several rounds. Our times include tokens and pooling, the peer's do not (peers/encode_onnx.py). Parity is with the reference of
 peers/dense_reference.py on its 1,000 texts and 500 pairs: cosines of vectors, of SPLADE's lists of weights, and of the logits of pairs
@@ -25,6 +25,8 @@ TOKENS, MOST_TOKENS = 8, 256
 MOST_MICROSECONDS = 2000
 QUERIES = 323  # of the reference's texts; documents follow
 LEAST_COSINE = {"fp32": .9999, "int8": .995}
+WAYS = {"int8": ("int8",), "fp32": ("fp32",), "int8, oneDNN's products": ("int8", "--backend", "onednn"),
+        "fp32, oneDNN's products": ("fp32", "--backend", "onednn")}
 
 
 def one_core(line):
@@ -99,36 +101,31 @@ def start_peer():
 
 def latency(bench, peer, rounds):
     """One query of eight tokens after another, each text once a round."""
-    medians, means, times, commands, texts = {}, {}, {}, {}, 0
-
-    def note(who, found):
-        medians.setdefault(who, []).append(statistics.median(found))
-        means.setdefault(who, []).append(statistics.mean(found))
-        times.setdefault(who, []).extend(found)
-
+    rows, commands, texts = {}, {}, 0
+    ways = [way for way in WAYS if way in LEAST_COSINE or not bench.quick]
     for _ in range(rounds):
-        for precision in ("int8", "fp32"):
-            out, commands[precision] = tool("latency", MINILM, reference("texts.txt"), precision, "--tokens", TOKENS)
-            found = list(map(float, out.split()))
-            texts = len(found)
-            note(precision, found)
+        for way in ways:
+            precision, *more = WAYS[way]
+            out, commands[way] = tool("latency", MINILM, reference("texts.txt"), precision, "--tokens", TOKENS, *more)
+            rows.setdefault(way, []).append(list(map(float, out.split())))
+            texts = len(rows[way][0])
         if peer:
-            note("peer", peer.ask("latency", TOKENS)["microseconds"])
-    name = f"query of {TOKENS} tokens ({texts} texts, {rounds} rounds)"
-    theirs = min(medians["peer"]) if peer else None
-    for precision in ("int8", "fp32"):
-        bench.add(f"{name}, {precision}, median of the best round", min(medians[precision]), "µs",
-                  bar=MOST_MICROSECONDS if precision == "int8" else None, lower=True, peer=peer and f"{peer.name}, float32",
-                  peer_value=theirs, command=commands[precision])
-        bench.add(f"{name}, {precision}, median of all", statistics.median(times[precision]), "µs", lower=True,
-                  peer=peer and peer.name, peer_value=statistics.median(times["peer"]) if peer else None)
-        bench.add(f"{name}, {precision}, mean of the best round", min(means[precision]), "µs", lower=True, peer=peer and peer.name,
-                  peer_value=min(means["peer"]) if peer else None)
-        bench.add(f"{name}, {precision}, shortest", min(times[precision]), "µs", lower=True, peer=peer and peer.name,
-                  peer_value=min(times["peer"]) if peer else None)
+            rows.setdefault("peer", []).append(peer.ask("latency", TOKENS)["microseconds"])
+    name, other = f"query of {TOKENS} tokens ({texts} texts, {rounds} rounds)", peer and f"{peer.name}, float32"
+    figures = {"median of the best round": lambda found: min(map(statistics.median, found)),
+               "median of all": lambda found: statistics.median(sum(found, [])),
+               "mean of the best round": lambda found: min(map(statistics.mean, found)),
+               "shortest": lambda found: min(map(min, found))}
+    for way in ways:
+        for figure, of in figures.items():
+            if way in LEAST_COSINE or figure == "median of the best round":
+                bar = MOST_MICROSECONDS if way == "int8" and figure == "median of the best round" else None
+                bench.add(f"{name}, {way}, {figure}", of(rows[way]), "µs", bar=bar, lower=True, peer=other,
+                          peer_value=of(rows["peer"]) if peer else None, command=commands[way])
     if peer:
-        bench.add(f"{name}, int8: times ONNX Runtime's speed", theirs / min(medians["int8"]), "", bar=1,
-                  peer=f"{peer.name}, float32: {theirs:,.0f} µs")
+        of = figures["median of the best round"]
+        bench.add(f"{name}, int8: times ONNX Runtime's speed", of(rows["peer"]) / of(rows["int8"]), "", bar=1,
+                  peer=f"{other}: {of(rows['peer']):,.0f} µs")
 
 
 def documents(bench, peer, rounds, count):

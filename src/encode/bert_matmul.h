@@ -2,7 +2,7 @@
  *
  * Who multiplies depends on the processor, once: with AVX2 and nothing newer the kernels of bert_ops.c on weights in strips, which
  * waste no time on copying weights when there are few rows; oneDNN everywhere else, for its AVX-512, VNNI and arm64 kernels, and
- * for long attention. `bench_encode` has both.
+ * for long attention. `make bench-encode` measures both.
  *
  * Threads: a layer is immutable once made; each thread brings its own room. oneDNN runs in the thread that calls. */
 #ifndef ENCODE_BERT_MATMUL_H

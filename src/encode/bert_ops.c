@@ -142,12 +142,9 @@ INLINE void tile_f32(const float *in, size_t k, unsigned tile, const float *weig
                      float (*sums)[BERT_STRIP]) {
     whole low[TILE], high[TILE];
     for (unsigned r = 0; r < tile; r++) low[r] = high[r] = (whole){0};
-    for (size_t c = 0; c < k; c++, weights += BERT_STRIP) {
+    for (size_t c = 0; c < k; c++, weights += BERT_STRIP, ahead += step) {
         const whole w0 = *(const lanes *)weights, w1 = *(const lanes *)(weights + LANES);
-        if (c % 2) {
-            fetch(ahead);
-            ahead += step;
-        }
+        __builtin_prefetch(ahead, 0, 2);
         for (unsigned r = 0; r < tile; r++) {
             const float x = in[r * k + c];
             low[r] += x * w0;
@@ -160,15 +157,19 @@ INLINE void tile_f32(const float *in, size_t k, unsigned tile, const float *weig
     }
 }
 
+INLINE void add_rows(float *out, const float *a, const float *b, size_t n) {
+    for (size_t i = 0; i < n; i++) out[i] = a[i] + b[i];
+}
+
 /* Eight rows are two tiles of four: better than one of six and one of two. */
 INLINE unsigned tile_of(size_t left) { return left >= TILE && left != 8 ? TILE : left >= 4 ? 4 : (unsigned)left; }
 
 static void multiply_f32(const float *in, size_t rows, size_t k, const float *weights, const float *bias, size_t n, float *out,
                          size_t out_stride) {
+    static const float none[BERT_STRIP];
     float sums[TILE][BERT_STRIP];
-    const size_t tiles = (rows + TILE - 1) / TILE, step = 128 / tiles;
+    const size_t tiles = (rows + TILE - 1) / TILE, step = 64 / tiles;
     for (size_t first = 0; first < n; first += BERT_STRIP, weights += k * BERT_STRIP) {
-        const size_t columns = n - first < BERT_STRIP ? n - first : BERT_STRIP;
         for (size_t r = 0, number = 0; r < rows; number++) {
             const unsigned tile = tile_of(rows - r);
             const float *from = in + r * k;
@@ -180,9 +181,11 @@ static void multiply_f32(const float *in, size_t rows, size_t k, const float *we
             case 2: tile_f32(from, k, 2, weights, ahead, step, sums); break;
             default: tile_f32(from, k, 1, weights, ahead, step, sums); break;
             }
-            for (unsigned i = 0; i < tile; i++)
-                for (size_t j = 0; j < columns; j++) out[(r + i) * out_stride + first + j] = sums[i][j] + (bias ? bias[first + j] : 0);
-            r += tile;
+            for (unsigned i = 0; i < tile; i++, r++) {
+                float *row = out + r * out_stride + first;
+                if (n - first >= BERT_STRIP) add_rows(row, sums[i], bias ? bias + first : none, BERT_STRIP);
+                else add_rows(row, sums[i], bias ? bias + first : none, n - first);
+            }
         }
     }
 }
