@@ -1,10 +1,10 @@
 """The encoders of the BERT family: how long a query takes, how many tokens of documents a second, and whether the numbers are right.
 
-MiniLM with weights of 8 bits and of float32 by the products that are best for this processor, and by oneDNN's, one thread on one core, beside ONNX Runtime's float32 on the same tokens on the same core:
-the two take turns, round by round, and of each the round with the lowest median counts. Documents are counted by processor time, the
-best of several rounds. Our times include tokens and pooling, the peer's do not (peers/encode_onnx.py). Parity is with the reference of
-peers/dense_reference.py on its 1,000 texts and 500 pairs: cosines of vectors, of SPLADE's lists of weights, and of the logits of pairs
-less their mean; the largest differences beside them.
+MiniLM with weights of 8 bits and of float32, by the products that are best for this processor and by oneDNN's, one thread on one core,
+beside ONNX Runtime's float32 on the same tokens on the same core: they take turns, round by round, and of each the round with the lowest
+median counts. Documents are counted by processor time, the best of several rounds. Our times include tokens and pooling, the peer's do
+not (peers/encode_onnx.py). Parity is with the reference of peers/dense_reference.py on its 1,000 texts and 500 pairs: cosines of vectors,
+of SPLADE's lists of weights, and of the logits of pairs less their mean; the largest differences beside them.
 
     ENCODE_PARTS=latency,documents,parity              what to do (all)
 """
