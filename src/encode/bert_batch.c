@@ -88,7 +88,7 @@ static forage_status run_batch(batch_job *j, bert_scratch *s, size_t first, size
         wordpiece_tokens t = {0};
         if (i < n) t = tokens_of(j, j->texts[place], &s->tokens);
         if (held && (i == n || tokens + t.n > BERT_BATCH_TOKENS)) {
-            bert_forward(j->m, s, sequences, held);
+            bert_forward(j->m, s, sequences, held, j->m->head == BERT_ENCODER && j->m->config.pooling == BERT_POOL_CLS);
             status = j->finish(j->self, s, sequences, places, held, error);
             held = tokens = 0;
         }

@@ -8,7 +8,8 @@
  * second-level cache. A longer text goes alone. */
 enum { BERT_BATCH_TOKENS = 256 };
 
-/* What a head makes of a batch: sequences[i] is texts[places[i]], the last layer's states are in s->x. Called by several threads at
+/* What a head makes of a batch: sequences[i] is texts[places[i]], the last layer's states are in s->x: of a model whose head is an
+ * encoder that pools by CLS only the first tokens' (bert_forward). Called by several threads at
  * once, each text once. */
 typedef forage_status (*bert_finish)(void *self, bert_scratch *s, const wordpiece_tokens *sequences, const size_t *places, size_t n,
                                      base_error *error);

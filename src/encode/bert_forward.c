@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    SHORT = 48,      /* tokens: up to here attention in plain loops beats calls of matrix products; bench_encode measures it */
+    SHORT = 24,      /* tokens: up to here attention in plain loops is as quick as matrix products (encode_tool latency --tokens) */
     SCORE_ROWS = 64, /* of attention at once: bounds the room of long sequences */
 };
 
@@ -62,7 +62,16 @@ static void attend(const bert_model *m, bert_scratch *s, const wordpiece_tokens 
     }
 }
 
-void bert_forward(const bert_model *m, bert_scratch *s, const wordpiece_tokens *sequences, size_t n) {
+/* Of states and of what attention made of them only the first token of each sequence stays; returns the rows left. */
+static size_t keep_first(bert_scratch *s, const wordpiece_tokens *sequences, size_t n, size_t d) {
+    for (size_t i = 0, row = 0; i < n; row += sequences[i++].n) {
+        memmove(s->x + i * d, s->x + row * d, d * sizeof *s->x);
+        memmove(s->y + i * d, s->y + row * d, d * sizeof *s->y);
+    }
+    return n;
+}
+
+void bert_forward(const bert_model *m, bert_scratch *s, const wordpiece_tokens *sequences, size_t n, bool first_only) {
     const bert_config *c = &m->config;
     const bert_ops *ops = m->ops;
     const size_t d = c->dimensions;
@@ -77,6 +86,7 @@ void bert_forward(const bert_model *m, bert_scratch *s, const wordpiece_tokens *
         const bert_layer *l = &m->layers[i];
         bert_linear_run(&l->mix, ops, &s->room, s->x, rows, s->mix);
         attend(m, s, sequences, n);
+        if (first_only && i + 1 == c->layers) rows = keep_first(s, sequences, n, d);
         bert_linear_run(&l->out, ops, &s->room, s->y, rows, s->mix);
         ops->layer_norm(s->x, s->mix, rows, d, l->out_norm.weight, l->out_norm.bias, c->epsilon);
         bert_linear_run(&l->widen, ops, &s->room, s->x, rows, s->inner);

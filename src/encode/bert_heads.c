@@ -14,13 +14,12 @@ static forage_status not_finite(base_error *error) {
 
 /* ---- Sentence vectors ---- */
 
-/* The mean of all tokens or the first one's state, at unit length; false when it has none. */
-static bool pool(bert_pooling pooling, const float *states, size_t rows, size_t d, float *out) {
+/* The mean of the states, at unit length; false when it has none. */
+static bool pool(const float *states, size_t rows, size_t d, float *out) {
     double squares = 0;
     memcpy(out, states, d * sizeof *out);
-    if (pooling == BERT_POOL_MEAN)
-        for (size_t r = 1; r < rows; r++)
-            for (size_t i = 0; i < d; i++) out[i] += states[r * d + i];
+    for (size_t r = 1; r < rows; r++)
+        for (size_t i = 0; i < d; i++) out[i] += states[r * d + i];
     for (size_t i = 0; i < d; i++) squares += (double)out[i] * out[i];
     if (!isfinite(squares)) return false;
     const float scale = squares > 0 ? (float)(1 / sqrt(squares)) : 0;
@@ -39,8 +38,9 @@ static forage_status pool_batch(void *self, bert_scratch *s, const wordpiece_tok
     const size_t d = job->config->dimensions;
     const float *states = s->x;
     for (size_t i = 0; i < n; i++) {
-        if (!pool(job->config->pooling, states, sequences[i].n, d, job->out + places[i] * d)) return not_finite(error);
-        states += sequences[i].n * d;
+        const size_t rows = job->config->pooling == BERT_POOL_MEAN ? sequences[i].n : 1;
+        if (!pool(states, rows, d, job->out + places[i] * d)) return not_finite(error);
+        states += rows * d;
     }
     return FORAGE_OK;
 }
@@ -179,17 +179,9 @@ enum { FIRST_TOKENS = 64, MOST_PAIRS = 64 }; /* the first batch is small, so tha
 
 static forage_status score_batch(bert_model *m, bert_scratch *s, const wordpiece_tokens *sequences, size_t n, float *scores,
                                  base_error *error) {
-    const size_t d = m->config.dimensions;
     float labels[2 * MOST_PAIRS];
-    const float *states = s->x;
-    bert_forward(m, s, sequences, n);
-    s->inner = mem_grow(s->inner, &s->inner_capacity, n * d, sizeof *s->inner);
-    states = s->x;
-    for (size_t i = 0; i < n; i++) {
-        memcpy(s->inner + i * d, states, d * sizeof *states);
-        states += sequences[i].n * d;
-    }
-    bert_transform(m, s, s->inner, n);
+    bert_forward(m, s, sequences, n, true);
+    bert_transform(m, s, s->x, n);
     bert_linear_run(&m->decoder, m->ops, &s->room, s->y, n, labels);
     for (size_t i = 0; i < n; i++) {
         scores[i] = m->labels == 2 ? labels[2 * i + 1] - labels[2 * i] : labels[i];

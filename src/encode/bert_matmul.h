@@ -2,7 +2,7 @@
  *
  * Who multiplies depends on the processor, once: with AVX2 and nothing newer the kernels of bert_ops.c on weights in strips, which
  * waste no time on copying weights when there are few rows; oneDNN everywhere else, for its AVX-512, VNNI and arm64 kernels, and
- * for long attention. `bench_encode` has both.
+ * for long attention. `make bench-encode` measures both.
  *
  * Threads: a layer is immutable once made; each thread brings its own room. oneDNN runs in the thread that calls. */
 #ifndef ENCODE_BERT_MATMUL_H
@@ -14,8 +14,9 @@
 typedef struct bert_linear {
     uint32_t n, k;       /* outputs, inputs */
     bool onednn;         /* else in strips */
+    bool moved;          /* the weights lie in somebody else's memory */
     float *weights;      /* fp32: strips, or k × n */
-    int8_t *codes;       /* int8: strips, or n × k4 */
+    int8_t *codes;       /* int8: strips, or n × k, rounded up to eights */
     float *scales;       /* int8: n */
     int32_t *sums;       /* int8: of the codes of an output, n */
     float *bias;         /* n */
@@ -37,6 +38,11 @@ bool bert_uses_onednn(bert_backend wanted);
 void bert_linear_init(bert_linear *l, const float *weights, const float *bias, uint32_t n, uint32_t k, bert_precision precision,
                       bool onednn);
 void bert_linear_release(bert_linear *l);
+
+/* Moves the weights to `to`, which has room for bert_linear_bytes (whole cache lines), begins at a cache line and must outlive the
+ * layer. A layer that was never made takes nothing. */
+size_t bert_linear_bytes(const bert_linear *l);
+void bert_linear_move(bert_linear *l, void *to);
 
 /* out (rows × count) ← outputs from … from + count of the layer for rows of in (rows × k); `from` a multiple of BERT_STRIP. */
 void bert_linear_part(const bert_linear *l, const bert_ops *ops, bert_room *room, const float *in, size_t rows, uint32_t from,

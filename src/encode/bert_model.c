@@ -6,9 +6,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-enum { MOST_THREADS = 64, QUEUE = 1024 };
+enum {
+    MOST_THREADS = 64,
+    QUEUE = 1024,
+    HUGE_PAGE = 2 << 20,
+    CODES = 2, /* how weights become 8 bits: raised when that changes */
+};
 
 /* What moves the vectors: the weights, and how they are used. Not the threads, not whose products. */
 static forage_status version_of(const char *path, const bert_model *m, uint64_t *out, base_error *error) {
@@ -18,7 +24,7 @@ static forage_status version_of(const char *path, const bert_model *m, uint64_t 
     if (status) return status;
     put_u64(&b, hash64(map.data, map.size, 0));
     put_u8(&b, (uint8_t)m->head);
-    put_u8(&b, (uint8_t)m->precision);
+    put_u8(&b, (uint8_t)(m->precision == BERT_INT8 ? CODES : 0));
     put_u8(&b, (uint8_t)m->config.pooling);
     put_u32(&b, m->config.most_tokens);
     put_string(&b, m->config.query_prefix);
@@ -33,6 +39,29 @@ static unsigned threads_of(unsigned wanted) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned n = wanted ? wanted : cores > 0 ? (unsigned)cores : 1;
     return n > MOST_THREADS ? MOST_THREADS : n;
+}
+
+/* A query reads every weight once, a stream of tens of megabytes: in one piece and in huge pages, which the TLB can hold. */
+static void gather_weights(bert_model *m) {
+    const uint32_t layers = m->config.layers;
+    bert_linear **all = mem_alloc((4 * (size_t)layers + 2) * sizeof *all);
+    size_t n = 0, bytes = 0, at = 0;
+    for (uint32_t i = 0; i < layers; i++) {
+        bert_layer *l = &m->layers[i];
+        bert_linear *parts[] = {&l->mix, &l->out, &l->widen, &l->narrow};
+        for (size_t j = 0; j < 4; j++) all[n++] = parts[j];
+    }
+    all[n++] = &m->transform;
+    all[n++] = &m->decoder;
+    for (size_t i = 0; i < n; i++) bytes += bert_linear_bytes(all[i]);
+    bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    m->weights = aligned_alloc(HUGE_PAGE, bytes);
+    if (m->weights) madvise(m->weights, bytes, MADV_HUGEPAGE);
+    for (size_t i = 0; i < n && m->weights; i++) {
+        bert_linear_move(all[i], (char *)m->weights + at);
+        at += bert_linear_bytes(all[i]);
+    }
+    free(all);
 }
 
 forage_status bert_model_open(const char *folder, const bert_options *options, bert_model **out, base_error *error) {
@@ -58,6 +87,7 @@ forage_status bert_model_open(const char *folder, const bert_options *options, b
         status = error_prefix(error, "%s", path);
         goto done;
     }
+    gather_weights(m);
     if ((status = version_of(path, m, &m->version, error))) goto done;
     m->threads = threads_of(o->threads);
     if (m->threads > 1) m->pool = os_pool_create(m->threads - 1, QUEUE);
@@ -100,6 +130,7 @@ void bert_model_close(bert_model *m) {
     free(m->layers);
     bert_linear_release(&m->transform);
     bert_linear_release(&m->decoder);
+    free(m->weights);
     release_norm(&m->transform_norm);
     release_norm(&m->embedded_norm);
     free(m->positions);

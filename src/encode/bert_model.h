@@ -47,6 +47,7 @@ struct bert_model {
     bert_layer *layers;
     bert_linear transform, decoder; /* masked-language head; pairs: pooler and classifier */
     bert_norm transform_norm;
+    void *weights; /* of all linear layers, in the order of their use */
     uint64_t version;
     uint32_t labels;
     unsigned threads;
@@ -61,8 +62,9 @@ forage_status bert_weights_read(bert_model *m, bool onednn, base_error *error);
 bert_scratch *bert_scratch_take(bert_model *m);
 void bert_scratch_give(bert_model *m, bert_scratch *s);
 
-/* bert_forward.c: the last layer's states of `n` sequences one after the other without padding: Σ lengths × dimensions, in s->x. */
-void bert_forward(const bert_model *m, bert_scratch *s, const wordpiece_tokens *sequences, size_t n);
+/* bert_forward.c: the last layer's states of `n` sequences one after the other without padding: Σ lengths × dimensions, in s->x; with
+ * `first_only` those of the first tokens alone, n × dimensions, which spares most of the last layer. */
+void bert_forward(const bert_model *m, bert_scratch *s, const wordpiece_tokens *sequences, size_t n, bool first_only);
 /* rows × dimensions of states → the head's transform: dense, activation, norm; in s->y. */
 void bert_transform(const bert_model *m, bert_scratch *s, const float *states, size_t rows);
 

@@ -126,12 +126,25 @@ typedef float lanes __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float whole __attribute__((vector_size(32)));
 enum { LANES = 8, TILE = 6 };
 
+/* Weights come from far away and few rows use them: while a strip is at work the next one is fetched. Of the `tiles` that go through a
+ * strip each fetches its part, `step` bytes for every 128 that it reads. */
+INLINE const char *part_ahead(const void *weights, size_t strip, size_t tile, size_t tiles) {
+    return (const char *)weights + strip + strip / tiles * tile;
+}
+
+INLINE void fetch(const char *ahead) {
+    __builtin_prefetch(ahead, 0, 2);
+    __builtin_prefetch(ahead + 64, 0, 2);
+}
+
 /* `tile` rows × one strip: the sums stay in registers, each weight read serves all rows. */
-INLINE void tile_f32(const float *in, size_t k, unsigned tile, const float *weights, float (*sums)[BERT_STRIP]) {
+INLINE void tile_f32(const float *in, size_t k, unsigned tile, const float *weights, const char *ahead, size_t step,
+                     float (*sums)[BERT_STRIP]) {
     whole low[TILE], high[TILE];
     for (unsigned r = 0; r < tile; r++) low[r] = high[r] = (whole){0};
-    for (size_t c = 0; c < k; c++, weights += BERT_STRIP) {
+    for (size_t c = 0; c < k; c++, weights += BERT_STRIP, ahead += step) {
         const whole w0 = *(const lanes *)weights, w1 = *(const lanes *)(weights + LANES);
+        __builtin_prefetch(ahead, 0, 2);
         for (unsigned r = 0; r < tile; r++) {
             const float x = in[r * k + c];
             low[r] += x * w0;
@@ -144,26 +157,35 @@ INLINE void tile_f32(const float *in, size_t k, unsigned tile, const float *weig
     }
 }
 
+INLINE void add_rows(float *out, const float *a, const float *b, size_t n) {
+    for (size_t i = 0; i < n; i++) out[i] = a[i] + b[i];
+}
+
+/* Eight rows are two tiles of four: better than one of six and one of two. */
+INLINE unsigned tile_of(size_t left) { return left >= TILE && left != 8 ? TILE : left >= 4 ? 4 : (unsigned)left; }
+
 static void multiply_f32(const float *in, size_t rows, size_t k, const float *weights, const float *bias, size_t n, float *out,
                          size_t out_stride) {
+    static const float none[BERT_STRIP];
     float sums[TILE][BERT_STRIP];
+    const size_t tiles = (rows + TILE - 1) / TILE, step = 64 / tiles;
     for (size_t first = 0; first < n; first += BERT_STRIP, weights += k * BERT_STRIP) {
-        const size_t columns = n - first < BERT_STRIP ? n - first : BERT_STRIP;
-        for (size_t r = 0; r < rows;) {
-            const size_t left = rows - r;
-            /* Eight rows are two tiles of four: better than one of six and one of two. */
-            const unsigned tile = left >= TILE && left != 8 ? TILE : left >= 4 ? 4 : (unsigned)left;
+        for (size_t r = 0, number = 0; r < rows; number++) {
+            const unsigned tile = tile_of(rows - r);
             const float *from = in + r * k;
+            const char *ahead = part_ahead(weights, k * sizeof sums[0], number, tiles);
             switch (tile) {
-            case 6: tile_f32(from, k, 6, weights, sums); break;
-            case 4: tile_f32(from, k, 4, weights, sums); break;
-            case 3: tile_f32(from, k, 3, weights, sums); break;
-            case 2: tile_f32(from, k, 2, weights, sums); break;
-            default: tile_f32(from, k, 1, weights, sums); break;
+            case 6: tile_f32(from, k, 6, weights, ahead, step, sums); break;
+            case 4: tile_f32(from, k, 4, weights, ahead, step, sums); break;
+            case 3: tile_f32(from, k, 3, weights, ahead, step, sums); break;
+            case 2: tile_f32(from, k, 2, weights, ahead, step, sums); break;
+            default: tile_f32(from, k, 1, weights, ahead, step, sums); break;
             }
-            for (unsigned i = 0; i < tile; i++)
-                for (size_t j = 0; j < columns; j++) out[(r + i) * out_stride + first + j] = sums[i][j] + (bias ? bias[first + j] : 0);
-            r += tile;
+            for (unsigned i = 0; i < tile; i++, r++) {
+                float *row = out + r * out_stride + first;
+                if (n - first >= BERT_STRIP) add_rows(row, sums[i], bias ? bias + first : none, BERT_STRIP);
+                else add_rows(row, sums[i], bias ? bias + first : none, n - first);
+            }
         }
     }
 }
@@ -188,23 +210,31 @@ static void quantize(const float *x, size_t rows, size_t n, size_t stride, uint8
 }
 
 #if defined(__AVX2__)
-INLINE __m256i four_products(__m256i sums, __m256i codes, __m256i weights) {
-    const __m256i pairs = _mm256_maddubs_epi16(codes, weights);
+/* The products of two groups are added in 16 bits, where the codes of the weights leave room for them (bert_ops.h). */
+INLINE __m256i eight_products(__m256i sums, __m256i x0, __m256i w0, __m256i x1, __m256i w1) {
+    const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(x0, w0), _mm256_maddubs_epi16(x1, w1));
     return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-INLINE void tile_i8(const uint8_t *codes, size_t groups, unsigned tile, const int8_t *weights, int32_t (*sums)[BERT_STRIP]) {
+INLINE __m256i same_four(const uint8_t *codes) {
+    int32_t four;
+    memcpy(&four, codes, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+
+INLINE void tile_i8(const uint8_t *codes, size_t groups, unsigned tile, const int8_t *weights, const char *ahead, size_t step,
+                    int32_t (*sums)[BERT_STRIP]) {
     __m256i low[4], high[4];
     for (unsigned r = 0; r < tile; r++) low[r] = high[r] = _mm256_setzero_si256();
-    for (size_t g = 0; g < groups; g++, weights += BERT_STRIP * 4) {
-        const __m256i w0 = _mm256_loadu_si256((const __m256i *)weights);
-        const __m256i w1 = _mm256_loadu_si256((const __m256i *)(weights + 32));
+    for (size_t g = 0; g < groups; g += 2, weights += BERT_STRIP * 8, ahead += step) {
+        const __m256i w0 = _mm256_loadu_si256((const __m256i *)weights), w1 = _mm256_loadu_si256((const __m256i *)(weights + 32));
+        const __m256i w2 = _mm256_loadu_si256((const __m256i *)(weights + 64));
+        const __m256i w3 = _mm256_loadu_si256((const __m256i *)(weights + 96));
+        fetch(ahead);
         for (unsigned r = 0; r < tile; r++) {
-            int32_t four;
-            memcpy(&four, codes + (r * groups + g) * 4, sizeof four);
-            const __m256i x = _mm256_set1_epi32(four);
-            low[r] = four_products(low[r], x, w0);
-            high[r] = four_products(high[r], x, w1);
+            const __m256i x0 = same_four(codes + (r * groups + g) * 4), x1 = same_four(codes + (r * groups + g) * 4 + 4);
+            low[r] = eight_products(low[r], x0, w0, x1, w2);
+            high[r] = eight_products(high[r], x0, w1, x1, w3);
         }
     }
     for (unsigned r = 0; r < tile; r++) {
@@ -213,9 +243,14 @@ INLINE void tile_i8(const uint8_t *codes, size_t groups, unsigned tile, const in
     }
 }
 #else
-INLINE void tile_i8(const uint8_t *codes, size_t groups, unsigned tile, const int8_t *weights, int32_t (*sums)[BERT_STRIP]) {
+INLINE void tile_i8(const uint8_t *codes, size_t groups, unsigned tile, const int8_t *weights, const char *ahead, size_t step,
+                    int32_t (*sums)[BERT_STRIP]) {
     memset(sums, 0, tile * sizeof *sums);
     for (size_t g = 0; g < groups; g++, weights += BERT_STRIP * 4) {
+        if (g % 2) {
+            fetch(ahead);
+            ahead += step;
+        }
         for (unsigned r = 0; r < tile; r++) {
             const uint8_t *x = codes + (r * groups + g) * 4;
             for (unsigned j = 0; j < BERT_STRIP; j++)
@@ -225,31 +260,39 @@ INLINE void tile_i8(const uint8_t *codes, size_t groups, unsigned tile, const in
 }
 #endif
 
+INLINE void scale_row(const int32_t *sums, float scale, int32_t zero, size_t n, const float *weight_scales, const int32_t *weight_sums,
+                      const float *bias, float *out) {
+    for (size_t j = 0; j < n; j++) out[j] = scale * weight_scales[j] * (float)(sums[j] - zero * weight_sums[j]) + bias[j];
+}
+
 static void scale_back(const int32_t *sums, const float *scales, const int32_t *zeros, size_t rows, size_t n,
                        const float *weight_scales, const int32_t *weight_sums, const float *bias, float *out, size_t out_stride) {
     for (size_t r = 0; r < rows; r++, sums += n, out += out_stride)
-        for (size_t j = 0; j < n; j++)
-            out[j] = scales[r] * weight_scales[j] * (float)(sums[j] - zeros[r] * weight_sums[j]) + bias[j];
+        scale_row(sums, scales[r], zeros[r], n, weight_scales, weight_sums, bias, out);
 }
 
 static void multiply_i8(const uint8_t *codes, const float *scales, const int32_t *zeros, size_t rows, size_t groups,
                         const int8_t *weights, const float *weight_scales, const int32_t *weight_sums, const float *bias, size_t n,
                         float *out, size_t out_stride) {
     int32_t sums[4][BERT_STRIP];
-    for (size_t first = 0; first < n; first += BERT_STRIP, weights += groups * BERT_STRIP * 4) {
-        const size_t columns = n - first < BERT_STRIP ? n - first : BERT_STRIP;
-        for (size_t r = 0; r < rows;) {
+    const size_t strip = groups * BERT_STRIP * 4, tiles = (rows + 3) / 4, step = 128 / tiles;
+    for (size_t first = 0; first < n; first += BERT_STRIP, weights += strip) {
+        for (size_t r = 0, number = 0; r < rows; number++) {
             const unsigned tile = rows - r >= 4 ? 4 : (unsigned)(rows - r);
             const uint8_t *from = codes + r * groups * 4;
+            const char *ahead = part_ahead(weights, strip, number, tiles);
             switch (tile) {
-            case 4: tile_i8(from, groups, 4, weights, sums); break;
-            case 3: tile_i8(from, groups, 3, weights, sums); break;
-            case 2: tile_i8(from, groups, 2, weights, sums); break;
-            default: tile_i8(from, groups, 1, weights, sums); break;
+            case 4: tile_i8(from, groups, 4, weights, ahead, step, sums); break;
+            case 3: tile_i8(from, groups, 3, weights, ahead, step, sums); break;
+            case 2: tile_i8(from, groups, 2, weights, ahead, step, sums); break;
+            default: tile_i8(from, groups, 1, weights, ahead, step, sums); break;
             }
-            for (unsigned i = 0; i < tile; i++, r++)
-                scale_back(sums[i], scales + r, zeros + r, 1, columns, weight_scales + first, weight_sums + first, bias + first,
-                           out + r * out_stride + first, out_stride);
+            for (unsigned i = 0; i < tile; i++, r++) {
+                float *row = out + r * out_stride + first;
+                if (n - first >= BERT_STRIP)
+                    scale_row(sums[i], scales[r], zeros[r], BERT_STRIP, weight_scales + first, weight_sums + first, bias + first, row);
+                else scale_row(sums[i], scales[r], zeros[r], n - first, weight_scales + first, weight_sums + first, bias + first, row);
+            }
         }
     }
 }

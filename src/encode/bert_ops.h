@@ -13,9 +13,9 @@
 typedef enum bert_activation { BERT_GELU, BERT_GELU_TANH, BERT_RELU, BERT_TANH } bert_activation;
 
 /* 8-bit weights of a linear layer of n outputs and k inputs in strips of BERT_STRIP outputs: strip s, group g of four inputs, output
- * j of the strip, input i of the group is at ((s × groups + g) × BERT_STRIP + j) × 4 + i. What is beyond n or k is 0. Codes lie in
- * ±BERT_CODE_MOST, and of inputs 2i and 2i + 1 those of one sign sum up to at most BERT_CODE_MOST + 1: 255 × 128 still fits the 16 bits in
- * which AVX2 adds two products. */
+ * j of the strip, input i of the group is at ((s × groups + g) × BERT_STRIP + j) × 4 + i; groups is even. What is beyond n or k is 0.
+ * Codes lie in ±BERT_CODE_MOST, and of the inputs 8i + {0, 1, 4, 5} and of 8i + {2, 3, 6, 7} the codes of one sign sum up to at most
+ * BERT_CODE_MOST + 1: 255 × 128 still fits the 16 bits in which AVX2 adds four products. */
 enum { BERT_STRIP = 16, BERT_CODE_MOST = 127 };
 
 typedef struct bert_ops {

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/random.h"
+#include "encode/vector_cache.h"
 #include "format/json.h"
 
 #include <curl/curl.h>
@@ -261,6 +262,6 @@ forage_status remote_encoder_open(const remote_options *options, encoder **out, 
         e->headers = curl_slist_append(e->headers, buffer_text(&text));
     }
     buffer_release(&text);
-    *out = &e->base;
+    *out = options->cached_queries ? vector_cached_encoder(&e->base, options->cached_queries) : &e->base;
     return FORAGE_OK;
 }

@@ -22,6 +22,7 @@ typedef struct remote_options {
     uint32_t tries;            /* 0: 3 */
     uint32_t batch;            /* texts a request; 0: 32 */
     const char *query_prefix, *document_prefix; /* or NULL */
+    uint32_t cached_queries;   /* vectors of queries that are remembered; 0: none */
     const os_clock *clock;     /* of the breaker; NULL: the system's */
 } remote_options;
 

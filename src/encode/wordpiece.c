@@ -15,7 +15,16 @@
 #define MOST_TOKENS 4000000u
 #define MOST_FILE ((size_t)256 << 20)
 #define MOST_CHARACTERS 100 /* of a word; longer ones are unknown */
+#define MOST_ADDED 4096u   /* tokens beside the vocabulary's pieces */
 #define NONE UINT32_MAX
+
+/* A token that is looked for in the text as it stands, before words are cut out of it, such as [MASK]. */
+typedef struct added_token {
+    slice text;
+    uint32_t id;
+    bool alone;   /* not inside a word */
+    bool folded;  /* ASCII letters of either case */
+} added_token;
 
 struct wordpiece {
     arena memory;
@@ -26,6 +35,9 @@ struct wordpiece {
     uint64_t mask;
     slice continuing; /* before a piece that does not begin a word: "##" */
     uint32_t unknown, first, separator;
+    added_token *added; /* by first byte, in lower case when folded; longer ones first */
+    size_t n_added, added_capacity;
+    uint32_t added_from[257]; /* by first byte of the text */
     bool lower, strip, ideographs, clean;
 };
 
@@ -37,6 +49,33 @@ static uint32_t find(const wordpiece *w, slice text) {
     return NONE;
 }
 
+static unsigned char fold(char c) { return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); }
+
+static void add(wordpiece *w, added_token t) {
+    if (w->n_added > MOST_ADDED) return; /* one too many is enough to know */
+    for (size_t i = 0; i < w->n_added; i++)
+        if (slice_equal(w->added[i].text, t.text)) return;
+    w->added = mem_grow(w->added, &w->added_capacity, w->n_added + 1, sizeof *w->added);
+    w->added[w->n_added++] = t;
+}
+
+/* Where both may stand the longer one does. */
+static int by_first_byte(const void *x, const void *y) {
+    const added_token *a = x, *b = y;
+    const unsigned char first = fold(a->text.data[0]), other = fold(b->text.data[0]);
+    if (first != other) return first < other ? -1 : 1;
+    if (a->text.size != b->text.size) return a->text.size > b->text.size ? -1 : 1;
+    return slice_compare(a->text, b->text);
+}
+
+static void order_added(wordpiece *w) {
+    if (w->n_added) qsort(w->added, w->n_added, sizeof *w->added, by_first_byte);
+    for (size_t byte = 0, at = 0; byte <= 256; byte++) {
+        while (at < w->n_added && fold(w->added[at].text.data[0]) < byte) at++;
+        w->added_from[byte] = (uint32_t)at;
+    }
+}
+
 static forage_status index_tokens(wordpiece *w, const char *path, base_error *error) {
     uint64_t slots = 64;
     while (slots < (uint64_t)w->size * 2) slots *= 2;
@@ -44,10 +83,10 @@ static forage_status index_tokens(wordpiece *w, const char *path, base_error *er
     w->mask = slots - 1;
     for (uint32_t id = 0; id < w->size; id++) {
         slice text = w->tokens[id];
-        if (!text.size || find(w, text) != NONE) continue; /* the first of its text counts */
+        if (!text.size) continue;
         uint64_t at = hash64(text.data, text.size, 0) & w->mask;
-        while (w->slots[at]) at = (at + 1) & w->mask;
-        w->slots[at] = id + 1;
+        while (w->slots[at] && !slice_equal(w->tokens[w->slots[at] - 1], text)) at = (at + 1) & w->mask;
+        w->slots[at] = id + 1; /* of two with the same text the last counts, as in the reference */
     }
     w->unknown = find(w, SLICE("[UNK]"));
     w->first = find(w, SLICE("[CLS]"));
@@ -57,8 +96,13 @@ static forage_status index_tokens(wordpiece *w, const char *path, base_error *er
     static const char *const special[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         uint32_t id = find(w, slice_of(special[i]));
-        if (id != NONE) w->special[id] = true;
+        if (id == NONE) continue;
+        w->special[id] = true;
+        add(w, (added_token){.text = w->tokens[id], .id = id});
     }
+    if (w->n_added > MOST_ADDED)
+        return error_set(error, FORAGE_E_INVALID, "%s: more than %u added tokens", path, MOST_ADDED);
+    order_added(w);
     return FORAGE_OK;
 }
 
@@ -82,7 +126,7 @@ static forage_status read_lines(wordpiece *w, slice text, const char *path, base
         size += end != NULL;
         text = (slice){text.data + size, text.size - size};
     }
-    return index_tokens(w, path, error);
+    return FORAGE_OK;
 }
 
 static bool id_of(const json_value *v, uint32_t *out) {
@@ -99,10 +143,21 @@ static void read_flag(const json_value *json, const char *key, bool *out) {
 
 static void read_rules(wordpiece *w, const json_value *json, const char *lower, const char *ideographs) {
     read_flag(json, lower, &w->lower);
-    w->strip = w->lower; /* unless something else is said */
+    if (json_get(json, lower)) w->strip = w->lower; /* unless something else is said */
     read_flag(json, "strip_accents", &w->strip);
     read_flag(json, ideographs, &w->ideographs);
     read_flag(json, "clean_text", &w->clean);
+}
+
+static void read_added(wordpiece *w, const json_value *json) {
+    added_token t = {0};
+    if (!id_of(json_get(json, "id"), &t.id) || json_member_string(json, "content", &t.text, NULL) || !t.text.size) return;
+    w->tokens[t.id] = t.text;
+    read_flag(json, "special", &w->special[t.id]);
+    t.folded = !w->special[t.id];
+    read_flag(json, "normalized", &t.folded);
+    read_flag(json, "single_word", &t.alone);
+    add(w, t);
 }
 
 static forage_status read_json(wordpiece *w, slice text, const char *path, base_error *error) {
@@ -121,22 +176,21 @@ static forage_status read_json(wordpiece *w, slice text, const char *path, base_
     }
     for (const json_value *v = added ? added->first : NULL; v; v = v->next)
         if (id_of(json_get(v, "id"), &id) && id >= most) most = id + 1;
+    const size_t listed = vocabulary->count + (added ? added->count : 0);
+    if (most > 2 * listed + 1000) /* a small file must not ask for a large room */
+        return error_set(error, FORAGE_E_INVALID, "%s: %zu tokens with ids up to %u are no vocabulary", path, listed, most - 1);
     make_room(w, most);
     for (const json_value *v = vocabulary->first; v; v = v->next)
         if (id_of(v, &id)) w->tokens[id] = v->key;
-    for (const json_value *v = added ? added->first : NULL; v; v = v->next) {
-        slice content = {0};
-        if (!id_of(json_get(v, "id"), &id) || json_member_string(v, "content", &content, NULL) || !content.data) continue;
-        w->tokens[id] = content;
-        read_flag(v, "special", &w->special[id]);
-    }
+    for (const json_value *v = added ? added->first : NULL; v; v = v->next) read_added(w, v);
     if (!json_member_string(model, "continuing_subword_prefix", &continuing, NULL) && continuing.data) w->continuing = continuing;
     const json_value *rules = json_get(json, "normalizer");
     if (rules && rules->type == JSON_OBJECT) read_rules(w, rules, "lowercase", "handle_chinese_chars");
-    return index_tokens(w, path, error);
+    return FORAGE_OK;
 }
 
-/* do_lower_case and its like, where there is such a file; a damaged one is an error. */
+/* do_lower_case and its like, where there is such a file; a damaged one is an error. They go before what tokenizer.json says, as in the
+ * reference. */
 static forage_status read_settings(wordpiece *w, const char *path, base_error *error) {
     if (!os_exists(path)) return FORAGE_OK;
     buffer file = {0};
@@ -161,10 +215,11 @@ forage_status wordpiece_open(const char *folder, wordpiece **out, base_error *er
     forage_status status = FORAGE_OK;
     if (!json && !os_exists(lines))
         status = error_set(error, FORAGE_E_NOT_FOUND, "%s: there is no tokenizer.json and no vocab.txt", folder);
-    if (!status && !json) status = read_settings(w, path_join(&w->memory, folder, "tokenizer_config.json"), error);
     if (!status) status = os_read_file(json ? all : lines, MOST_FILE, &file, error);
     slice text = {file.data, file.size};
     if (!status) status = json ? read_json(w, text, all, error) : read_lines(w, text, lines, error);
+    if (!status) status = read_settings(w, path_join(&w->memory, folder, "tokenizer_config.json"), error);
+    if (!status) status = index_tokens(w, json ? all : lines, error);
     buffer_release(&file);
     if (status) {
         wordpiece_close(w);
@@ -179,6 +234,7 @@ void wordpiece_close(wordpiece *w) {
     free(w->tokens);
     free(w->special);
     free(w->slots);
+    free(w->added);
     arena_release(&w->memory);
     free(w);
 }
@@ -285,14 +341,27 @@ static void take_character(cutting *c, uint32_t character) {
     if (alone) end_word(c);
 }
 
-/* A word that is a special token as it stands, such as [MASK]. */
-static uint32_t special_at(const wordpiece *w, slice text, size_t at, size_t *size) {
-    if (text.data[at] != '[') return NONE;
-    const char *end = memchr(text.data + at, ']', text.size - at < 32 ? text.size - at : 32);
-    if (!end) return NONE;
-    *size = (size_t)(end - (text.data + at)) + 1;
-    uint32_t id = find(w, (slice){text.data + at, *size});
-    return id != NONE && w->special[id] ? id : NONE;
+static bool in_word(slice text, size_t at) {
+    const unsigned char c = (unsigned char)text.data[at];
+    return c >= 0x80 || c == '_' || (c >= '0' && c <= '9') || (fold((char)c) >= 'a' && fold((char)c) <= 'z');
+}
+
+static bool stands_at(const wordpiece *w, const added_token *t, slice text, size_t at) {
+    const size_t end = at + t->text.size;
+    if (t->text.size > text.size - at) return false;
+    for (size_t i = 0; i < t->text.size; i++) {
+        const char a = text.data[at + i], b = t->text.data[i];
+        if (a != b && !(t->folded && w->lower && fold(a) == fold(b))) return false;
+    }
+    return !t->alone || ((!at || !in_word(text, at - 1)) && (end == text.size || !in_word(text, end)));
+}
+
+/* The added token that stands here, or NULL. */
+static const added_token *added_at(const wordpiece *w, slice text, size_t at) {
+    const unsigned char byte = fold(text.data[at]);
+    for (uint32_t i = w->added_from[byte]; i < w->added_from[byte + 1]; i++)
+        if (stands_at(w, &w->added[i], text, at)) return &w->added[i];
+    return NULL;
 }
 
 static uint32_t cut(const wordpiece *w, slice text, uint32_t most, arena *a, uint32_t **ids) {
@@ -301,10 +370,11 @@ static uint32_t cut(const wordpiece *w, slice text, uint32_t most, arena *a, uin
     c.ids = *ids = arena_alloc(a, (room + 1) * sizeof *c.ids);
     for (size_t at = 0; at < text.size && c.n < most;) {
         size_t length;
-        uint32_t special = special_at(w, text, at, &length);
-        if (special != NONE) {
+        const added_token *added = added_at(w, text, at);
+        if (added) {
+            length = added->text.size;
             end_word(&c);
-            give(&c, special);
+            give(&c, added->id);
         } else {
             take_character(&c, text_decode((const uint8_t *)text.data + at, text.size - at, &length));
         }

@@ -1,5 +1,7 @@
-/* BERT's WordPiece tokenizer, from `vocab.txt` or `tokenizer.json` of a Hugging Face folder (and `tokenizer_config.json` for
- * do_lower_case, strip_accents, tokenize_chinese_chars). Token ids equal those of the reference implementation. */
+/* BERT's WordPiece tokenizer, from `tokenizer.json` or else `vocab.txt` of a Hugging Face folder. do_lower_case, strip_accents and
+ * tokenize_chinese_chars of `tokenizer_config.json` go before what tokenizer.json says. Token ids equal those of the reference
+ * implementation, but for two rarities: added tokens that are matched in normalised text are matched in the text as it stands, ASCII
+ * letters of either case; and `added_tokens.json` and `special_tokens_map.json` beside a vocab.txt are not read. */
 #ifndef ENCODE_WORDPIECE_H
 #define ENCODE_WORDPIECE_H
 

@@ -110,7 +110,7 @@ static forage_status open_encoder(vectors *v, vector_field *f, encoder **out, ba
     case SCHEMA_ENCODER_REMOTE: {
         remote_options options = {.url = d->url, .model = d->model, .key_env = d->key_env, .dimensions = field->dimensions,
                                   .timeout_ms = d->timeout_ms, .query_prefix = d->query_prefix,
-                                  .document_prefix = d->document_prefix};
+                                  .document_prefix = d->document_prefix, .cached_queries = CACHED_QUERIES};
         return remote_encoder_open(&options, out, error);
     }
     }

@@ -16,7 +16,7 @@ enum { D = 16, VOCABULARY = 30, TEXTS = 6 };
 typedef struct expected {
     buffer texts_file;
     slice texts[TEXTS];
-    float vectors[TEXTS][D], weights[TEXTS][VOCABULARY], pairs[TEXTS];
+    float vectors[TEXTS][D], firsts[TEXTS][D], weights[TEXTS][VOCABULARY], pairs[TEXTS];
 } expected;
 
 static const char *const files[] = {"config.json", "vocab.txt", "model.safetensors"};
@@ -46,6 +46,7 @@ static expected *load(void) {
         e->texts[i] = (slice){text, (size_t)(end - text)};
         text = end + 1;
         read_numbers(&at, "vector", e->vectors[i], D);
+        read_numbers(&at, "first", e->firsts[i], D);
         read_numbers(&at, "sparse", e->weights[i], VOCABULARY);
         read_numbers(&at, "pair", &e->pairs[i], 1);
     }
@@ -97,6 +98,21 @@ static void vectors_are_the_reference(void **state) {
                 assert_true(fabsf(length - 1) < 1e-5f);
             }
         }
+        bert_model_close(m);
+    }
+    unload(e);
+}
+
+static void first_tokens_are_the_reference(void **state) {
+    (void)state;
+    expected *e = load();
+    for (size_t w = 0; w < WAYS; w++) {
+        bert_options o = {.precision = ways[w].precision, .backend = ways[w].backend, .pooling = BERT_POOL_CLS, .threads = 1};
+        bert_model *m;
+        float out[TEXTS][D];
+        assert_ok(bert_model_open(golden_path(""), &o, &m, NULL));
+        assert_ok(bert_encode(m, ENCODE_DOCUMENT, e->texts, TEXTS, INT64_MAX, *out, NULL));
+        for (size_t i = 0; i < TEXTS; i++) assert_true(cosine(out[i], e->firsts[i]) >= ways[w].least_cosine);
         bert_model_close(m);
     }
     unload(e);
@@ -365,6 +381,7 @@ static void cached_queries_are_the_same(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_are_the_reference),
+        cmocka_unit_test(first_tokens_are_the_reference),
         cmocka_unit_test(sparse_weights_are_the_reference),
         cmocka_unit_test(pairs_are_the_reference),
         cmocka_unit_test(empty_texts_are_zero_and_prefixes_count),

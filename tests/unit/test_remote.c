@@ -157,6 +157,32 @@ static void the_breaker_opens_and_closes(void **state) {
     end(&s);
 }
 
+static void queries_are_remembered(void **state) {
+    (void)state;
+    service s = {.answers = {DOWN, GOOD, GOOD, GOOD, DOWN, DOWN, DOWN, DOWN}};
+    begin(&s);
+    encoder *e;
+    remote_options options = {.url = s.url, .model = "m", .dimensions = 2, .tries = 1, .cached_queries = 8};
+    assert_int_equal(remote_encoder_open(&options, &e, NULL), FORAGE_OK);
+    assert_string_equal(e->class->kind, "remote");
+    slice other = SLICE("other"), hello = SLICE("hello");
+    float v[2] = {0}, w[2];
+    assert_int_equal(ask(e, INT64_MAX, v), FORAGE_E_IO); /* a failure is not */
+    assert_int_equal(ask(e, INT64_MAX, v), FORAGE_OK);
+    assert_int_equal(s.asked, 2);
+    assert_int_equal(encoder_encode(e, ENCODE_QUERY, &other, 1, INT64_MAX, w, NULL), FORAGE_OK);
+    assert_int_equal(encoder_encode(e, ENCODE_DOCUMENT, &hello, 1, INT64_MAX, w, NULL), FORAGE_OK); /* documents go through */
+    assert_int_equal(s.asked, 4);
+    /* Known queries are answered while the service is down, and without time. */
+    assert_int_equal(encoder_encode(e, ENCODE_DOCUMENT, &hello, 1, INT64_MAX, w, NULL), FORAGE_E_IO);
+    w[0] = w[1] = 0;
+    assert_int_equal(encoder_encode(e, ENCODE_QUERY, &hello, 1, 0, w, NULL), FORAGE_OK);
+    assert_int_equal(s.asked, 5);
+    assert_memory_equal(v, w, sizeof v);
+    encoder_destroy(e);
+    end(&s);
+}
+
 static void settings_are_checked(void **state) {
     (void)state;
     encoder *e;
@@ -171,6 +197,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_are_read),          cmocka_unit_test(wrong_answers_are_refused),
         cmocka_unit_test(what_fails_is_tried_again), cmocka_unit_test(who_says_nothing_is_not_waited_for),
-        cmocka_unit_test(the_breaker_opens_and_closes), cmocka_unit_test(settings_are_checked)};
+        cmocka_unit_test(the_breaker_opens_and_closes), cmocka_unit_test(queries_are_remembered),
+        cmocka_unit_test(settings_are_checked)};
     return cmocka_run_group_tests_name("remote", tests, NULL, NULL);
 }

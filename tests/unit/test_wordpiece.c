@@ -86,6 +86,47 @@ static void a_json_vocabulary_is_the_same(void **state) {
     assert_ids("Hellos [MASK] hello", NULL, 10, "2 4 5 6 4 3");
 }
 
+static void settings_go_before_the_json(void **state) {
+    (void)state;
+    put("tokenizer.json", "{\"model\":{\"vocab\":{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2,"
+                          "\"Hello\":3,\"hello\":4,\"caf\xc3\xa9\":5,\"cafe\":6}},"
+                          "\"normalizer\":{\"lowercase\":true,\"strip_accents\":true}}");
+    put("tokenizer_config.json", "{\"tokenize_chinese_chars\":true}");
+    assert_int_equal(wordpiece_open(folder, &w, NULL), FORAGE_OK);
+    assert_ids("Hello caf\xc3\xa9", NULL, 10, "1 4 6 2");
+    wordpiece_close(w);
+    w = NULL;
+    put("tokenizer_config.json", "{\"do_lower_case\":false,\"strip_accents\":null}");
+    assert_int_equal(wordpiece_open(folder, &w, NULL), FORAGE_OK);
+    assert_ids("Hello caf\xc3\xa9", NULL, 10, "1 3 5 2");
+    wordpiece_close(w);
+    w = NULL;
+    put("tokenizer_config.json", "{\"do_lower_case\":");
+    assert_int_equal(wordpiece_open(folder, &w, NULL), FORAGE_E_JSON);
+}
+
+static void of_equal_lines_the_last_counts(void **state) {
+    (void)state;
+    put("vocab.txt", "[UNK]\n[CLS]\n[SEP]\nhello\nhello\n");
+    assert_int_equal(wordpiece_open(folder, &w, NULL), FORAGE_OK);
+    assert_ids("hello", NULL, 10, "1 4 2");
+    assert_true(slice_is(wordpiece_token(w, 3), "hello"));
+}
+
+static void added_tokens_are_found_as_they_stand(void **state) {
+    (void)state;
+    put("tokenizer.json", "{\"model\":{\"vocab\":{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2,\"a\":3,\"b\":4}},\"added_tokens\":["
+                          "{\"id\":5,\"content\":\"<e>\",\"special\":true},{\"id\":6,\"content\":\"<e>x\",\"special\":true},"
+                          "{\"id\":7,\"content\":\"C++\",\"normalized\":true},"
+                          "{\"id\":8,\"content\":\"tin\",\"normalized\":false,\"single_word\":true}]}");
+    assert_int_equal(wordpiece_open(folder, &w, NULL), FORAGE_OK);
+    assert_int_equal(wordpiece_size(w), 9);
+    assert_ids("a<e>b<e>x <E>", NULL, 12, "1 3 5 4 6 0 0 0 2");
+    assert_ids("C++ ac++b", NULL, 12, "1 7 3 7 4 2");
+    assert_ids("tin (tin) tina", NULL, 12, "1 8 0 8 0 0 2");
+    assert_true(wordpiece_is_special(w, 5) && !wordpiece_is_special(w, 7));
+}
+
 static void damage_is_told(void **state) {
     (void)state;
     assert_int_equal(wordpiece_open(folder, &w, NULL), FORAGE_E_NOT_FOUND);
@@ -94,7 +135,9 @@ static void damage_is_told(void **state) {
     put("vocab.txt", "");
     assert_int_equal(wordpiece_open(folder, &w, NULL), FORAGE_E_INVALID);
     static const char *const bad[] = {"", "{", "[]", "{\"model\":{\"type\":\"BPE\",\"vocab\":{}}}", "{\"model\":{\"vocab\":{\"a\":-1}}}",
-                                      "{\"model\":{\"vocab\":{\"a\":4000000000}}}", "{\"model\":{\"vocab\":{\"a\":\"b\"}}}"};
+                                      "{\"model\":{\"vocab\":{\"a\":4000000000}}}",
+                                      "{\"model\":{\"vocab\":{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":3999999}}}",
+                                      "{\"model\":{\"vocab\":{\"a\":\"b\"}}}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         put("tokenizer.json", bad[i]);
         assert_true(wordpiece_open(folder, &w, NULL) < 0);
@@ -105,6 +148,8 @@ static void damage_is_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {ISOLATED(words_become_pieces), ISOLATED(settings_are_followed),
-                                       ISOLATED(a_json_vocabulary_is_the_same), ISOLATED(damage_is_told)};
+                                       ISOLATED(a_json_vocabulary_is_the_same), ISOLATED(settings_go_before_the_json),
+                                       ISOLATED(of_equal_lines_the_last_counts), ISOLATED(added_tokens_are_found_as_they_stand),
+                                       ISOLATED(damage_is_told)};
     return cmocka_run_group_tests_name("wordpiece", tests, NULL, NULL);
 }

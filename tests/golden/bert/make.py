@@ -2,7 +2,7 @@
 """Makes a tiny BERT of weights drawn from a seed, and what it must answer, computed here in double: tests/golden/bert/make.py
 
 config.json, vocab.txt and model.safetensors in the layout of Hugging Face (2 layers of 16, with masked-language head, pooler and a
-classifier of one label), texts.txt, and expected.txt: for each text a line `vector …`, `sparse …` (a weight for each token) and, beside
+classifier of one label), texts.txt, and expected.txt: for each text a line `vector …` (the mean), `first …` ([CLS]), `sparse …` (a weight for each token) and, beside
 the first text as the query, `pair SCORE`. Plain Python, written after the papers; nothing of the C code is used.
 """
 
@@ -122,9 +122,9 @@ def pair_text(a, b):
 def expected(w, text):
     ids = single_text(IDS[text])
     xs = states(w, ids, [0] * len(ids))
-    mean = [sum(column) for column in zip(*xs)]
-    length = math.sqrt(sum(a * a for a in mean))
-    yield "vector " + " ".join(f"{a / length:.8f}" for a in mean)
+    for name, sums in (("vector", [sum(column) for column in zip(*xs)]), ("first", xs[0])):
+        length = math.sqrt(sum(a * a for a in sums))
+        yield name + " " + " ".join(f"{a / length:.8f}" for a in sums)
     best = [0.] * len(WORDS)
     for x in xs:
         y = norm(w, "cls.predictions.transform.LayerNorm", gelu(linear(w, "cls.predictions.transform.dense", x)))
