@@ -1,0 +1,256 @@
+/* Tokens with given weights: they stay what they were given, through merges too, and the pruned search for the greatest dot
+ * products finds what scoring everything finds, to the bit. */
+#include "testing.h"
+
+#include "base/random.h"
+#include "os/file.h"
+#include "sparse/builder.h"
+#include "sparse/merge.h"
+#include "sparse/search.h"
+
+#include <math.h>
+
+enum { TOKENS = 60, BODY = 0, LEARNED = 1 };
+
+static const sparse_config config = {
+    .n_fields = 2,
+    .fields = {{"body", SPARSE_TEXT, 1}, {"learned", SPARSE_WEIGHTS, 0}},
+    .k1 = 0.9f, .b = 0.4f, .popularity = -1, .type = -1};
+
+/* weights[document][token]; 0: it has not got the token. */
+typedef struct world {
+    uint8_t (*weights)[TOKENS];
+    uint32_t n;
+    buffer images[4];
+    sparse_segment *segments[4];
+    sparse_part parts[4];
+    sparse_merge_input inputs[4];
+    sparse_snapshot snapshot;
+} world;
+
+static slice token_of(arena *a, uint32_t token) { return slice_of(arena_printf(a, "token%u", token)); }
+
+static void open_image(world *w, uint32_t part) {
+    base_error error = {0};
+    if (sparse_segment_open((slice){w->images[part].data, w->images[part].size}, &w->segments[part], &error))
+        fail_msg("%s", error.message);
+    if (sparse_segment_validate(w->segments[part], &error)) fail_msg("%s", error.message);
+    w->parts[part] = (sparse_part){.segment = w->segments[part], .n_live = sparse_segment_count(w->segments[part])};
+    w->inputs[part] = (sparse_merge_input){w->segments[part], NULL};
+}
+
+/* Few tokens are frequent; a document's weights are small and one or two are large. */
+static void invent(world *w, random_source *r) {
+    for (uint32_t d = 0; d < w->n; d++)
+        for (uint32_t t = 0; t < TOKENS; t++)
+            if (random_below(r, t + 1) < 2)
+                w->weights[d][t] = (uint8_t)(1 + random_below(r, random_below(r, 20) == 0 ? 255 : 40));
+}
+
+static void build_part(world *w, uint32_t part, uint32_t from, uint32_t end) {
+    sparse_builder *b = sparse_builder_create(&config);
+    uint32_t *documents = mem_alloc((end - from + 1) * sizeof *documents);
+    uint64_t *versions = mem_alloc((end - from + 1) * sizeof *versions);
+    sparse_statistics st;
+    arena a;
+    arena_init(&a, 0);
+    for (uint32_t d = from; d < end; d++) {
+        documents[d - from] = d;
+        versions[d - from] = 7 + d;
+        sparse_builder_begin(b);
+        if (d % 3 == 0) sparse_builder_term(b, BODY, SLICE("word"));
+        for (uint32_t t = 0; t < TOKENS; t++) {
+            uint8_t weight = w->weights[d][t];
+            if (!weight) continue;
+            if (d % 5 == 0) sparse_builder_weight(b, LEARNED, token_of(&a, t), 1); /* the greater of two is kept */
+            sparse_builder_weight(b, LEARNED, token_of(&a, t), weight);
+        }
+        arena_reset(&a);
+    }
+    sparse_builder_statistics(b, &st);
+    sparse_builder_finish(b, documents, versions, &st, &w->images[part]);
+    sparse_builder_destroy(b);
+    open_image(w, part);
+    sparse_statistics_add(&w->snapshot.statistics, &st);
+    arena_release(&a);
+    free(documents);
+    free(versions);
+}
+
+static world *new_world(uint32_t n, uint32_t parts, uint64_t seed) {
+    world *w = mem_zalloc(1, sizeof *w);
+    random_source r;
+    random_seed(&r, seed);
+    w->n = n;
+    w->weights = mem_zalloc(n, sizeof *w->weights);
+    invent(w, &r);
+    for (uint32_t p = 0; p < parts; p++) build_part(w, p, n * p / parts, n * (p + 1) / parts);
+    w->snapshot.config = &config;
+    w->snapshot.n_parts = parts;
+    w->snapshot.parts = w->parts;
+    w->snapshot.live_documents = n;
+    return w;
+}
+
+static void end_world(world *w) {
+    for (int p = 0; p < 4; p++) {
+        sparse_segment_close(w->segments[p]);
+        buffer_release(&w->images[p]);
+    }
+    free(w->weights);
+    free(w);
+}
+
+/* Every posting of the part says what was given. */
+static void check_weights(const world *w, const sparse_segment *s) {
+    uint64_t seen = 0, given = 0;
+    arena a;
+    arena_init(&a, 0);
+    for (uint32_t t = 0; t < TOKENS; t++) {
+        sparse_term term;
+        if (!sparse_segment_term(s, sparse_weight_key(&a, LEARNED, token_of(&a, t)), &term)) continue;
+        for (uint32_t b = 0; b < term.n_blocks; b++) {
+            uint32_t places[SPARSE_BLOCK + 8], n;
+            uint8_t impacts[SPARSE_BLOCK + 8];
+            n = sparse_block_decode(&term, b, places, impacts);
+            for (uint32_t i = 0; i < n; i++, seen++) assert_int_equal(impacts[i], w->weights[sparse_segment_document(s, places[i])][t]);
+        }
+    }
+    for (uint32_t p = 0; p < sparse_segment_count(s); p++)
+        for (uint32_t t = 0; t < TOKENS; t++) given += w->weights[sparse_segment_document(s, p)][t] > 0;
+    assert_int_equal(seen, given);
+    arena_release(&a);
+}
+
+static void weights_are_what_was_given(void **state) {
+    (void)state;
+    world *w = new_world(3000, 2, 1);
+    check_weights(w, w->segments[0]);
+    check_weights(w, w->segments[1]);
+    end_world(w);
+}
+
+static void merges_keep_weights(void **state) {
+    (void)state;
+    world *w = new_world(2000, 3, 2);
+    uint32_t *order = mem_alloc(w->n * sizeof *order);
+    uint64_t live[11]; /* of part 1: every second place */
+    memset(live, 0x55, sizeof live);
+    for (uint32_t i = 0; i < w->n; i++) order[i] = w->n - 1 - i;
+    for (int how = 0; how < 3; how++) {
+        buffer merged = {0};
+        sparse_segment *s;
+        w->inputs[1].live = how == 2 ? live : NULL;
+        sparse_merge(w->inputs, 3, how == 1 ? order : NULL, &config, &w->snapshot.statistics, &merged);
+        assert_ok(sparse_segment_open((slice){merged.data, merged.size}, &s, NULL));
+        assert_ok(sparse_segment_validate(s, NULL));
+        assert_int_equal(sparse_segment_count(s), how == 2 ? 2000 - 667 / 2 : 2000);
+        check_weights(w, s);
+        sparse_segment_close(s);
+        buffer_release(&merged);
+    }
+    free(order);
+    end_world(w);
+}
+
+/* The greatest dot products, naively: by score, then by number. */
+static size_t naive(const world *w, const float *query, size_t k, sparse_hit *hits) {
+    size_t n = 0;
+    for (uint32_t d = 0; d < w->n; d++) {
+        double sum = 0;
+        bool matches = false;
+        for (uint32_t t = 0; t < TOKENS; t++) {
+            if (query[t] <= 0 || !w->weights[d][t]) continue;
+            matches = true;
+            sum += (double)query[t] * w->weights[d][t] / 255;
+        }
+        size_t at = n;
+        if (!matches) continue;
+        while (at > 0 && (double)hits[at - 1].score < sum - 1e-5) at--;
+        if (at >= k) continue;
+        if (n < k) n++;
+        memmove(hits + at + 1, hits + at, (n - 1 - at) * sizeof *hits);
+        hits[at] = (sparse_hit){d, (float)sum};
+    }
+    return n;
+}
+
+static void pruned_search_is_exact(void **state) {
+    (void)state;
+    random_source r;
+    random_seed(&r, 3);
+    for (uint32_t parts = 1; parts <= 4; parts += 3) {
+        world *w = new_world(20000, parts, parts);
+        arena a;
+        arena_init(&a, 0);
+        for (int round = 0; round < 60; round++, arena_reset(&a)) {
+            enum { MOST = 100 };
+            float query[TOKENS] = {0};
+            sparse_query_term terms[TOKENS];
+            sparse_hit hits[MOST], all[MOST], expected[MOST];
+            size_t n = 0, k = round % 2 ? 10 : MOST;
+            for (uint32_t t = 0; t < TOKENS; t++) {
+                if (random_below(&r, 5) > 1) continue;
+                query[t] = (float)random_double(&r) * 3;
+                terms[n++] = (sparse_query_term){.key = sparse_weight_key(&a, LEARNED, token_of(&a, t)), .weight = query[t]};
+            }
+            sparse_eligible e;
+            sparse_eligible_compute(&w->snapshot, NULL, &a, &e);
+            sparse_query q = {.terms = terms, .n_terms = n, .text_weight = 1};
+            size_t found = sparse_search(&e, &q, k, &a, hits, NULL);
+            assert_int_equal(found, sparse_search_exhaustive(&e, &q, k, &a, all));
+            assert_memory_equal(hits, all, found * sizeof *hits);
+            assert_int_equal(found, naive(w, query, k, expected));
+            for (size_t i = 0; i < found; i++) assert_float_equal(hits[i].score, expected[i].score, 1e-4);
+        }
+        arena_release(&a);
+        end_world(w);
+    }
+}
+
+/* Beside words of a text, which do have an idf. */
+static void an_explanation_adds_up(void **state) {
+    (void)state;
+    world *w = new_world(500, 2, 5);
+    arena a;
+    arena_init(&a, 0);
+    const sparse_query_term terms[] = {{.key = sparse_weight_key(&a, LEARNED, token_of(&a, 0)), .weight = 2},
+                                       {.key = sparse_weight_key(&a, LEARNED, token_of(&a, 1)), .weight = 0.5f},
+                                       {.key = sparse_text_key(&a, SLICE("word")), .weight = 1}};
+    sparse_query q = {.terms = terms, .n_terms = 3, .text_weight = 1};
+    for (uint32_t d = 0; d < 300; d += 3) {
+        sparse_term_story stories[3];
+        float prior, score;
+        sparse_explain(&w->snapshot, &q, d, stories, &prior, &score);
+        assert_float_equal(stories[0].score, 2.0f * w->weights[d][0] / 255, 1e-4);
+        assert_float_equal(stories[1].score, 0.5f * w->weights[d][1] / 255, 1e-4);
+        assert_true(stories[2].score > 0);
+        assert_float_equal(score, stories[0].score + stories[1].score + stories[2].score, 1e-4);
+    }
+    arena_release(&a);
+    end_world(w);
+}
+
+/* Whatever byte changes: it is seen when the image is opened. */
+static void damage_is_seen(void **state) {
+    (void)state;
+    world *w = new_world(400, 1, 6);
+    char *bytes = mem_alloc(w->images[0].size);
+    for (size_t at = 0; at < w->images[0].size; at += 97) {
+        sparse_segment *s;
+        memcpy(bytes, w->images[0].data, w->images[0].size);
+        bytes[at] ^= 0x10;
+        assert_int_not_equal(sparse_segment_open((slice){bytes, w->images[0].size}, &s, NULL), FORAGE_OK);
+        assert_int_not_equal(sparse_segment_open((slice){w->images[0].data, at / 8 * 8}, &s, NULL), FORAGE_OK);
+    }
+    free(bytes);
+    end_world(w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(weights_are_what_was_given), cmocka_unit_test(merges_keep_weights), cmocka_unit_test(pruned_search_is_exact),
+        cmocka_unit_test(an_explanation_adds_up),     cmocka_unit_test(damage_is_seen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
