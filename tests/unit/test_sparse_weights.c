@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "os/file.h"
 #include "sparse/builder.h"
+#include "sparse/index.h"
 #include "sparse/merge.h"
 #include "sparse/search.h"
 
@@ -247,10 +248,100 @@ static void damage_is_seen(void **state) {
     end_world(w);
 }
 
+/* ---- An index without a store ---- */
+
+/* One document with a token that only it has. */
+static void apply_one(sparse_index *index, uint32_t document, uint64_t version, uint8_t weight) {
+    sparse_builder *b = sparse_builder_create(&config);
+    sparse_statistics st;
+    buffer image = {0};
+    char token[32];
+    snprintf(token, sizeof token, "only%u", document);
+    sparse_builder_begin(b);
+    sparse_builder_weight(b, LEARNED, SLICE("common"), weight);
+    sparse_builder_weight(b, LEARNED, slice_of(token), weight);
+    sparse_builder_statistics(b, &st);
+    sparse_builder_finish(b, &document, &version, &st, &image);
+    sparse_builder_destroy(b);
+    assert_ok(sparse_index_apply(index, &image, NULL, 0, NULL));
+}
+
+static size_t find(sparse_index *index, slice token, sparse_hit *hits, size_t k) {
+    arena a;
+    arena_init(&a, 0);
+    const sparse_snapshot *s = sparse_index_acquire(index);
+    const sparse_query_term term = {.key = sparse_weight_key(&a, LEARNED, token), .weight = 1};
+    sparse_query q = {.terms = &term, .n_terms = 1, .text_weight = 1};
+    sparse_eligible e;
+    sparse_eligible_compute(s, NULL, &a, &e);
+    size_t n = sparse_search(&e, &q, k, &a, hits, NULL);
+    sparse_index_release(index, s);
+    arena_release(&a);
+    return n;
+}
+
+static void check_alone(sparse_index *index) {
+    sparse_hit hits[64];
+    assert_int_equal(find(index, SLICE("common"), hits, 64), 48);
+    assert_int_equal(hits[0].document, 7);
+    assert_float_equal(hits[0].score, 1, 1e-6);
+    assert_int_equal(find(index, SLICE("only3"), hits, 64), 0);
+    assert_int_equal(find(index, SLICE("only9"), hits, 64), 1);
+    sparse_index_info info;
+    sparse_index_describe(index, &info);
+    assert_int_equal(info.documents, 48);
+}
+
+static void an_index_alone_is_kept_in_a_file(void **state) {
+    (void)state;
+    char folder[512], path[600];
+    base_error error = {0};
+    sparse_index_info info;
+    snprintf(folder, sizeof folder, "%s", testing_folder());
+    snprintf(path, sizeof path, "%s/one.weights", folder);
+    sparse_index *index = sparse_index_create("test", &config);
+    assert_int_equal(sparse_index_read_file(index, path, &error), FORAGE_E_NOT_FOUND);
+    for (uint32_t d = 0; d < 50; d++) apply_one(index, d, 1, (uint8_t)(1 + d));
+    sparse_index_describe(index, &info);
+    assert_true(info.segments < 16); /* those of one size were merged */
+    apply_one(index, 7, 2, 255);
+    apply_one(index, 7, 1, 9); /* an older version changes nothing */
+    const uint32_t dead[] = {3, 4, 1000};
+    assert_ok(sparse_index_apply(index, &(buffer){0}, dead, 3, NULL));
+    check_alone(index);
+    assert_ok(sparse_index_write_file(index, path, &error));
+    check_alone(index);
+    sparse_index_describe(index, &info);
+    assert_int_equal(info.segments, 1);
+    assert_int_equal(info.memory_segments, 0);
+    sparse_index_close(index);
+
+    index = sparse_index_create("test", &config);
+    assert_ok(sparse_index_read_file(index, path, &error));
+    check_alone(index);
+    apply_one(index, 4, 3, 20);
+    assert_ok(sparse_index_write_file(index, path, &error));
+    sparse_hit hits[1];
+    assert_int_equal(find(index, SLICE("only4"), hits, 1), 1);
+    sparse_index_close(index);
+
+    buffer bytes = {0};
+    assert_ok(os_read_file(path, 0, &bytes, NULL));
+    bytes.data[bytes.size / 2] ^= 1;
+    assert_ok(os_write_file(path, bytes.data, bytes.size, NULL));
+    index = sparse_index_create("test", &config);
+    assert_int_equal(sparse_index_read_file(index, path, &error), FORAGE_E_CORRUPT);
+    apply_one(index, 1, 1, 1);
+    sparse_index_close(index);
+    buffer_release(&bytes);
+    assert_ok(os_remove_tree(folder, NULL));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_are_what_was_given), cmocka_unit_test(merges_keep_weights), cmocka_unit_test(pruned_search_is_exact),
         cmocka_unit_test(an_explanation_adds_up),     cmocka_unit_test(damage_is_seen),
+        cmocka_unit_test(an_index_alone_is_kept_in_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
