@@ -1,4 +1,4 @@
-/* Vector fields: how they are compared and kept, and what encodes them. */
+/* Fields of vectors and of weights: how they are compared and kept, and what encodes them. */
 #include "collection/schema_read.h"
 
 #include <stdio.h>
@@ -14,7 +14,7 @@ static const char *const encoder_names[] = {"none", "catalogue", "bert", "remote
 const char *schema_encoder_name(schema_encoder kind) { return encoder_names[kind]; }
 
 void schema_vector_default(schema_vector *v) {
-    *v = (schema_vector){.metric = DENSE_COSINE, .code = DENSE_INT8, .timeout_ms = 2000};
+    *v = (schema_vector){.metric = DENSE_COSINE, .code = DENSE_INT8, .timeout_ms = 2000, .max_weight = (float)SCHEMA_DEFAULT_MAX_WEIGHT};
 }
 
 static char *copy_text(arena *a, const char *text) { return text ? arena_strndup(a, text, strlen(text)) : NULL; }
@@ -55,9 +55,9 @@ static forage_status read_text(schema *s, const json_value *json, const char *ke
 
 static forage_status read_encoder_members(schema *s, schema_vector *v, const json_value *json, base_error *error) {
     static const char *const members[] = {"kind", "model", "url", "key_env", "query_prefix", "document_prefix", "precision",
-                                          "timeout_ms", NULL};
-    static const char *const precisions[] = {"int8", "fp32", NULL};
-    int kind = (int)v->encoder, precision = v->full_precision;
+                                          "timeout_ms", "queries", NULL};
+    static const char *const precisions[] = {"int8", "fp32", NULL}, *const queries[] = {"model", "tokens", NULL};
+    int kind = (int)v->encoder, precision = v->full_precision, query = v->token_queries;
     int64_t timeout = v->timeout_ms;
     forage_status status = json_only_members(json, members, error);
     if (!status) status = read_name(json, "kind", encoder_names, &kind, error);
@@ -67,9 +67,11 @@ static forage_status read_encoder_members(schema *s, schema_vector *v, const jso
     if (!status) status = read_text(s, json, "query_prefix", &v->query_prefix, error);
     if (!status) status = read_text(s, json, "document_prefix", &v->document_prefix, error);
     if (!status) status = read_name(json, "precision", precisions, &precision, error);
+    if (!status) status = read_name(json, "queries", queries, &query, error);
     if (!status) status = json_member_integer(json, "timeout_ms", 1, 600000, &timeout, error);
     v->encoder = (schema_encoder)kind;
     v->full_precision = precision == 1;
+    v->token_queries = query == 1;
     v->timeout_ms = (uint32_t)timeout;
     return status;
 }
@@ -123,25 +125,35 @@ forage_status schema_read_vector(schema *s, schema_field *field, const json_valu
     return FORAGE_OK;
 }
 
+forage_status schema_read_weights(schema *s, schema_field *field, const json_value *json, base_error *error) {
+    schema_vector *v = &field->vector;
+    double most = (double)v->max_weight;
+    forage_status status = json_member_number(json, "max_weight", 1e-6, 1e6, &most, error);
+    if (!status) status = read_encoder(s, v, json_get(json, "encoder"), error);
+    if (!status) status = read_from(s, v, json_get(json, "from"), error);
+    if (status) return status;
+    if (v->encoder != SCHEMA_ENCODER_NONE && v->encoder != SCHEMA_ENCODER_BERT)
+        return error_set(error, FORAGE_E_SCHEMA, "\"encoder\": weights are made by \"bert\" (a SPLADE model) or brought by documents, "
+                         "not by \"%s\"", encoder_names[v->encoder]);
+    v->max_weight = (float)most;
+    return FORAGE_OK;
+}
+
 static void write_text(json_writer *w, const char *key, const char *text) {
     if (!text) return;
     json_key(w, key);
     json_text(w, text);
 }
 
-void schema_write_vector(const schema_field *f, json_writer *w) {
-    const schema_vector *v = &f->vector;
-    json_key(w, "dimensions");
-    json_integer(w, f->dimensions);
-    write_text(w, "metric", metric_names[v->metric]);
-    write_text(w, "code", code_names[v->code]);
-    if (v->n_from) {
-        json_key(w, "from");
-        json_begin_array(w);
-        for (uint32_t i = 0; i < v->n_from; i++) json_text(w, v->from[i]);
-        json_end_array(w);
-    }
-    if (v->encoder == SCHEMA_ENCODER_NONE) return;
+static void write_from(const schema_vector *v, json_writer *w) {
+    if (!v->n_from) return;
+    json_key(w, "from");
+    json_begin_array(w);
+    for (uint32_t i = 0; i < v->n_from; i++) json_text(w, v->from[i]);
+    json_end_array(w);
+}
+
+static void write_encoder(const schema_vector *v, json_writer *w) {
     json_key(w, "encoder");
     json_begin_object(w);
     write_text(w, "kind", encoder_names[v->encoder]);
@@ -151,9 +163,28 @@ void schema_write_vector(const schema_field *f, json_writer *w) {
     write_text(w, "query_prefix", v->query_prefix);
     write_text(w, "document_prefix", v->document_prefix);
     if (v->encoder == SCHEMA_ENCODER_BERT) write_text(w, "precision", v->full_precision ? "fp32" : "int8");
+    if (v->token_queries) write_text(w, "queries", "tokens");
     if (v->encoder == SCHEMA_ENCODER_REMOTE) {
         json_key(w, "timeout_ms");
         json_integer(w, v->timeout_ms);
     }
     json_end_object(w);
+}
+
+void schema_write_vector(const schema_field *f, json_writer *w) {
+    const schema_vector *v = &f->vector;
+    json_key(w, "dimensions");
+    json_integer(w, f->dimensions);
+    write_text(w, "metric", metric_names[v->metric]);
+    write_text(w, "code", code_names[v->code]);
+    write_from(v, w);
+    if (v->encoder == SCHEMA_ENCODER_NONE) return;
+    write_encoder(v, w);
+}
+
+void schema_write_weights(const schema_field *f, json_writer *w) {
+    json_key(w, "max_weight");
+    json_float(w, (double)f->vector.max_weight);
+    write_from(&f->vector, w);
+    if (f->vector.encoder != SCHEMA_ENCODER_NONE) write_encoder(&f->vector, w);
 }
