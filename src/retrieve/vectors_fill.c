@@ -168,7 +168,8 @@ static forage_status take(filling *f, store_txn *t, uint32_t number, base_error 
 
 static bool lacks(const vector_space *s, uint32_t document, uint64_t version) {
     uint64_t have;
-    if ((s->weights ? weights_version(s, document, &have) : dense_index_version(s->index, document, &have)) && have >= version) return false;
+    bool found = s->weights ? weights_version(s, document, &have) : dense_index_version(s->index, document, &have);
+    if (found && have >= version) return false;
     return document >= s->n_nothing || s->nothing[document] < version;
 }
 

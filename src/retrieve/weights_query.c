@@ -108,7 +108,8 @@ static uint64_t **start_set(const sparse_snapshot *s, arena *a, sparse_eligible 
     uint64_t **bits = arena_alloc(a, (s->n_parts + 1) * sizeof *bits);
     for (uint32_t p = 0; p < s->n_parts; p++)
         bits[p] = arena_zalloc(a, sparse_segment_count(s->parts[p].segment) / 64 + 1, sizeof **bits);
-    *out = (sparse_eligible){.snapshot = s, .bits = (const uint64_t **)(uintptr_t)bits, .counts = arena_zalloc(a, s->n_parts + 1, sizeof *out->counts)};
+    *out = (sparse_eligible){.snapshot = s, .bits = (const uint64_t **)(uintptr_t)bits};
+    out->counts = arena_zalloc(a, s->n_parts + 1, sizeof *out->counts);
     return bits;
 }
 

@@ -195,7 +195,8 @@ static void what_is_wrong_is_said(void **state) {
 static void a_larger_scale_may_be_declared(void **state) {
     (void)state;
     world_schema(w, "{\"fields\":{\"wide\":{\"type\":\"weights\",\"max_weight\":100}}}");
-    world_import(w, "{\"id\":\"big\",\"title\":\"big\",\"wide\":{\"fruit\":80}}\n{\"id\":\"small\",\"title\":\"small\",\"wide\":{\"fruit\":20}}\n");
+    world_import(w, "{\"id\":\"big\",\"title\":\"big\",\"wide\":{\"fruit\":80}}\n"
+                    "{\"id\":\"small\",\"title\":\"small\",\"wide\":{\"fruit\":20}}\n");
     const json_value *a =
         world_search(w, "{\"policy\":\"all\",\"explain\":true,\"weights_field\":\"wide\",\"weights\":{\"fruit\":50}}");
     const json_value *big = named(at(a, "hits"), "id", "big");
@@ -231,7 +232,8 @@ static void check_against_model(const char *queries, bool own_tokens) {
     if (own_tokens) of_query = bert_sparse_tokens(m, query, 64, &lasting);
     else assert_ok(bert_sparse_encode(m, ENCODE_QUERY, &query, 1, 64, 0, INT64_MAX, &lasting, &of_query, NULL));
     assert_true(of_query.n > 0);
-    const json_value *answer = world_search(w, "{\"policy\":\"all\",\"explain\":true,\"query\":\"cold walk for women women\",\"limit\":20}");
+    const json_value *answer =
+        world_search(w, "{\"policy\":\"all\",\"explain\":true,\"query\":\"cold walk for women women\",\"limit\":20}");
     for (int i = 0; i < 4; i++) {
         slice title = slice_of(arena_printf(&lasting, "%s\n", titles[i]));
         assert_ok(bert_sparse_encode(m, ENCODE_DOCUMENT, &title, 1, 256, 0, INT64_MAX, &lasting, &of_title, NULL));
@@ -266,8 +268,8 @@ static void or_the_documents_only(void **state) {
 
 static void documents_stay_in_step_with_the_model(void **state) {
     (void)state;
-    world_schema(w, arena_printf(&lasting, "{\"fields\":{\"splade\":{\"type\":\"weights\",\"encoder\":{\"kind\":\"bert\",\"model\":\"%s\"}}}}",
-                                 model()));
+    world_schema(w, arena_printf(&lasting, "{\"fields\":{\"splade\":{\"type\":\"weights\",\"encoder\":{\"kind\":\"bert\",\"model\":"
+                                           "\"%s\"}}}}", model()));
     world_import(w, shop);
     settle();
     uint64_t before = info_of("splade").weights.documents;
