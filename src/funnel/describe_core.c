@@ -29,7 +29,7 @@ const columns_column funnel_core[F_COUNT] = {
     [F_SEMANTIC_RRF] = {"semantic_rrf", "reciprocal rank by meaning", COLUMNS_CORE},
     [F_SEMANTIC_SCORE] = {"semantic_score", "similarity to the query by brought or pretrained vectors, over the best", COLUMNS_CORE},
     [F_CATALOGUE_SCORE] = {"catalogue_score", "the same by the catalogue's own encoder", COLUMNS_CORE},
-    [F_BROWSE_SEMANTIC] = {"semantic_score_no_words", "likeness to a vector, document or weights without words, over the best", COLUMNS_CORE},
+    [F_BROWSE_SEMANTIC] = {"semantic_score_no_words", "the same without words, for a vector, a document or weights", COLUMNS_CORE},
     [F_EXPANSION_RRF] = {"expansion_rrf", "reciprocal rank by learned words", COLUMNS_CORE},
     [F_EXPANSION_SCORE] = {"expansion_score", "dot product of its and the query's learned words, over the best", COLUMNS_CORE},
 };
