@@ -128,7 +128,7 @@ forage_status schema_read_vector(schema *s, schema_field *field, const json_valu
 forage_status schema_read_weights(schema *s, schema_field *field, const json_value *json, base_error *error) {
     schema_vector *v = &field->vector;
     double most = (double)v->max_weight;
-    forage_status status = json_member_number(json, "max_weight", 1e-6, 1e6, &most, error);
+    forage_status status = json_member_number(json, "max_weight", 1e-3, 1e3, &most, error);
     if (!status) status = read_encoder(s, v, json_get(json, "encoder"), error);
     if (!status) status = read_from(s, v, json_get(json, "from"), error);
     if (status) return status;

@@ -10,6 +10,8 @@
 #include "sparse/search.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 enum { TOKENS = 60, BODY = 0, LEARNED = 1 };
 
@@ -337,11 +339,64 @@ static void an_index_alone_is_kept_in_a_file(void **state) {
     assert_ok(os_remove_tree(folder, NULL));
 }
 
+/* One writes, one saves, one searches: nothing is lost or found twice. */
+typedef struct crowd {
+    sparse_index *index;
+    const char *path;
+    atomic_bool over;
+} crowd;
+
+static void *save_again(void *argument) {
+    crowd *c = argument;
+    while (!atomic_load(&c->over))
+        if (sparse_index_write_file(c->index, c->path, NULL) != FORAGE_OK) abort();
+    return NULL;
+}
+
+static void *search_again(void *argument) {
+    crowd *c = argument;
+    while (!atomic_load(&c->over)) {
+        sparse_hit hits[64];
+        size_t n = find(c->index, SLICE("common"), hits, 64);
+        for (size_t i = 1; i < n; i++)
+            if (hits[i - 1].score < hits[i].score || (hits[i - 1].score == hits[i].score && hits[i - 1].document >= hits[i].document)) abort();
+    }
+    return NULL;
+}
+
+static void saving_takes_nothing_away(void **state) {
+    (void)state;
+    char folder[512], path[600];
+    snprintf(folder, sizeof folder, "%s", testing_folder());
+    snprintf(path, sizeof path, "%s/crowd.weights", folder);
+    crowd c = {.index = sparse_index_create("test", &config), .path = path};
+    pthread_t threads[2];
+    assert_int_equal(pthread_create(&threads[0], NULL, save_again, &c), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, search_again, &c), 0);
+    for (uint32_t round = 1; round <= 10; round++)
+        for (uint32_t d = 0; d < 40; d++) {
+            if (d % 8 == round % 8) assert_ok(sparse_index_apply(c.index, &(buffer){0}, &d, 1, NULL));
+            else apply_one(c.index, d, round, (uint8_t)(round * 10 + d));
+        }
+    atomic_store(&c.over, true);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    sparse_hit hits[64];
+    assert_int_equal(find(c.index, SLICE("common"), hits, 64), 35); /* the last round removed five */
+    for (size_t i = 0; i < 35; i++) {
+        assert_int_not_equal(hits[i].document % 8, 10 % 8);
+        assert_float_equal(hits[i].score, (100 + hits[i].document) / 255.0, 1e-5);
+    }
+    assert_ok(sparse_index_check(c.index, NULL));
+    sparse_index_close(c.index);
+    assert_ok(os_remove_tree(folder, NULL));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_are_what_was_given), cmocka_unit_test(merges_keep_weights), cmocka_unit_test(pruned_search_is_exact),
         cmocka_unit_test(an_explanation_adds_up),     cmocka_unit_test(damage_is_seen),
         cmocka_unit_test(an_index_alone_is_kept_in_a_file),
+        cmocka_unit_test(saving_takes_nothing_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
