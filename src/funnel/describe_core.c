@@ -43,7 +43,7 @@ const float funnel_prior_weights[F_COUNT] = {
     [F_EXPLORE_RRF] = 0.0f, [F_FOUND_BY] = 0.0f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.15f,
     [F_BROWSE_POPULAR] = 3.0f, [F_BROWSE_FRESH] = 0.5f, [F_PERSONAL_RRF] = 0.2f, [F_AFFINITY] = 0.1f, [F_BROWSE_PERSONAL] = 3.0f,
     [F_SEMANTIC_SCORE] = 3.0f, [F_CATALOGUE_SCORE] = 0.7f, [F_BROWSE_SEMANTIC] = 6.0f,
-    [F_EXPANSION_SCORE] = 1.0f,
+    [F_EXPANSION_SCORE] = 2.0f,
 };
 /* How readily each moves: the memory's own weights soonest, since they are about this query and nothing else. */
 const float funnel_prior_variances[F_COUNT] = {
