@@ -303,6 +303,10 @@ static void an_index_alone_is_kept_in_a_file(void **state) {
     snprintf(path, sizeof path, "%s/one.weights", folder);
     sparse_index *index = sparse_index_create("test", &config);
     assert_int_equal(sparse_index_read_file(index, path, &error), FORAGE_E_NOT_FOUND);
+    assert_ok(sparse_index_write_file(index, path, &error)); /* of nothing */
+    sparse_index_close(index);
+    index = sparse_index_create("test", &config);
+    assert_ok(sparse_index_read_file(index, path, &error));
     for (uint32_t d = 0; d < 50; d++) apply_one(index, d, 1, (uint8_t)(1 + d));
     sparse_index_describe(index, &info);
     assert_true(info.segments < 16); /* those of one size were merged */
