@@ -3,7 +3,7 @@
  *     expansion_driver --model FOLDER --documents FILE --document-ids FILE --queries FILE --query-ids FILE
  *                      --model-run FILE --tokens-run FILE [--k N] [--most-document N] [--most-query N] [--precision int8|fp32]
  *
- * FILEs have one text or id a line. Queries are asked twice, encoded by the model and as their own tokens; the runs are written in
+ * FILEs have one text or id a line. Queries are asked twice, encoded by the model and as their own tokens by idf; the runs are written in
  * TREC's form. Prints name TAB number: tokens of a document and a query, bytes, and µs of a query, the median: to encode it, to search
  * with pruning and by scoring everything, whose answers must be the same. */
 #include "encode/bert.h"
@@ -144,6 +144,7 @@ static forage_status ask(bert_model *m, const settings *s, bool own_tokens, cons
     for (uint32_t i = 0; i < made.n; i++)
         terms[i] = (sparse_query_term){.key = sparse_weight_key(a, 0, bert_token_text(m, made.list[i].token)),
                                        .weight = made.list[i].weight * (float)MAX_WEIGHT};
+    for (uint32_t i = 0; own_tokens && i < made.n; i++) terms[i].weight *= sparse_idf(snapshot, terms[i].key);
     t->tokens += made.n;
     sparse_query q = {.terms = terms, .n_terms = made.n, .text_weight = 1};
     sparse_hit *all = arena_alloc(a, s->k * sizeof *all);

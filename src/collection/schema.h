@@ -45,7 +45,7 @@ typedef struct schema_vector {
     bool full_precision;      /* bert: 32-bit floats instead of 8-bit integers */
     uint32_t timeout_ms;      /* remote */
     float max_weight;         /* weights: the largest there is; they are kept in 255 steps up to it */
-    bool token_queries;       /* weights by bert: a query is its own tokens, each with the weight 1, and no model is asked */
+    bool token_queries;       /* weights by bert: a query is its own tokens by their idf, and no model is asked */
     uint32_t n_from;          /* 0: from all text fields, heaviest first */
     char *from[SCHEMA_MAX_FROM];
 } schema_vector;

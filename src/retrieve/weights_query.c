@@ -14,7 +14,7 @@ typedef enum query_state { QUERY_UNKNOWN, QUERY_KNOWN, QUERY_NONE } query_state;
 typedef struct field_query {
     vector_space *space;
     const sparse_snapshot *snapshot; /* of its index: searches and scores are of the same documents */
-    bool own_tokens;                 /* the query is its own tokens */
+    bool own_tokens;                 /* the query is its own tokens, by their idf */
     _Atomic(query_state) state;      /* becomes known under the query's mutex */
     sparse_query_term *terms;
     size_t n_terms;
@@ -81,6 +81,21 @@ bool weights_query_possible(const weights_query *q) {
     return false;
 }
 
+/* Without a model each token weighs its idf in the field's index: without it, words that all documents have would decide (Geng et
+ * al. 2024). */
+static void take_own_tokens(weights_query *q, field_query *f, const bert_weights *tokens) {
+    for (uint32_t i = 0; i < tokens->n; i++) {
+        slice token = bert_token_text(f->space->model, tokens->list[i].token);
+        float idf = sparse_idf(f->snapshot, sparse_weight_key(&q->memory, 0, token));
+        add_term(q, f, token, (double)tokens->list[i].weight * (double)idf);
+    }
+}
+
+static void take_made(weights_query *q, field_query *f, const bert_weights *made) {
+    for (uint32_t i = 0; i < made->n; i++)
+        add_term(q, f, bert_token_text(f->space->model, made->list[i].token), (double)made->list[i].weight);
+}
+
 /* Tokens that could not be made in time may still be made for the next who asks. */
 static bool make_terms(weights_query *q, field_query *f, int64_t deadline, bool *late) {
     pthread_mutex_lock(&q->mutex);
@@ -92,8 +107,7 @@ static bool make_terms(weights_query *q, field_query *f, int64_t deadline, bool 
         else status = bert_sparse_encode(m, ENCODE_QUERY, &q->text, 1, QUERY_TOKENS, 0, deadline, &q->memory, &made, NULL);
         if (status == FORAGE_E_TIMEOUT) *late = true;
         f->terms = arena_alloc(&q->memory, (made.n + 1) * sizeof *f->terms);
-        for (uint32_t i = 0; i < made.n && !status; i++)
-            add_term(q, f, bert_token_text(m, made.list[i].token), (double)made.list[i].weight);
+        if (!status) (f->own_tokens ? take_own_tokens : take_made)(q, f, &made);
         f->state = f->n_terms ? QUERY_KNOWN : QUERY_NONE;
     }
     bool known = f->state == QUERY_KNOWN;

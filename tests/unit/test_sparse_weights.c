@@ -362,8 +362,10 @@ static void *search_again(void *argument) {
     while (!atomic_load(&c->over)) {
         sparse_hit hits[64];
         size_t n = find(c->index, SLICE("common"), hits, 64);
-        for (size_t i = 1; i < n; i++)
-            if (hits[i - 1].score < hits[i].score || (hits[i - 1].score == hits[i].score && hits[i - 1].document >= hits[i].document)) abort();
+        for (size_t i = 1; i < n; i++) {
+            bool equal = hits[i - 1].score == hits[i].score;
+            if (hits[i - 1].score < hits[i].score || (equal && hits[i - 1].document >= hits[i].document)) abort();
+        }
     }
     return NULL;
 }
