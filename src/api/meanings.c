@@ -1,4 +1,4 @@
-/* Vector fields, and the searches that start from a document or from nothing. */
+/* Fields of vectors and weights, and the searches that start from a document or from nothing. */
 #include "api/call.h"
 #include "retrieve/vectors.h"
 
@@ -19,32 +19,38 @@ static void write_trained(const vectors_info *f, json_writer *w) {
 
 static void write_field(const vectors_info *f, uint64_t documents, json_writer *w) {
     static const char *const codes[] = {"float32", "int8", "int4", "bit"};
+    bool weights = f->field->kind == SCHEMA_WEIGHTS;
+    uint64_t having = weights ? f->weights.documents : f->index.documents;
     json_begin_object(w);
     json_key(w, "field");
     json_text(w, f->field->name);
     json_key(w, "encoder");
     json_text(w, schema_encoder_name(f->field->vector.encoder));
-    json_key(w, "dimensions");
-    json_integer(w, f->field->dimensions);
+    json_key(w, "type");
+    json_text(w, schema_kind_name(f->field->kind));
+    if (!weights) {
+        json_key(w, "dimensions");
+        json_integer(w, f->field->dimensions);
+    }
     json_key(w, "code");
-    json_text(w, codes[f->field->vector.code]);
+    json_text(w, weights ? "int8" : codes[f->field->vector.code]);
     json_key(w, "version");
     buffer hex = {0};
     buffer_printf(&hex, "%016llx", (unsigned long long)f->version);
     json_text(w, f->version ? buffer_text(&hex) : NULL);
     buffer_release(&hex);
     json_key(w, "documents");
-    json_integer(w, f->index.documents);
+    json_integer(w, (int64_t)having);
     json_key(w, "without");
-    json_integer(w, documents > f->index.documents ? (int64_t)(documents - f->index.documents) : 0);
+    json_integer(w, documents > having ? (int64_t)(documents - having) : 0);
     json_key(w, "working");
     json_bool(w, f->working);
     json_key(w, "index");
-    json_text(w, f->index.graph ? "graph" : "scan");
+    json_text(w, weights ? "postings" : f->index.graph ? "graph" : "scan");
     json_key(w, "memory_bytes");
-    json_integer(w, (int64_t)f->index.memory);
+    json_integer(w, (int64_t)(weights ? f->weights.memory_bytes : f->index.memory));
     json_key(w, "mapped_bytes");
-    json_integer(w, (int64_t)f->index.mapped);
+    json_integer(w, (int64_t)(weights ? f->weights.file_bytes : f->index.mapped));
     write_trained(f, w);
     json_key(w, "problem");
     json_text(w, f->problem[0] ? f->problem : NULL);
@@ -111,7 +117,7 @@ static forage_status read_without(const json_value *json, const char *what, cons
 }
 
 forage_status api_post_similar(api_call *c, base_error *error) {
-    static const char *const but[] = {"query", "vector", "like", "prefix", NULL};
+    static const char *const but[] = {"query", "vector", "like", "weights", "prefix", NULL};
     json_value *json;
     funnel_request request;
     slice id = {0};
@@ -139,7 +145,7 @@ forage_status api_post_similar(api_call *c, base_error *error) {
 }
 
 forage_status api_post_recommend(api_call *c, base_error *error) {
-    static const char *const but[] = {"query", "vector", "like", "prefix", NULL};
+    static const char *const but[] = {"query", "vector", "like", "weights", "prefix", NULL};
     json_value *json;
     funnel_request request;
     forage_status status = api_body(c, &json, error);

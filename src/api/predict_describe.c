@@ -115,7 +115,7 @@ static void add_value(facts *x, uint32_t f, const json_value *value) {
             if (sscanf(date, "%d", &year) == 1) add_year(x, year);
         }
         return;
-    case SCHEMA_VECTOR: return;
+    case SCHEMA_VECTOR: case SCHEMA_WEIGHTS: return;
     }
 }
 
@@ -127,7 +127,7 @@ bool predict_describe(const predict_view *v, uint32_t document, arena *a, predic
         const json_value *member = json_get(json, v->schema->fields[f].name);
         if (!member || member->type == JSON_NULL) continue;
         if (member->type != JSON_ARRAY) add_value(&x, f, member);
-        else if (v->schema->fields[f].kind != SCHEMA_VECTOR)
+        else if (v->schema->fields[f].sparse >= 0)
             for (const json_value *item = member->first; item; item = item->next) add_value(&x, f, item);
     }
     *out = (predict_description){document, v->snapshot->live_documents, v->schema->language, x.list, x.n};

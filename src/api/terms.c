@@ -30,7 +30,7 @@ static forage_status read_field(const api_call *c, int32_t *out, base_error *err
     if (f->kind == SCHEMA_TEXT)
         return error_set(error, FORAGE_E_INVALID, "field: the words of all text fields are one vocabulary; leave out \"%s\"",
                          f->name);
-    if (f->kind == SCHEMA_NUMBER || f->kind == SCHEMA_DATE || f->kind == SCHEMA_VECTOR)
+    if (f->kind == SCHEMA_NUMBER || f->kind == SCHEMA_DATE || f->sparse < 0)
         return error_set(error, FORAGE_E_INVALID, "field: \"%s\" is a %s field and has no terms", f->name, schema_kind_name(f->kind));
     *out = f->sparse;
     return FORAGE_OK;

@@ -1,4 +1,4 @@
-/* vectors: the vector fields of a collection. */
+/* vectors: the fields of vectors and weights of a collection. */
 #include "cli/client.h"
 #include "cli/screen.h"
 
@@ -75,5 +75,6 @@ static int run(const cli_arguments *a) {
 const cli_command command_vectors = {
     "vectors", "shows the vector fields, trains their encoder", "vectors [options]",
     "Vector fields let documents be found by meaning: with vectors that documents bring, or that an encoder makes of their\n"
-    "texts. A server makes and trains them by itself in the background; this shows how far it is, or does it now.",
+    "texts; fields of weights do it with learned words. A server makes and trains them by itself in the background; this shows\n"
+    "how far it is, or does it now.",
     options, CLI_TAKES_PLACE | CLI_TAKES_COLLECTION, "forage vectors\nforage vectors --make\nforage vectors --train --json", run};

@@ -36,6 +36,25 @@ static bool number_of(const json_value *value, double *out) {
     return *end == '\0' && isfinite(*out);
 }
 
+forage_status document_weights_check(const schema_field *f, const json_value *weights, base_error *error) {
+    double most = (double)f->vector.max_weight;
+    if (weights->type != JSON_OBJECT)
+        return error_set(error, FORAGE_E_DOCUMENT, "expected an object such as {\"token\": 1.5}, got %s", json_type_name(weights->type));
+    if (weights->count > SCHEMA_MAX_TOKENS)
+        return error_set(error, FORAGE_E_DOCUMENT, "at most %d tokens, got %zu", SCHEMA_MAX_TOKENS, weights->count);
+    for (const json_value *w = weights->first; w; w = w->next) {
+        if (!w->key.size || w->key.size > SCHEMA_MAX_TOKEN_BYTES)
+            return error_set(error, FORAGE_E_DOCUMENT, "a token has 1 to %d bytes, this one has %zu", SCHEMA_MAX_TOKEN_BYTES, w->key.size);
+        if (w->type != JSON_NUMBER || !(w->number >= 0))
+            return error_set(error, FORAGE_E_DOCUMENT, "token \"%.*s\": expected a weight of 0 or more, got %s", SLICE_ARG(w->key),
+                             w->type == JSON_NUMBER ? "one below 0" : json_type_name(w->type));
+        if (w->number > most)
+            return error_set(error, FORAGE_E_DOCUMENT, "token \"%.*s\": %g is more than the field's \"max_weight\", %g", SLICE_ARG(w->key),
+                             w->number, most);
+    }
+    return FORAGE_OK;
+}
+
 bool document_date(const json_value *value, double *seconds) {
     int64_t microseconds;
     if (value->type == JSON_STRING && timestamp_read(value->text, &microseconds)) {
@@ -81,6 +100,17 @@ static forage_status check_vector(const schema_field *f, const json_value *membe
     return FORAGE_OK;
 }
 
+static forage_status check_weights(const schema_field *f, const json_value *member, document_problem *p) {
+    p->field = member->key;
+    if (f->vector.encoder != SCHEMA_ENCODER_NONE)
+        return error_set(&p->error, FORAGE_E_DOCUMENT, "field \"%.*s\": its weights are made by the field's encoder; leave it out",
+                         SLICE_ARG(member->key));
+    if (document_weights_check(f, member, &p->error))
+        return error_prefix(&p->error, "field \"%.*s\"", SLICE_ARG(member->key));
+    p->field = (slice){0};
+    return FORAGE_OK;
+}
+
 static forage_status check_member(const schema_field *f, const json_value *member, document_problem *p, arena *a) {
     double number;
     switch (f->kind) {
@@ -92,6 +122,7 @@ static forage_status check_member(const schema_field *f, const json_value *membe
         return document_date(member, &number) ? FORAGE_OK
                                               : wrong(p, member, "a date such as \"2008-06-12\"", member, a);
     case SCHEMA_VECTOR: return check_vector(f, member, p, a);
+    case SCHEMA_WEIGHTS: return check_weights(f, member, p);
     }
     return FORAGE_OK;
 }
@@ -170,7 +201,7 @@ static void index_member(const schema_field *f, const json_value *member, text_a
     case SCHEMA_DATE:
         if (document_date(member, &number)) sparse_builder_number(b, (uint32_t)f->sparse, number);
         return;
-    case SCHEMA_VECTOR: return;
+    case SCHEMA_VECTOR: case SCHEMA_WEIGHTS: return;
     case SCHEMA_TEXT: case SCHEMA_KEYWORD: case SCHEMA_REFERENCE: break;
     }
     if (member->type != JSON_ARRAY) {

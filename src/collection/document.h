@@ -20,6 +20,10 @@ forage_status document_check(const schema *s, const json_value *document, slice 
 void document_index(const schema *s, const json_value *document, text_analyzer *analyzer, buffer *scratch,
                     sparse_builder *b);
 
+/* An object of tokens and weights for a field of weights, a document's or a request's: at most SCHEMA_MAX_TOKENS, none above the
+ * field's max_weight. FORAGE_E_DOCUMENT; the message names the token, not the field. */
+forage_status document_weights_check(const schema_field *f, const json_value *weights, base_error *error);
+
 /* A date member's seconds since 1970; false when it is none. Shared with filters. */
 bool document_date(const json_value *value, double *seconds);
 

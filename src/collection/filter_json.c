@@ -174,8 +174,9 @@ static forage_status read_field(filter_reader *r, const json_value *json, sparse
     const schema_field *f = schema_find(r->schema, json->key);
     if (!f)
         return error_set(r->error, FORAGE_E_FILTER, "filter: there is no field \"%.*s\"", SLICE_ARG(json->key));
-    if (f->kind == SCHEMA_VECTOR)
-        return error_set(r->error, FORAGE_E_FILTER, "filter, field \"%s\": vector fields cannot be filtered", f->name);
+    if (f->sparse < 0)
+        return error_set(r->error, FORAGE_E_FILTER, "filter, field \"%s\": %s fields cannot be filtered", f->name,
+                         schema_kind_name(f->kind));
     const json_value *exists = json_get(json, "exists");
     if (exists && json->count == 1) return read_exists(r, f, exists, out);
     if (f->kind == SCHEMA_TEXT)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kind_names[] = {"text", "keyword", "number", "date", "vector", "reference"};
+static const char *const kind_names[] = {"text", "keyword", "number", "date", "vector", "reference", "weights"};
 
 const char *schema_kind_name(schema_kind kind) { return kind_names[kind]; }
 
@@ -65,7 +65,7 @@ static void assign_numbers(schema *s) {
     s->type_field = s->popularity_field = -1;
     for (uint32_t i = 0; i < s->n_fields; i++) {
         schema_field *f = &s->fields[i];
-        f->sparse = f->kind == SCHEMA_VECTOR ? -1 : next++;
+        f->sparse = f->kind == SCHEMA_VECTOR || f->kind == SCHEMA_WEIGHTS ? -1 : next++;
         if (f->kind == SCHEMA_KEYWORD && strcmp(f->name, s->type) == 0) s->type_field = (int32_t)i;
         if (f->kind == SCHEMA_NUMBER && strcmp(f->name, s->popularity) == 0) s->popularity_field = (int32_t)i;
     }
@@ -155,8 +155,8 @@ static forage_status read_kind(const json_value *json, const char *name, schema_
             *out = (schema_kind)i;
             return FORAGE_OK;
         }
-    return error_set(error, FORAGE_E_SCHEMA, "schema, field \"%s\": expected \"type\" to be text, keyword, number, date, vector or "
-                     "reference, got \"%.*s\"", name, SLICE_ARG(kind));
+    return error_set(error, FORAGE_E_SCHEMA, "schema, field \"%s\": expected \"type\" to be text, keyword, number, date, vector, "
+                     "reference or weights, got \"%.*s\"", name, SLICE_ARG(kind));
 }
 
 static schema_field *find_mutable(schema *s, slice name) {
@@ -166,7 +166,8 @@ static schema_field *find_mutable(schema *s, slice name) {
 }
 
 static forage_status read_field(schema *s, const json_value *json, bool empty, base_error *error) {
-    static const char *const members[] = {"type", "weight", "language", "dimensions", "metric", "code", "encoder", "from", NULL};
+    static const char *const members[] = {"type", "weight", "language", "dimensions", "metric", "code", "encoder", "from",
+                                          "max_weight", NULL};
     if (!good_name(json->key, MAX_NAME)) return bad_name(json->key, "field", MAX_NAME, error);
     if (json->type != JSON_OBJECT)
         return error_set(error, FORAGE_E_SCHEMA, "schema, field \"%.*s\": expected an object such as {\"type\": \"text\"}, got %s",
@@ -199,6 +200,7 @@ static forage_status read_field(schema *s, const json_value *json, bool empty, b
     field->weight = (float)weight;
     field->dimensions = (uint32_t)dimensions;
     if (kind == SCHEMA_VECTOR && schema_read_vector(s, field, json, error)) return error_prefix(error, "schema, %s", where);
+    if (kind == SCHEMA_WEIGHTS && schema_read_weights(s, field, json, error)) return error_prefix(error, "schema, %s", where);
     return read_language(json, where, &field->language, &field->detect, error);
 }
 
@@ -419,6 +421,7 @@ static void write_field(const schema_field *f, json_writer *w) {
         write_language(w, f->language, f->detect);
     }
     if (f->kind == SCHEMA_VECTOR) schema_write_vector(f, w);
+    if (f->kind == SCHEMA_WEIGHTS) schema_write_weights(f, w);
     json_end_object(w);
 }
 

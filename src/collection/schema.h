@@ -19,7 +19,7 @@
 #define SCHEMA_REQUEST_FEATURE "request." /* begins the name of a feature that the request brings */
 
 typedef enum schema_kind {
-    SCHEMA_TEXT, SCHEMA_KEYWORD, SCHEMA_NUMBER, SCHEMA_DATE, SCHEMA_VECTOR, SCHEMA_REFERENCE
+    SCHEMA_TEXT, SCHEMA_KEYWORD, SCHEMA_NUMBER, SCHEMA_DATE, SCHEMA_VECTOR, SCHEMA_REFERENCE, SCHEMA_WEIGHTS
 } schema_kind;
 
 typedef enum schema_encoder {
@@ -30,7 +30,12 @@ typedef enum schema_encoder {
 #define SCHEMA_MAX_FROM 8
 #define SCHEMA_MOST_CROSS 200 /* documents that a cross-encoder scores for one search */
 
-/* How a vector field is compared and kept, and what makes its vectors. */
+#define SCHEMA_MAX_TOKENS 1024     /* with weights, of a document or a request */
+#define SCHEMA_MAX_TOKEN_BYTES 256
+#define SCHEMA_DEFAULT_MAX_WEIGHT 4.0
+
+/* How a vector field is compared and kept, and what makes its vectors; or what makes the tokens and weights of a field of weights,
+ * which has no dimensions, metric and code. */
 typedef struct schema_vector {
     dense_metric metric;
     dense_code code;
@@ -40,6 +45,8 @@ typedef struct schema_vector {
     char *query_prefix, *document_prefix; /* or NULL */
     bool full_precision;      /* bert: 32-bit floats instead of 8-bit integers */
     uint32_t timeout_ms;      /* remote */
+    float max_weight;         /* weights: the largest there is; they are kept in 255 steps up to it */
+    bool token_queries;       /* weights by bert: a query is its own tokens by their idf, and no model is asked */
     uint32_t n_from;          /* 0: from all text fields, heaviest first */
     char *from[SCHEMA_MAX_FROM];
 } schema_vector;
@@ -52,7 +59,7 @@ typedef struct schema_field {
     bool detect;            /* text: the language is detected for each value */
     uint32_t dimensions;    /* vector */
     schema_vector vector;
-    int32_t sparse;         /* its number in the index, -1 for vectors */
+    int32_t sparse;         /* its number in the index, -1 for vectors and weights, which have indexes of their own */
 } schema_field;
 
 /* A model that reads the query and a document's text together, for the first of the order (retrieve/cross_encoder.h). */

@@ -13,8 +13,10 @@ void schema_write_ranking(const schema_ranking *r, json_writer *w);
 void schema_vector_default(schema_vector *v);
 /* Members that are absent stay as they are; `dimensions` has been read. The message names the member, not the field. */
 forage_status schema_read_vector(schema *s, schema_field *field, const json_value *json, base_error *error);
+forage_status schema_read_weights(schema *s, schema_field *field, const json_value *json, base_error *error); /* likewise */
 void schema_copy_vector(const schema_field *from, schema_field *to, arena *a); /* the strings */
 void schema_write_vector(const schema_field *f, json_writer *w);
+void schema_write_weights(const schema_field *f, json_writer *w);
 
 /* ---- What the vectors' encoders and the cross-encoder have in common; the messages name the member ---- */
 

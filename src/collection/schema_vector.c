@@ -1,4 +1,4 @@
-/* Vector fields: how they are compared and kept, and what encodes them. */
+/* Fields of vectors and of weights: how they are compared and kept, and what encodes them. */
 #include "collection/schema_read.h"
 
 #include <stdio.h>
@@ -14,7 +14,7 @@ static const char *const encoder_names[] = {"none", "catalogue", "bert", "remote
 const char *schema_encoder_name(schema_encoder kind) { return encoder_names[kind]; }
 
 void schema_vector_default(schema_vector *v) {
-    *v = (schema_vector){.metric = DENSE_COSINE, .code = DENSE_INT8, .timeout_ms = 2000};
+    *v = (schema_vector){.metric = DENSE_COSINE, .code = DENSE_INT8, .timeout_ms = 2000, .max_weight = (float)SCHEMA_DEFAULT_MAX_WEIGHT};
 }
 
 char *schema_copy_text(arena *a, const char *text) { return text ? arena_strndup(a, text, strlen(text)) : NULL; }
@@ -54,9 +54,9 @@ forage_status schema_read_text(schema *s, const json_value *json, const char *ke
 
 static forage_status read_encoder_members(schema *s, schema_vector *v, const json_value *json, base_error *error) {
     static const char *const members[] = {"kind", "model", "url", "key_env", "query_prefix", "document_prefix", "precision",
-                                          "timeout_ms", NULL};
-    static const char *const precisions[] = {"int8", "fp32", NULL};
-    int kind = (int)v->encoder, precision = v->full_precision;
+                                          "timeout_ms", "queries", NULL};
+    static const char *const precisions[] = {"int8", "fp32", NULL}, *const queries[] = {"model", "tokens", NULL};
+    int kind = (int)v->encoder, precision = v->full_precision, query = v->token_queries;
     int64_t timeout = v->timeout_ms;
     forage_status status = json_only_members(json, members, error);
     if (!status) status = schema_read_name(json, "kind", encoder_names, &kind, error);
@@ -66,9 +66,11 @@ static forage_status read_encoder_members(schema *s, schema_vector *v, const jso
     if (!status) status = schema_read_text(s, json, "query_prefix", &v->query_prefix, error);
     if (!status) status = schema_read_text(s, json, "document_prefix", &v->document_prefix, error);
     if (!status) status = schema_read_name(json, "precision", precisions, &precision, error);
+    if (!status) status = schema_read_name(json, "queries", queries, &query, error);
     if (!status) status = json_member_integer(json, "timeout_ms", 1, 600000, &timeout, error);
     v->encoder = (schema_encoder)kind;
     v->full_precision = precision == 1;
+    v->token_queries = query == 1;
     v->timeout_ms = (uint32_t)timeout;
     return status;
 }
@@ -122,6 +124,20 @@ forage_status schema_read_vector(schema *s, schema_field *field, const json_valu
     return FORAGE_OK;
 }
 
+forage_status schema_read_weights(schema *s, schema_field *field, const json_value *json, base_error *error) {
+    schema_vector *v = &field->vector;
+    double most = (double)v->max_weight;
+    forage_status status = json_member_number(json, "max_weight", 1e-6, 1e6, &most, error);
+    if (!status) status = read_encoder(s, v, json_get(json, "encoder"), error);
+    if (!status) status = schema_read_from(s, json_get(json, "from"), v->from, &v->n_from, error);
+    if (status) return status;
+    if (v->encoder != SCHEMA_ENCODER_NONE && v->encoder != SCHEMA_ENCODER_BERT)
+        return error_set(error, FORAGE_E_SCHEMA, "\"encoder\": weights are made by \"bert\" (a SPLADE model) or brought by documents, "
+                         "not by \"%s\"", encoder_names[v->encoder]);
+    v->max_weight = (float)most;
+    return FORAGE_OK;
+}
+
 static void write_text(json_writer *w, const char *key, const char *text) {
     if (!text) return;
     json_key(w, key);
@@ -136,14 +152,7 @@ void schema_write_from(char *const *from, uint32_t n, json_writer *w) {
     json_end_array(w);
 }
 
-void schema_write_vector(const schema_field *f, json_writer *w) {
-    const schema_vector *v = &f->vector;
-    json_key(w, "dimensions");
-    json_integer(w, f->dimensions);
-    write_text(w, "metric", metric_names[v->metric]);
-    write_text(w, "code", code_names[v->code]);
-    schema_write_from(v->from, v->n_from, w);
-    if (v->encoder == SCHEMA_ENCODER_NONE) return;
+static void write_encoder(const schema_vector *v, json_writer *w) {
     json_key(w, "encoder");
     json_begin_object(w);
     write_text(w, "kind", encoder_names[v->encoder]);
@@ -153,9 +162,28 @@ void schema_write_vector(const schema_field *f, json_writer *w) {
     write_text(w, "query_prefix", v->query_prefix);
     write_text(w, "document_prefix", v->document_prefix);
     if (v->encoder == SCHEMA_ENCODER_BERT) write_text(w, "precision", v->full_precision ? "fp32" : "int8");
+    if (v->token_queries) write_text(w, "queries", "tokens");
     if (v->encoder == SCHEMA_ENCODER_REMOTE) {
         json_key(w, "timeout_ms");
         json_integer(w, v->timeout_ms);
     }
     json_end_object(w);
+}
+
+void schema_write_vector(const schema_field *f, json_writer *w) {
+    const schema_vector *v = &f->vector;
+    json_key(w, "dimensions");
+    json_integer(w, f->dimensions);
+    write_text(w, "metric", metric_names[v->metric]);
+    write_text(w, "code", code_names[v->code]);
+    schema_write_from(v->from, v->n_from, w);
+    if (v->encoder == SCHEMA_ENCODER_NONE) return;
+    write_encoder(v, w);
+}
+
+void schema_write_weights(const schema_field *f, json_writer *w) {
+    json_key(w, "max_weight");
+    json_float(w, (double)f->vector.max_weight);
+    schema_write_from(f->vector.from, f->vector.n_from, w);
+    if (f->vector.encoder != SCHEMA_ENCODER_NONE) write_encoder(&f->vector, w);
 }

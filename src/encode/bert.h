@@ -70,6 +70,9 @@ typedef struct bert_weights {
  * out: n lists in the arena. */
 forage_status bert_sparse_encode(bert_model *m, encode_side side, const slice *texts, size_t n, uint32_t most, float least,
                                  int64_t deadline, arena *a, bert_weights *out, base_error *error);
+/* The text's own tokens, each with how often it occurs: a query of the document-only mode, for which no model is asked (Formal et
+ * al. 2021b, SPLADE-doc). Like a list of bert_sparse_encode; any head. */
+bert_weights bert_sparse_tokens(bert_model *m, slice text, uint32_t most, arena *a);
 slice bert_token_text(const bert_model *m, uint32_t token); /* "##ing"; empty when there is none */
 
 /* Of a model with BERT_PAIRS: scores[i] is the logit of (query, texts[i]), with two labels that of the second less that of the

@@ -173,6 +173,26 @@ forage_status bert_sparse_encode(bert_model *m, encode_side side, const slice *t
     return status;
 }
 
+static int by_token(const void *x, const void *y) {
+    const bert_weight *a = x, *b = y;
+    return (a->token > b->token) - (a->token < b->token);
+}
+
+bert_weights bert_sparse_tokens(bert_model *m, slice text, uint32_t most, arena *a) {
+    wordpiece_tokens own = wordpiece_encode(m->words, text, NULL, m->config.most_tokens, a);
+    bert_weight *list = arena_alloc(a, own.n * sizeof *list);
+    uint32_t n = 0, kept = 0;
+    for (uint32_t i = 0; i < own.n; i++)
+        if (!wordpiece_is_special(m->words, own.ids[i])) list[n++] = (bert_weight){own.ids[i], 1};
+    if (n) qsort(list, n, sizeof *list, by_token);
+    for (uint32_t i = 0; i < n; i++) {
+        if (kept && list[kept - 1].token == list[i].token) list[kept - 1].weight += 1;
+        else list[kept++] = list[i];
+    }
+    if (kept) qsort(list, kept, sizeof *list, heaviest_first);
+    return (bert_weights){list, kept < most ? kept : most};
+}
+
 /* ---- Scores of pairs ---- */
 
 enum { FIRST_TOKENS = 64, MOST_PAIRS = 64 }; /* the first batch is small, so that a short time still scores something */

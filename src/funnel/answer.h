@@ -23,7 +23,7 @@
 #include <stdatomic.h>
 
 #define FUNNEL_MAX_ROWS 2048 /* of the memory, the most believed first */
-#define FUNNEL_FEATURE_SET 3 /* the core alone; other sets are hashes of their names (ranker_columns.h) and begin with the core */
+#define FUNNEL_FEATURE_SET 4 /* the core alone; other sets are hashes of their names (ranker_columns.h) and begin with the core */
 #define FUNNEL_MOST_PINS 100
 #define FUNNEL_MOST_LOGGED 100 /* hits of a page that is logged with more than the core */
 
@@ -38,7 +38,8 @@ enum {
 enum {
     F_LEXICAL_RRF, F_LEXICAL_SCORE, F_MEMORY_RRF, F_MEMORY_MEAN, F_MEMORY_SURE, F_POPULAR_RRF, F_FRESH_RRF, F_RELATED_RRF,
     F_EXPLORE_RRF, F_FOUND_BY, F_POPULARITY, F_TYPE_MATCH, F_SHORT_LEXICAL, F_SHORT_POPULARITY, F_BROWSE_POPULAR, F_BROWSE_FRESH,
-    F_PERSONAL_RRF, F_AFFINITY, F_BROWSE_PERSONAL, F_SEMANTIC_RRF, F_SEMANTIC_SCORE, F_CATALOGUE_SCORE, F_BROWSE_SEMANTIC, F_COUNT
+    F_PERSONAL_RRF, F_AFFINITY, F_BROWSE_PERSONAL, F_SEMANTIC_RRF, F_SEMANTIC_SCORE, F_CATALOGUE_SCORE, F_BROWSE_SEMANTIC,
+    F_EXPANSION_RRF, F_EXPANSION_SCORE, F_COUNT
 };
 
 typedef struct funnel_counters {
@@ -189,6 +190,7 @@ struct funnel_answer {
     size_t n_rows;
     sparse_eligible eligible, matching;
     vector_query *meaning;  /* NULL: the collection has no vectors */
+    weights_query *expansion; /* NULL: the collection has no fields of weights */
     float rarity;           /* highest idf of a word */
     float spread;           /* documents that the words are expected in, one by one */
     int64_t now;            /* wall clock: when it is asked */

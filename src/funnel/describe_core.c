@@ -29,7 +29,9 @@ const columns_column funnel_core[F_COUNT] = {
     [F_SEMANTIC_RRF] = {"semantic_rrf", "reciprocal rank by meaning", COLUMNS_CORE},
     [F_SEMANTIC_SCORE] = {"semantic_score", "similarity to the query by brought or pretrained vectors, over the best", COLUMNS_CORE},
     [F_CATALOGUE_SCORE] = {"catalogue_score", "the same by the catalogue's own encoder, as far as the words leave it open", COLUMNS_CORE},
-    [F_BROWSE_SEMANTIC] = {"semantic_score_no_words", "similarity to a vector or document without words, over the best", COLUMNS_CORE},
+    [F_BROWSE_SEMANTIC] = {"semantic_score_no_words", "the same without words, for a vector, a document or weights", COLUMNS_CORE},
+    [F_EXPANSION_RRF] = {"expansion_rrf", "reciprocal rank by learned words", COLUMNS_CORE},
+    [F_EXPANSION_SCORE] = {"expansion_score", "dot product of its and the query's learned words, over the best", COLUMNS_CORE},
 };
 
 /* The belief before any event. Words and the memory decide; the rest breaks near-ties. Within what lexical search found,
@@ -42,6 +44,7 @@ const float funnel_prior_weights[F_COUNT] = {
     [F_EXPLORE_RRF] = 0.0f, [F_FOUND_BY] = 0.0f, [F_POPULARITY] = 0.02f, [F_TYPE_MATCH] = 0.15f,
     [F_BROWSE_POPULAR] = 3.0f, [F_BROWSE_FRESH] = 0.5f, [F_PERSONAL_RRF] = 0.2f, [F_AFFINITY] = 0.1f, [F_BROWSE_PERSONAL] = 3.0f,
     [F_SEMANTIC_SCORE] = 3.0f, [F_CATALOGUE_SCORE] = 0.85f, [F_BROWSE_SEMANTIC] = 6.0f,
+    [F_EXPANSION_SCORE] = 2.0f,
 };
 /* How readily each moves: the memory's own weights soonest, since they are about this query and nothing else. */
 const float funnel_prior_variances[F_COUNT] = {
@@ -51,7 +54,7 @@ const float funnel_prior_variances[F_COUNT] = {
     [F_SHORT_LEXICAL] = 0.01f, [F_SHORT_POPULARITY] = 0.01f,
     [F_BROWSE_POPULAR] = 0.02f, [F_BROWSE_FRESH] = 0.02f, [F_PERSONAL_RRF] = 0.05f, [F_AFFINITY] = 0.05f,
     [F_BROWSE_PERSONAL] = 0.05f, [F_SEMANTIC_RRF] = 0.02f, [F_SEMANTIC_SCORE] = 0.05f, [F_CATALOGUE_SCORE] = 0.05f,
-    [F_BROWSE_SEMANTIC] = 0.05f,
+    [F_BROWSE_SEMANTIC] = 0.05f, [F_EXPANSION_RRF] = 0.02f, [F_EXPANSION_SCORE] = 0.05f,
 };
 
 #define RRF_K 60.0f
@@ -65,6 +68,7 @@ typedef struct known {
     gather items; /* of the user's profile: weight */
     float best_lexical, open;
     vector_similarity *similar, best_similar; /* of all candidates; NULL: no vectors */
+    float *expanded, best_expanded;           /* likewise; NULL: no weights */
 } known;
 
 static float larger(float best, float x) { return isnan(x) || x <= best ? best : x; }
@@ -78,6 +82,17 @@ static void gather_similar(funnel_answer *a, known *k) {
         k->best_similar.pretrained = larger(k->best_similar.pretrained, k->similar[i].pretrained);
         k->best_similar.catalogue = larger(k->best_similar.catalogue, k->similar[i].catalogue);
     }
+}
+
+static void gather_expanded(funnel_answer *a, known *k) {
+    size_t n = a->n_candidates;
+    if (!weights_query_possible(a->expansion)) return;
+    uint32_t *documents = arena_alloc(&a->memory, (n + 1) * sizeof *documents);
+    float *scores = arena_alloc(&a->memory, (n + 1) * sizeof *scores);
+    for (size_t i = 0; i < n; i++) documents[i] = a->candidates[i].document;
+    if (!weights_query_scores(a->expansion, documents, n, &a->memory, scores)) return;
+    for (size_t i = 0; i < n; i++) k->best_expanded = larger(k->best_expanded, scores[i]);
+    k->expanded = scores;
 }
 
 /* In proportion to the best; what is not known or points away counts as 0. */
@@ -100,6 +115,7 @@ static known gather_known(funnel_answer *a) {
     gather_init(&k.items, p ? p->n_items : 0, &a->memory);
     for (uint32_t i = 0; p && i < p->n_items; i++) gather_add(&k.items, p->items[i].document, p->items[i].weight);
     gather_similar(a, &k);
+    gather_expanded(a, &k);
     k.open = left_open(lexical);
     return k;
 }
@@ -142,6 +158,12 @@ static void describe_one(funnel_answer *a, const funnel_candidate *c, const know
         x[F_SEMANTIC_RRF] = reciprocal(c->rank[RETRIEVE_IS_SEMANTIC]);
         if (browsing) x[F_BROWSE_SEMANTIC] = fmaxf(pretrained, catalogue);
         else x[F_SEMANTIC_SCORE] = pretrained, x[F_CATALOGUE_SCORE] = catalogue * k->open;
+    }
+    if (k->expanded) {
+        float share = share_of(k->expanded[c - a->candidates], k->best_expanded);
+        x[F_EXPANSION_RRF] = reciprocal(c->rank[RETRIEVE_IS_EXPANSION]);
+        if (browsing) x[F_BROWSE_SEMANTIC] = fmaxf(x[F_BROWSE_SEMANTIC], share);
+        else x[F_EXPANSION_SCORE] = share;
     }
     x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]) * k->open;
     x[F_EXPLORE_RRF] = c->rank[RETRIEVE_IS_EXPLORE] > 0;

@@ -86,7 +86,7 @@ static float expected_results(const funnel_answer *a, uint32_t s) {
     float eligible = (float)a->eligible.count;
     if (!a->funnel->strategies[s]->available(&a->asked)) return 0;
     if (s == RETRIEVE_IS_MEMORY) return (float)a->n_rows;
-    if (s == RETRIEVE_IS_SEMANTIC) return eligible;
+    if (s == RETRIEVE_IS_SEMANTIC || s == RETRIEVE_IS_EXPANSION) return eligible;
     bool words = a->n_terms > 0 && (s == RETRIEVE_IS_LEXICAL || s == RETRIEVE_IS_EXPLORE || !a->asked.beyond_words);
     if (s == RETRIEVE_IS_RELATED || !words) return eligible;
     return fminf(eligible, a->spread + (s == RETRIEVE_IS_PERSONAL ? (float)a->n_rows : 0));
@@ -128,10 +128,11 @@ static void describe_strategies(funnel_answer *a, const float *x) {
     }
 }
 
-/* The words; without words, a vector or a document to be like; without those, popularity, or what is new. */
+/* The words; without words, a vector or a document to be like, or weights; without those, popularity, or what is new. */
 bool funnel_is_main(const funnel_answer *a, uint32_t s) {
     if (a->n_terms > 0) return s == RETRIEVE_IS_LEXICAL;
     if (vector_query_possible(a->meaning)) return s == RETRIEVE_IS_SEMANTIC;
+    if (weights_query_possible(a->expansion)) return s == RETRIEVE_IS_EXPANSION;
     bool popular = a->funnel->strategies[RETRIEVE_IS_POPULAR]->available(&a->asked);
     return s == (popular ? RETRIEVE_IS_POPULAR : RETRIEVE_IS_FRESH);
 }

@@ -121,6 +121,8 @@ void funnel_answer_unref(funnel_answer *a) {
     if (a->snapshot) collection_release(f->collection, a->snapshot);
     vector_query_release(a->meaning);
     a->meaning = NULL;
+    weights_query_release(a->expansion);
+    a->expansion = NULL;
     a->txn = NULL;
     a->snapshot = NULL;
     if (arena_used(&a->memory) > LARGEST_SPARE) arena_release(&a->memory);

@@ -51,6 +51,8 @@ typedef struct funnel_request {
     slice policy, ranker;      /* empty: the collection's */
     const json_value *vector;  /* an array of numbers for vector_field; NULL: none */
     slice vector_field;        /* empty: the first that documents bring */
+    const json_value *weights; /* an object of tokens and weights for weights_field; NULL: none */
+    slice weights_field;       /* empty: the first that documents bring */
     slice like;                /* id of a document that the hits are to be like; empty: none */
     uint64_t seed;             /* 0: the funnel's own randomness */
     uint32_t timeout_ms;

@@ -124,6 +124,14 @@ static forage_status read_vector(const json_value *json, funnel_request *r, base
     return FORAGE_OK;
 }
 
+/* The schema checks the tokens and weights. */
+static forage_status read_weights(const json_value *json, funnel_request *r, base_error *error) {
+    const json_value *weights = json_get(json, "weights");
+    forage_status status = read_short(json, "weights_field", 256, &r->weights_field, error);
+    if (!status && weights && weights->type != JSON_NULL) r->weights = weights;
+    return status;
+}
+
 static bool is_number(const json_value *v) { return v->type == JSON_NUMBER || v->type == JSON_NULL; }
 
 forage_status funnel_read_features(const json_value *json, bool by_document, const json_value **out, base_error *error) {
@@ -205,8 +213,7 @@ forage_status funnel_request_read(const json_value *json, funnel_request *out, b
     static const char *const members[] = {"query", "limit", "offset", "filter", "facets", "user", "session", "context",
                                           "explain", "policy", "ranker", "cross_encoder", "log", "query_id", "timeout_ms", "fields", "seed",
                                           "prefix", "pinned", "hidden", "features", "diversity", "explore", "value", "page",
-                                          "vector", "vector_field", "like",
-                                          NULL};
+                                          "vector", "vector_field", "like", "weights", "weights_field", NULL};
     funnel_request r;
     funnel_request_default(&r);
     if (json->type != JSON_OBJECT)
@@ -223,6 +230,7 @@ forage_status funnel_request_read(const json_value *json, funnel_request *out, b
     if (!status) status = json_member_bool(json, "log", &r.log, error);
     if (!status) status = json_member_bool(json, "prefix", &r.prefix, error);
     if (!status) status = read_vector(json, &r, error);
+    if (!status) status = read_weights(json, &r, error);
     if (!status) status = read_numbers(json, &r, error);
     if (!status) status = read_shaping(json, &r, error);
     if (!status) status = read_facets(json_get(json, "facets"), &r, error);

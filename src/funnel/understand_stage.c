@@ -1,6 +1,7 @@
 /* Understand: what may this query mean, and what is known about it already? */
 #include "funnel/answer.h"
 
+#include "collection/document.h"
 #include "collection/filter_json.h"
 
 #include <math.h>
@@ -94,7 +95,7 @@ static forage_status check_facets(const funnel_answer *a, base_error *error) {
         if (!field)
             return error_set(error, FORAGE_E_INVALID, "\"facets\": there is no field \"%.*s\"",
                              SLICE_ARG(a->request->facets[i].field));
-        if (field->kind == SCHEMA_TEXT || field->kind == SCHEMA_VECTOR)
+        if (field->kind == SCHEMA_TEXT || field->sparse < 0)
             return error_set(error, FORAGE_E_INVALID, "\"facets\": \"%s\" is a %s field; keyword, number, date and reference "
                              "fields can be counted", field->name, schema_kind_name(field->kind));
     }
@@ -145,20 +146,39 @@ static void remember(funnel_answer *a) {
     a->n_rows = query_memory_ask(a->funnel->memory, a->txn, &question, FUNNEL_MAX_ROWS, &a->memory, &a->rows);
 }
 
-/* The vector field that a request's vector is for. */
-static forage_status find_vector_field(const funnel_answer *a, const schema_field **out, base_error *error) {
-    const funnel_request *r = a->request;
-    *out = NULL;
-    for (uint32_t i = 0; i < a->schema->n_fields && !*out; i++) {
+/* The field of that kind that a request's vector or weights are for; NULL: none. `name` empty: the first that documents bring. */
+static const schema_field *field_for(const funnel_answer *a, schema_kind kind, slice name) {
+    for (uint32_t i = 0; i < a->schema->n_fields; i++) {
         const schema_field *f = &a->schema->fields[i];
-        if (f->kind != SCHEMA_VECTOR) continue;
-        if (r->vector_field.size ? slice_is(r->vector_field, f->name) : f->vector.encoder == SCHEMA_ENCODER_NONE) *out = f;
+        if (f->kind == kind && (name.size ? slice_is(name, f->name) : f->vector.encoder == SCHEMA_ENCODER_NONE)) return f;
     }
+    return NULL;
+}
+
+static forage_status find_vector_field(const funnel_answer *a, const schema_field **out, base_error *error) {
+    slice name = a->request->vector_field;
+    *out = field_for(a, SCHEMA_VECTOR, name);
     if (*out) return FORAGE_OK;
-    if (r->vector_field.size)
-        return error_set(error, FORAGE_E_INVALID, "\"vector_field\": there is no vector field \"%.*s\"", SLICE_ARG(r->vector_field));
+    if (name.size) return error_set(error, FORAGE_E_INVALID, "\"vector_field\": there is no vector field \"%.*s\"", SLICE_ARG(name));
     return error_set(error, FORAGE_E_INVALID, "\"vector\": no vector field of the collection takes vectors from documents; name one by "
                      "\"vector_field\"");
+}
+
+/* Of the tokens and weights that the request brings; *field NULL: none. */
+static forage_status check_weights(const funnel_answer *a, const schema_field **field, base_error *error) {
+    const funnel_request *r = a->request;
+    *field = NULL;
+    if (!r->weights) return FORAGE_OK;
+    *field = field_for(a, SCHEMA_WEIGHTS, r->weights_field);
+    if (!*field && r->weights_field.size)
+        return error_set(error, FORAGE_E_INVALID, "\"weights_field\": there is no field of weights \"%.*s\"", SLICE_ARG(r->weights_field));
+    if (!*field)
+        return error_set(error, FORAGE_E_INVALID, "\"weights\": no field of weights of the collection takes them from documents; name one "
+                         "by \"weights_field\"");
+    if (!document_weights_check(*field, r->weights, error)) return FORAGE_OK;
+    error_prefix(error, "\"weights\"");
+    if (error) error->status = FORAGE_E_INVALID;
+    return FORAGE_E_INVALID;
 }
 
 static forage_status read_vector(funnel_answer *a, const schema_field **field, float **vector, base_error *error) {
@@ -184,16 +204,19 @@ static forage_status read_vector(funnel_answer *a, const schema_field **field, f
 
 /* What is asked for besides words: nothing is encoded yet. */
 static forage_status ask_vectors(funnel_answer *a, base_error *error) {
-    const schema_field *field;
+    const schema_field *field, *weights_field;
     float *vector;
     uint32_t like = UINT32_MAX;
     slice id = a->request->like;
     forage_status status = read_vector(a, &field, &vector, error);
+    if (!status) status = check_weights(a, &weights_field, error);
     if (!status && id.size && !collection_number_of(a->txn, id, &like))
         status = error_set(error, FORAGE_E_NO_DOCUMENT, "\"like\": there is no document \"%.*s\"", SLICE_ARG(id));
     if (status) return status;
     a->meaning = vectors_ask(a->funnel->vectors, a->request->query, field, vector, like);
     a->asked.meaning = a->meaning;
+    a->expansion = weights_ask(a->funnel->vectors, a->request->query, weights_field, a->request->weights);
+    a->asked.expansion = a->expansion;
     if (like != UINT32_MAX) {
         uint32_t *kept = arena_alloc(&a->memory, sizeof *kept);
         *kept = like;

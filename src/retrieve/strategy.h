@@ -33,6 +33,7 @@ typedef struct retrieve_request {
     size_t n_lexical;
     const behaviour *behaviour;      /* what people did; NULL: nothing is known */
     vector_query *meaning;           /* its vectors; NULL: the collection has none */
+    weights_query *expansion;        /* its weights; NULL: the collection has no fields of them */
     const uint32_t *like;            /* a document that the hits are to be like; NULL: none */
     bool known_user;                 /* the request names a user or a session */
     const profile *profile;          /* of that user; NULL: none yet */
@@ -65,16 +66,16 @@ typedef struct retrieve_strategy {
     size_t (*run)(const retrieve_request *r, uint32_t depth, arena *a, sparse_hit *hits, bool *late);
 } retrieve_strategy;
 
-#define RETRIEVE_STRATEGIES 8
+#define RETRIEVE_STRATEGIES 9
 extern const retrieve_strategy *const retrieve_strategies[RETRIEVE_STRATEGIES];
 
 /* Their places in the list, for features that name one. */
 enum {
     RETRIEVE_IS_LEXICAL, RETRIEVE_IS_MEMORY, RETRIEVE_IS_POPULAR, RETRIEVE_IS_FRESH, RETRIEVE_IS_RELATED, RETRIEVE_IS_EXPLORE,
-    RETRIEVE_IS_PERSONAL, RETRIEVE_IS_SEMANTIC
+    RETRIEVE_IS_PERSONAL, RETRIEVE_IS_SEMANTIC, RETRIEVE_IS_EXPANSION
 };
 
 extern const retrieve_strategy retrieve_lexical, retrieve_memory, retrieve_popular, retrieve_fresh, retrieve_related,
-    retrieve_explore, retrieve_personal, retrieve_semantic;
+    retrieve_explore, retrieve_personal, retrieve_semantic, retrieve_expansion;
 
 #endif

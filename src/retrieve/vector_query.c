@@ -42,7 +42,10 @@ vector_query *vectors_ask(vectors *v, slice text, const schema_field *given_fiel
     q->text_size = text.size;
     for (size_t i = 0; i < n && q->n < MOST_FIELDS; i++) {
         vector_space *s = vectors_hold(v, &v->fields[i]);
-        if (!s) continue;
+        if (!s || !s->index) {
+            vector_space_release(s);
+            continue;
+        }
         field_query *f = &q->fields[q->n++];
         f->space = s;
         f->vector = mem_alloc(s->field->dimensions * sizeof *f->vector);
@@ -102,8 +105,9 @@ static uint32_t documents_of(const sparse_eligible *e) {
     return most;
 }
 
-static uint64_t *make_allowed(const sparse_eligible *e, uint32_t n_documents) {
-    uint64_t *allowed = mem_zalloc(n_documents / 64 + 1, sizeof *allowed);
+uint64_t *vectors_allowed(const sparse_eligible *e, uint32_t *n_documents) {
+    *n_documents = documents_of(e);
+    uint64_t *allowed = mem_zalloc(*n_documents / 64 + 1, sizeof *allowed);
     for (uint32_t p = 0; p < e->snapshot->n_parts; p++) {
         const sparse_segment *s = e->snapshot->parts[p].segment;
         uint32_t count = sparse_segment_count(s);
@@ -124,10 +128,7 @@ static uint64_t *make_allowed(const sparse_eligible *e, uint32_t n_documents) {
 static bool filter_of(vector_query *q, const sparse_eligible *e, dense_filter *out) {
     if (e->count >= e->snapshot->live_documents) return false;
     pthread_mutex_lock(&q->mutex);
-    if (!q->allowed) {
-        q->n_documents = documents_of(e);
-        q->allowed = make_allowed(e, q->n_documents);
-    }
+    if (!q->allowed) q->allowed = vectors_allowed(e, &q->n_documents);
     *out = (dense_filter){q->allowed, q->n_documents, (uint32_t)e->count};
     pthread_mutex_unlock(&q->mutex);
     return true;

@@ -2,7 +2,6 @@
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "encode/bert.h"
 #include "encode/remote.h"
 #include "os/file.h"
 #include "os/wait.h"
@@ -39,6 +38,8 @@ void vector_space_release(vector_space *s) {
     if (!s || atomic_fetch_sub(&s->references, 1) != 1) return;
     encoder_destroy(s->encoder);
     dense_index_close(s->index);
+    bert_model_close(s->model);
+    sparse_index_close(s->weights);
     vectors_forget_chosen(s);
     free(s->nothing);
     free(s->path);
@@ -52,18 +53,20 @@ vector_space *vectors_hold(vectors *v, vector_field *f) {
     return s;
 }
 
-/* The index's file: another one whenever the vectors would be others. */
-static char *index_path(const vectors *v, const vector_field *f, const encoder *e) {
+char *vectors_path(const vectors *v, const vector_field *f, uint64_t version) {
     const schema_field *field = f->field;
+    bool weights = field->kind == SCHEMA_WEIGHTS;
     const schema_vector *d = &field->vector;
     buffer key = {0};
     arena a;
     arena_init(&a, 0);
     buffer_printf(&key, "%s %u %d %d %d %s %llu %d", field->name, field->dimensions, d->metric, d->code, d->encoder,
-                  d->model ? d->model : "", e ? (unsigned long long)e->version : 0ull, d->full_precision);
+                  d->model ? d->model : "", (unsigned long long)version, d->full_precision);
+    if (weights) buffer_printf(&key, " %.9g", (double)d->max_weight);
     if (d->document_prefix) buffer_printf(&key, " %s", d->document_prefix);
     for (uint32_t i = 0; i < d->n_from; i++) buffer_printf(&key, "\n%s", d->from[i]);
-    char *name = arena_printf(&a, "%u-%016llx.dense", f->number, (unsigned long long)hash64(key.data, key.size, 0));
+    char *name = arena_printf(&a, "%u-%016llx.%s", f->number, (unsigned long long)hash64(key.data, key.size, 0),
+                              weights ? "weights" : "dense");
     char *path = mem_strdup(path_join(&a, v->folder, name));
     buffer_release(&key);
     arena_release(&a);
@@ -78,7 +81,7 @@ forage_status vector_space_open(const vectors *v, const vector_field *f, encoder
     atomic_init(&s->references, 1);
     s->field = field;
     s->encoder = e;
-    s->path = index_path(v, f, e);
+    s->path = vectors_path(v, f, e ? e->version : 0);
     const char *files = v->writable ? v->folder : NULL;
     base_error why = {0};
     forage_status status = fresh ? FORAGE_E_NOT_FOUND : dense_index_open(files, s->path, &config, &s->index, &why);
@@ -136,20 +139,26 @@ static void publish(vectors *v, vector_field *f, vector_space *s) {
     vector_space_release(old);
 }
 
-static forage_status open_field(vectors *v, vector_field *f, base_error *error) {
+static forage_status open_vectors(vectors *v, vector_field *f, vector_space **out, base_error *error) {
     encoder *e;
+    uint32_t dimensions = atomic_load(&f->field)->dimensions;
+    forage_status status = open_encoder(v, f, &e, error);
+    if (status) return status;
+    if (e && e->dimensions != dimensions) {
+        status = error_set(error, FORAGE_E_SCHEMA, "the encoder makes %u dimensions, the field has %u", e->dimensions, dimensions);
+        encoder_destroy(e);
+        return status;
+    }
+    return vector_space_open(v, f, e, false, out, error);
+}
+
+static forage_status open_field(vectors *v, vector_field *f, base_error *error) {
     const schema_field *field = f->field;
     base_error why = {0};
-    forage_status status = open_encoder(v, f, &e, &why);
-    if (!status && e && e->dimensions != field->dimensions) {
-        status = error_set(&why, FORAGE_E_SCHEMA, "the encoder makes %u dimensions, the field has %u", e->dimensions,
-                           field->dimensions);
-        encoder_destroy(e);
-    }
+    vector_space *s;
+    forage_status status = field->kind == SCHEMA_WEIGHTS ? weights_space_open(v, f, &s, &why) : open_vectors(v, f, &s, &why);
     if (status == FORAGE_E_NOT_FOUND && field->vector.encoder == SCHEMA_ENCODER_CATALOGUE) return FORAGE_OK; /* to be trained */
     f->retry_at = now() + RETRY;
-    vector_space *s;
-    if (!status) status = vector_space_open(v, f, e, false, &s, &why);
     if (!status) {
         publish(v, f, s);
         return FORAGE_OK;
@@ -163,7 +172,7 @@ static forage_status open_field(vectors *v, vector_field *f, base_error *error) 
 static bool is_stale(const vectors *v, const vector_field *f, const vector_space *s) {
     const schema_field *field = f->field;
     if (s->field->vector.encoder != field->vector.encoder) return true;
-    char *path = index_path(v, f, s->encoder);
+    char *path = vectors_path(v, f, s->encoder ? s->encoder->version : s->model ? bert_model_describe(s->model).version : 0);
     bool stale = strcmp(path, s->path) != 0;
     free(path);
     return stale;
@@ -176,7 +185,7 @@ static void follow_schema(vectors *v) {
     pthread_mutex_lock(&v->schema_mutex);
     s = collection_schema(v->collection);
     for (uint32_t i = 0; i < s->n_fields && s != v->schema; i++) {
-        if (s->fields[i].kind != SCHEMA_VECTOR) continue;
+        if (s->fields[i].kind != SCHEMA_VECTOR && s->fields[i].kind != SCHEMA_WEIGHTS) continue;
         size_t at = 0, n = v->n_fields;
         while (at < n && v->fields[at].number != i) at++;
         vector_field *f = &v->fields[at];
@@ -202,7 +211,7 @@ static forage_status save(vectors *v, vector_field *f, base_error *error) {
         vector_space_release(s);
         return FORAGE_OK;
     }
-    forage_status status = dense_index_save(s->index, s->path, error);
+    forage_status status = s->weights ? sparse_index_write_file(s->weights, s->path, error) : dense_index_save(s->index, s->path, error);
     if (status) atomic_store(&f->unsaved, true);
     vector_space_release(s);
     return status;
@@ -370,14 +379,19 @@ static void watch(void *self, const uint32_t *numbers, const uint64_t *versions,
     pthread_cond_broadcast(&v->changed);
     pthread_mutex_unlock(&v->mutex);
     for (size_t i = 0; i < n_held; i++) {
-        if (!versions)
-            for (size_t d = 0; d < n; d++) dense_index_remove(held[i]->index, numbers[d]);
-        else if (!held[i]->encoder) take_brought(v, held[i], numbers, n);
+        if (!versions) vector_space_forget(held[i], numbers, n);
+        else if (held[i]->weights && !held[i]->model) weights_take_brought(v, held[i], numbers, n);
+        else if (!vector_space_encodes(held[i])) take_brought(v, held[i], numbers, n);
         vector_space_release(held[i]);
     }
 }
 
 /* ---- Open and close ---- */
+
+static bool ends_in(const char *name, const char *end) {
+    size_t length = strlen(name), size = strlen(end);
+    return length >= size && strcmp(name + length - size, end) == 0;
+}
 
 /* Files of indexes that no field has now: of other encoders or settings. */
 static void remove_strange_files(vectors *v) {
@@ -387,9 +401,8 @@ static void remove_strange_files(vectors *v) {
     arena_init(&a, 0);
     if (os_list(v->folder, &a, &names, &n, NULL)) n = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t length = strlen(names[i]);
         char *path = path_join(&a, v->folder, names[i]);
-        bool known = length < 6 || strcmp(names[i] + length - 6, ".dense") != 0;
+        bool known = !ends_in(names[i], ".dense") && !ends_in(names[i], ".weights");
         for (size_t f = 0; f < v->n_fields && !known; f++)
             known = !v->fields[f].current || strcmp(v->fields[f].current->path, path) == 0;
         if (!known) os_remove_file(path, NULL);
@@ -456,8 +469,9 @@ size_t vectors_describe(vectors *v, vectors_info out[SPARSE_MAX_FIELDS]) {
     pthread_mutex_unlock(&v->mutex);
     for (size_t i = 0; i < n; i++) {
         if (!held[i]) continue;
-        dense_index_describe(held[i]->index, &out[i].index);
-        out[i].version = held[i]->encoder ? held[i]->encoder->version : 1;
+        if (held[i]->weights) sparse_index_describe(held[i]->weights, &out[i].weights);
+        else dense_index_describe(held[i]->index, &out[i].index);
+        out[i].version = held[i]->encoder ? held[i]->encoder->version : held[i]->model ? bert_model_describe(held[i]->model).version : 1;
         vector_space_release(held[i]);
     }
     return n;

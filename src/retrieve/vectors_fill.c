@@ -1,4 +1,4 @@
-/* Keeping a dense index in step with the documents: what it lacks is read from the store, encoded and added. */
+/* Keeping an index of vectors or weights in step with the documents: what it lacks is read from the store, encoded and added. */
 #include "retrieve/vectors_state.h"
 
 #include "base/log.h"
@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define BATCH 64u               /* documents encoded together */
+#define BROUGHT 4096u           /* documents with weights of their own that become searchable together */
 #define TEXT_BYTES 16384u       /* of a document are encoded */
+#define DOCUMENT_TOKENS 256u    /* the heaviest that a model gives a document */
 #define ENCODE_TIME ((int64_t)600 * 1000000)
 
 bool vectors_brought(const schema_field *f, const json_value *document, float *out) {
@@ -81,8 +83,9 @@ typedef struct filling {
     uint64_t version[BATCH];
     slice text[BATCH];
     size_t n;
-    float *vectors; /* BATCH × dimensions */
-    arena parse, texts;
+    float *vectors;      /* BATCH × dimensions */
+    weights_batch batch; /* of a field of weights */
+    arena parse, texts;  /* texts: also what a model makes of them */
     buffer text_of_one;
     uint64_t changed;
 } filling;
@@ -113,8 +116,27 @@ static void add(filling *f, uint32_t document, uint64_t version, const float *ve
     }
 }
 
+static forage_status apply_batch(filling *f, base_error *error) {
+    f->changed += f->batch.n + f->batch.n_dead;
+    return weights_batch_apply(&f->batch, f->s->weights, error);
+}
+
+static forage_status encode_weights(filling *f, base_error *error) {
+    bert_weights made[BATCH];
+    int64_t deadline = clock_monotonic(&os_clock_system) + ENCODE_TIME;
+    forage_status status = bert_sparse_encode(f->s->model, ENCODE_DOCUMENT, f->text, f->n, DOCUMENT_TOKENS, 0, deadline, &f->texts, made,
+                                              error);
+    for (size_t i = 0; i < f->n && !status; i++)
+        if (!weights_batch_made(&f->batch, f->s->model, f->document[i], f->version[i], &made[i]))
+            note_nothing(f->s, f->document[i], f->version[i]);
+    f->n = 0;
+    arena_reset(&f->texts);
+    return status ? status : apply_batch(f, error);
+}
+
 static forage_status encode_batch(filling *f, base_error *error) {
-    if (!f->n) return FORAGE_OK;
+    if (!f->n) return f->batch.n + f->batch.n_dead ? apply_batch(f, error) : FORAGE_OK;
+    if (f->s->weights) return encode_weights(f, error);
     uint32_t dimensions = f->s->field->dimensions;
     int64_t deadline = clock_monotonic(&os_clock_system) + ENCODE_TIME;
     forage_status status = encoder_encode(f->s->encoder, ENCODE_DOCUMENT, f->text, f->n, deadline, f->vectors, error);
@@ -124,20 +146,25 @@ static forage_status encode_batch(filling *f, base_error *error) {
     return status;
 }
 
+static void take_vector(filling *f, uint32_t number, uint64_t version, const json_value *json) {
+    if (vectors_brought(f->s->field, json, f->vectors)) {
+        add(f, number, version, f->vectors);
+    } else {
+        dense_index_remove(f->s->index, number);
+        note_nothing(f->s, number, version);
+    }
+}
+
 /* The store's document, which may be newer than the snapshot's; one that is gone is passed over. */
 static forage_status take(filling *f, store_txn *t, uint32_t number, base_error *error) {
     collection_document d;
     json_value *json;
     arena_reset(&f->parse);
     if (collection_document_by_number(t, number, &d) || json_read(&f->parse, d.source, &json, NULL)) return FORAGE_OK;
-    if (!f->s->encoder) {
-        if (vectors_brought(f->s->field, json, f->vectors)) {
-            add(f, number, d.version, f->vectors);
-        } else {
-            dense_index_remove(f->s->index, number);
-            note_nothing(f->s, number, d.version);
-        }
-        return FORAGE_OK;
+    if (!vector_space_encodes(f->s)) {
+        if (!f->s->weights) take_vector(f, number, d.version, json);
+        else if (!weights_batch_brought(&f->batch, number, d.version, json)) note_nothing(f->s, number, d.version);
+        return f->batch.n + f->batch.n_dead >= BROUGHT ? apply_batch(f, error) : FORAGE_OK;
     }
     vectors_text(f->schema, f->s->field, json, &f->text_of_one);
     if (f->s->field->vector.encoder == SCHEMA_ENCODER_CATALOGUE) vectors_chosen_text(f->s, t, number, &f->text_of_one);
@@ -149,7 +176,8 @@ static forage_status take(filling *f, store_txn *t, uint32_t number, base_error 
 
 static bool lacks(const vector_space *s, uint32_t document, uint64_t version) {
     uint64_t have;
-    if (dense_index_version(s->index, document, &have) && have >= version) return false;
+    bool found = s->weights ? weights_version(s, document, &have) : dense_index_version(s->index, document, &have);
+    if (found && have >= version) return false;
     return document >= s->n_nothing || s->nothing[document] < version;
 }
 
@@ -170,22 +198,29 @@ static forage_status fill_piece(filling *f, const sparse_part *p, uint32_t from,
 
 #define PIECE 4096u
 
+void vector_space_forget(vector_space *s, const uint32_t *documents, size_t n) {
+    base_error error;
+    if (!s->weights)
+        for (size_t i = 0; i < n; i++) dense_index_remove(s->index, documents[i]);
+    else if (n && sparse_index_apply(s->weights, &(buffer){0}, documents, n, &error)) log_warn("vectors: %s", error.message);
+}
+
 static uint64_t remove_gone(vector_space *s, const sparse_snapshot *snapshot, store_txn *t) {
     arena a;
     uint32_t *documents;
-    uint64_t *versions, removed = 0;
+    uint64_t *versions;
     arena_init(&a, 0);
-    size_t n = dense_index_documents(s->index, &a, &documents, &versions);
+    size_t n = s->weights ? weights_documents(s, &a, &documents) : dense_index_documents(s->index, &a, &documents, &versions), gone = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t part, place;
         collection_document d;
         if (sparse_snapshot_find(snapshot, documents[i], &part, &place)) continue;
         if (collection_document_by_number(t, documents[i], &d) == FORAGE_OK) continue; /* newer than the snapshot */
-        dense_index_remove(s->index, documents[i]);
-        removed++;
+        documents[gone++] = documents[i];
     }
+    vector_space_forget(s, documents, gone);
     arena_release(&a);
-    return removed;
+    return gone;
 }
 
 forage_status vectors_fill(vectors *v, vector_space *s, uint64_t *changed, base_error *error) {
@@ -194,6 +229,7 @@ forage_status vectors_fill(vectors *v, vector_space *s, uint64_t *changed, base_
     forage_status status = FORAGE_OK;
     store_txn *t;
     f.vectors = mem_alloc((size_t)BATCH * s->field->dimensions * sizeof *f.vectors);
+    weights_batch_init(&f.batch, s->field);
     arena_init(&f.parse, 1 << 16);
     arena_init(&f.texts, 1 << 16);
     for (uint32_t p = 0; p < snapshot->n_parts && !status; p++) {
@@ -209,6 +245,7 @@ forage_status vectors_fill(vectors *v, vector_space *s, uint64_t *changed, base_
     }
     collection_release(v->collection, snapshot);
     *changed = f.changed;
+    weights_batch_release(&f.batch);
     buffer_release(&f.text_of_one);
     arena_release(&f.parse);
     arena_release(&f.texts);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define NONE UINT32_MAX
+#define WEIGHT (UINT32_MAX - 1)
 
 enum {
     INLINE_KEY = 29,
@@ -50,9 +51,9 @@ _Static_assert(sizeof(builder_term) == 128, "a term is two cache lines");
 
 /* A word that has not been looked up yet. */
 typedef struct note {
-    uint32_t hash, ordinal; /* ordinal NONE: a keyword */
+    uint32_t hash, ordinal; /* of the field; NONE: a keyword; WEIGHT: a token with one */
     uint32_t start, size;   /* of its key in `text` */
-    uint32_t position;      /* in its field */
+    uint32_t position;      /* in its field; or the weight */
 } note;
 
 static const char *term_key(const builder_term *t) { return t->key_size <= INLINE_KEY ? t->inline_key : t->long_key; }
@@ -206,6 +207,9 @@ static void occur(sparse_builder *b, uint32_t term, const note *n) {
         __builtin_prefetch(t->end, 1); /* where the posting will be written */
     } else if (n->ordinal == NONE) {
         return; /* a value that the document has twice */
+    } else if (n->ordinal == WEIGHT) {
+        if (n->position > b->touches[t->touch].position) b->touches[t->touch].position = n->position;
+        return;
     } else {
         b->touches[t->last_touch].next = at;
     }
@@ -240,13 +244,15 @@ static void write_posting(sparse_builder *b, uint32_t term, const uint32_t *star
     builder_term *t = &b->terms[term];
     const touch *first = &b->touches[t->touch];
     uint32_t n = 1, one, *positions = &one;
+    bool positioned = first->ordinal < WEIGHT;
     if (first->next != NONE) positions = gather_positions(b, t, starts, &n);
-    else if (first->ordinal != NONE) one = starts[first->ordinal] + first->position;
+    else if (positioned) one = starts[first->ordinal] + first->position;
     size_t room = segment_code_room(n) + 5;
     if (room > b->posting.capacity) buffer_reserve(&b->posting, room);
     uint8_t *bytes = (uint8_t *)b->posting.data;
     uint8_t *end = segment_put_varint(bytes, t->place - t->last_place);
-    if (first->ordinal != NONE) end = segment_put_code(end, positions, n);
+    if (positioned) end = segment_put_code(end, positions, n);
+    else if (first->ordinal == WEIGHT) *end++ = (uint8_t)first->position;
     add_posting(b, t, bytes, (size_t)(end - bytes));
     t->last_place = t->place;
 }
@@ -342,6 +348,12 @@ void sparse_builder_number(sparse_builder *b, uint32_t field, double value) {
     b->numbers[field][b->count - 1] = value;
 }
 
+void sparse_builder_weight(sparse_builder *b, uint32_t field, slice token, uint8_t weight) {
+    assert(b->count > 0 && field < b->config.n_fields && b->config.fields[field].kind == SPARSE_WEIGHTS && weight > 0);
+    const char prefix[] = {SPARSE_SPACE_WEIGHT, (char)field};
+    take_note(b, prefix, sizeof prefix, token, WEIGHT, weight);
+}
+
 uint32_t sparse_builder_count(const sparse_builder *b) { return b->count; }
 
 size_t sparse_builder_bytes(const sparse_builder *b) {
@@ -417,13 +429,16 @@ static void copy_postings(term_copy *c, const uint8_t *p, size_t size) {
         uint32_t n = 0;
         uint64_t gap = 0;
         p = segment_get_varint(p, end, &gap);
+        uint8_t weight = 0;
         if (segment_has_positions(c->key.data[0])) p = read_positions(c, p, end, &n);
+        else if (c->key.data[0] == SPARSE_SPACE_WEIGHT) weight = *p++;
         c->place += (uint32_t)gap;
         uint32_t place = c->moved[c->place];
         if (place == NONE) continue;
         if (!c->started) segment_writer_begin(c->writer, c->key);
         c->started = true;
-        segment_writer_posting(c->writer, place, (const uint32_t *)(const void *)c->positions.data, n);
+        if (weight) segment_writer_weight(c->writer, place, weight);
+        else segment_writer_posting(c->writer, place, (const uint32_t *)(const void *)c->positions.data, n);
     }
 }
 

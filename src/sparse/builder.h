@@ -18,6 +18,8 @@ void sparse_builder_term(sparse_builder *b, uint32_t field, slice term); /* one 
 void sparse_builder_gap(sparse_builder *b, uint32_t field);
 void sparse_builder_keyword(sparse_builder *b, uint32_t field, slice value);
 void sparse_builder_number(sparse_builder *b, uint32_t field, double value);
+/* A token with its weight, 1 … 255; one that the document has twice keeps the greater. */
+void sparse_builder_weight(sparse_builder *b, uint32_t field, slice token, uint8_t weight);
 
 uint32_t sparse_builder_count(const sparse_builder *b);
 size_t sparse_builder_bytes(const sparse_builder *b); /* memory in use */

@@ -35,7 +35,7 @@ static inline void cursor_open(sparse_cursor *c, const sparse_term *term, uint32
     c->block = c->end_block = 0;
     c->decoded = CURSOR_NO_BLOCK;
     c->kernel = kernels();
-    c->table = sparse_segment_impacts(term->segment);
+    c->table = term->impacts;
 }
 
 /* The first block from `b` on whose last place is not before `place`: gallops, then halves. */

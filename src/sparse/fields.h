@@ -16,7 +16,8 @@
 typedef enum sparse_kind {
     SPARSE_TEXT,    /* terms with frequencies, scored; a field length per document */
     SPARSE_KEYWORD, /* any number of exact values per document; in the inverted index and in a column */
-    SPARSE_NUMBER   /* at most one double per document, in a column (dates are seconds since 1970) */
+    SPARSE_NUMBER,  /* at most one double per document, in a column (dates are seconds since 1970) */
+    SPARSE_WEIGHTS  /* tokens with weights that somebody gives, in the inverted index alone */
 } sparse_kind;
 
 typedef struct sparse_field {
@@ -34,13 +35,15 @@ typedef struct sparse_config {
 } sparse_config;
 
 /* Term keys are bytes: space, field, text. Text of all text fields shares one space (BM25F folds the fields into one
- * impact); a keyword value is a term of the attribute space under its field. */
+ * impact); a keyword value is a term of the attribute space under its field, a token with weights one of the weight space. */
 #define SPARSE_SPACE_TEXT 't'
 #define SPARSE_SPACE_ATTRIBUTE 'a'
+#define SPARSE_SPACE_WEIGHT 'w' /* a token with weights: what it adds to a score is given, and no idf multiplies it */
 #define SPARSE_SPACE_GAP 'g' /* alone, the one key of its space: the positions between the values of a field */
 #define SPARSE_MAX_TERM 512 /* longer keyword values are indexed by their first bytes and a hash */
 slice sparse_text_key(arena *a, slice term);
 slice sparse_attribute_key(arena *a, uint32_t field, slice value);
+slice sparse_weight_key(arena *a, uint32_t field, slice token);
 
 /* The form in which a term or value longer than SPARSE_MAX_TERM is indexed (and kept in the column): its first bytes
  * and 16 hexadecimal digits of its hash, SPARSE_MAX_TERM bytes in all, written to `room`. A shorter one is returned

@@ -11,11 +11,11 @@ enum { READ_ATTEMPTS = 8 };
 
 /* --- opening and closing ----------------------------------------------------------------------------------------- */
 
-static sparse_index *create(const char *folder, store *s, const sparse_config *config) {
+sparse_index *index_create(const char *folder, store *s, const sparse_config *config) {
     sparse_index *index = mem_zalloc(1, sizeof *index);
     index->folder = mem_strdup(folder);
     index->store = s;
-    index->writable = !store_read_only(s);
+    index->writable = s && !store_read_only(s);
     index->slots = mem_zalloc(INDEX_SLOTS, sizeof *index->slots);
     pthread_mutex_init(&index->mutex, NULL);
     pthread_mutex_init(&index->files, NULL);
@@ -70,7 +70,7 @@ static void kill_pending(const index_stored *stored, index_draft *d) {
 
 forage_status sparse_index_open(const char *folder, store *s, const sparse_config *config, sparse_index **out,
                                 bool *damaged, base_error *error) {
-    sparse_index *index = create(folder, s, config);
+    sparse_index *index = index_create(folder, s, config);
     index_stored stored = {0};
     index_draft draft = {0};
     bool lost = false;

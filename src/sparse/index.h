@@ -97,6 +97,17 @@ forage_status sparse_index_flush(sparse_index *index, base_error *error);
 forage_status sparse_index_optimize(sparse_index *index, base_error *error);
 forage_status sparse_index_check(sparse_index *index, base_error *error); /* validates every segment and the manifest */
 
+/* ---- Without a store ---- */
+
+/* An empty index that its owner derives from something else and keeps: changes are applied as always, by any thread; there is no
+ * manifest, no STORE_PENDING and no thread, and flush, optimize and refresh are not for it. `name` is for messages. */
+sparse_index *sparse_index_create(const char *name, const sparse_config *config);
+/* Makes the empty index what sparse_index_write_file wrote. FORAGE_E_NOT_FOUND; FORAGE_E_CORRUPT and _VERSION: build anew. */
+forage_status sparse_index_read_file(sparse_index *index, const char *path, base_error *error);
+/* All that lives to one segment file, which is then read in place of memory: after a crash it is the old one or the new one, whole.
+ * What is applied meanwhile stays, in memory. Memory needed: as sparse_merge_to_file. One at a time. */
+forage_status sparse_index_write_file(sparse_index *index, const char *path, base_error *error);
+
 /* Where a live document is. False when it is in none. */
 bool sparse_snapshot_find(const sparse_snapshot *s, uint32_t document, uint32_t *part, uint32_t *place);
 

@@ -55,7 +55,7 @@ typedef struct index_request index_request; /* somebody waits for a flush or an 
 
 struct sparse_index {
     char *folder;
-    store *store;
+    store *store; /* NULL: an index alone */
     bool writable;
 
     pthread_mutex_t mutex;  /* one publication at a time; guards all below except where said */
@@ -87,6 +87,10 @@ struct sparse_index {
     uint64_t next_file;    /* guarded by `files` */
     uint64_t commit_number; /* of the store, at the last refresh */
 };
+
+/* --- index.c --- */
+
+sparse_index *index_create(const char *folder, store *s, const sparse_config *config); /* s NULL: nobody writes files */
 
 /* --- index_parts.c: reference counts, drafts and snapshots --- */
 
@@ -162,6 +166,10 @@ forage_status index_settle_pending(sparse_index *index, const index_draft *durab
 forage_status index_check_manifest(sparse_index *index, base_error *error); /* `files` is held */
 
 /* --- index_maintain.c: the thread --- */
+
+/* Publishes `merged` (may be NULL: nothing lived) in place of the chosen parts of `base`: what died in them since dies in it
+ * too. The mutex is held. */
+void index_swap(sparse_index *index, const index_snapshot *base, const bool *chosen, index_segment *merged);
 
 forage_status index_maintain_start(sparse_index *index, base_error *error);
 void index_maintain_stop(sparse_index *index); /* after a last flush */

@@ -315,16 +315,15 @@ static size_t find_part(const index_draft *d, const index_segment *segment) {
     return SIZE_MAX;
 }
 
-/* Publishes `merged` (may be NULL: nothing lived) in place of the chosen parts. The mutex is held. */
-static void swap_parts(sparse_index *index, const task *t, index_segment *merged) {
+void index_swap(sparse_index *index, const index_snapshot *base, const bool *chosen, index_segment *merged) {
     index_draft d;
     index_draft_start(&d, index->current);
     if (merged) index_draft_add(&d, d.n, index_segment_retain(merged), NULL);
     size_t first = SIZE_MAX;
-    for (uint32_t i = 0; i < t->base->visible.n_parts; i++) {
-        if (!t->chosen[i]) continue;
-        size_t part = find_part(&d, t->base->owned[i].segment);
-        if (merged) kill_since(&t->base->owned[i], part, &d, d.n - 1);
+    for (uint32_t i = 0; i < base->visible.n_parts; i++) {
+        if (!chosen[i]) continue;
+        size_t part = find_part(&d, base->owned[i].segment);
+        if (merged) kill_since(&base->owned[i], part, &d, d.n - 1);
         if (part == SIZE_MAX) continue;
         if (first == SIZE_MAX) first = part;
         index_draft_remove(&d, part);
@@ -359,7 +358,7 @@ static void make_durable(const task *t, index_segment *merged, index_draft *out)
 
 static void finish_swap(sparse_index *index, const task *t, index_segment *merged) {
     pthread_mutex_lock(&index->mutex);
-    swap_parts(index, t, merged);
+    index_swap(index, t->base, t->chosen, merged);
     if (t->heals) index->incomplete = index->repaired = false;
     pthread_mutex_unlock(&index->mutex);
 }

@@ -35,6 +35,11 @@ slice sparse_attribute_key(arena *a, uint32_t field, slice value) {
     return make_key(a, prefix, sizeof prefix, value);
 }
 
+slice sparse_weight_key(arena *a, uint32_t field, slice token) {
+    const char prefix[] = {SPARSE_SPACE_WEIGHT, (char)field};
+    return make_key(a, prefix, sizeof prefix, token);
+}
+
 void sparse_config_copy(const sparse_config *config, arena *a, sparse_config *out) {
     *out = *config;
     for (uint32_t f = 0; f < config->n_fields; f++) {

@@ -45,7 +45,8 @@ static void copy_columns(const sparse_segment *s, const uint32_t *moved, const s
 
 /* --- terms ------------------------------------------------------------------------------------------------------- */
 
-/* Where the postings of one key go: to the writer at once, or, when their order changes, into arrays first. */
+/* Where the postings of one key go: to the writer at once, or, when their order changes, into arrays first. A weight takes the
+ * place of positions. */
 typedef struct gathering {
     segment_writer *writer;
     slice key;
@@ -68,7 +69,8 @@ static void pass_block(gathering *g) {
 static void write_posting(gathering *g, uint32_t place, const uint32_t *positions, uint32_t n) {
     if (!g->begun) segment_writer_begin(g->writer, g->key);
     g->begun = true;
-    segment_writer_posting(g->writer, place, positions, n);
+    if (g->key.data[0] == SPARSE_SPACE_WEIGHT) segment_writer_weight(g->writer, place, (uint8_t)positions[0]);
+    else segment_writer_posting(g->writer, place, positions, n);
 }
 
 static void gather_posting(gathering *g, uint32_t place, const uint32_t *positions, uint32_t n) {
@@ -125,16 +127,21 @@ static void write_gathered(gathering *g, uint32_t count) {
  * find, stands at the document's beginning. */
 static void add_term(gathering *g, const merge_source *s, arena *a) {
     static const uint32_t beginning[1] = {0};
+    bool weighted = g->key.data[0] == SPARSE_SPACE_WEIGHT;
     sparse_positions r;
     sparse_positions_open(&r, &s->term, a);
     for (uint32_t i = 0; i < s->term.n_blocks; i++) {
-        uint32_t places[SPARSE_BLOCK + 8];
-        uint32_t n = sparse_block_places(&s->term, i, places);
+        uint32_t places[SPARSE_BLOCK + 8], weight;
+        uint8_t impacts[SPARSE_BLOCK + 8];
+        uint32_t n = weighted ? sparse_block_decode(&s->term, i, places, impacts) : sparse_block_places(&s->term, i, places);
         for (uint32_t j = 0; j < n; j++) {
             if (s->moved[places[j]] == MERGE_NONE) continue;
             const uint32_t *positions = beginning;
             uint32_t n_positions = 0;
-            if (segment_has_positions(g->key.data[0])) {
+            if (weighted) {
+                weight = impacts[j] ? impacts[j] : 1; /* none is 0 unless the image is damaged */
+                positions = &weight, n_positions = 1;
+            } else if (segment_has_positions(g->key.data[0])) {
                 n_positions = sparse_positions_at(&r, i, j, &positions);
                 if (n_positions == 0) positions = beginning, n_positions = 1;
             }

@@ -1,4 +1,4 @@
-/* Segments to one segment: live documents only, impacts computed anew from the exact frequencies. */
+/* Segments to one segment: live documents only, impacts computed anew from the exact frequencies; given weights stay. */
 #ifndef SPARSE_MERGE_H
 #define SPARSE_MERGE_H
 

@@ -7,8 +7,8 @@
 
 enum { BLOCKS_OF_WORK = 1024 };
 
-/* The attributes and the words; gaps between values and other spaces say nothing about what a document is like. */
-static bool is_telling(slice key) { return key.data[0] == SPARSE_SPACE_ATTRIBUTE || key.data[0] == SPARSE_SPACE_TEXT; }
+/* Gaps between values say nothing about what a document is like. */
+static bool is_telling(slice key) { return key.data[0] != SPARSE_SPACE_GAP; }
 
 static void gather_term(bisect_gather *g, const merge_source *s) {
     for (uint32_t i = 0; i < s->term.n_blocks; i++) {

@@ -51,6 +51,8 @@ static void take_phrases(const sparse_query *query, uint32_t n, sparse_plan *pla
     }
 }
 
+static bool is_weight(const sparse_plan_term *t) { return t->key.size > 0 && t->key.data[0] == SPARSE_SPACE_WEIGHT; }
+
 static void look_up(sparse_plan *plan, arena *a) {
     const sparse_snapshot *s = plan->snapshot;
     sparse_term *found = arena_zalloc(a, (size_t)s->n_parts * plan->n_terms, sizeof *found);
@@ -63,14 +65,15 @@ static void look_up(sparse_plan *plan, arena *a) {
     }
     for (uint32_t t = 0; t < plan->n_terms; t++) {
         if (plan->terms[t].excluded) plan->terms[t].weight = 0;
-        plan->terms[t].idf = idf_of(s, plan->terms[t].df);
+        plan->terms[t].idf = is_weight(&plan->terms[t]) ? 1 : idf_of(s, plan->terms[t].df);
         plan->n_required += plan->terms[t].required;
         plan->n_excluded += plan->terms[t].excluded;
     }
 }
 
 static double full_weight(const sparse_plan *plan, const sparse_plan_term *t) {
-    return (double)t->weight * (double)t->idf * ((double)plan->snapshot->config->k1 + 1);
+    double weight = (double)t->weight * (double)t->idf;
+    return is_weight(t) ? weight : weight * ((double)plan->snapshot->config->k1 + 1);
 }
 
 /* Scales so that Σ (255 · units + 1) <= INT32_MAX even when every rounding goes up; words that no document has take no

@@ -1,7 +1,8 @@
 /* A query against one snapshot, made ready: repeated words merged, statistics looked up, weights as integers.
  *
  * score(d) = text_weight · Σ_t weight_t · idf_t · (k1 + 1) · impact_t(d) / 255 + prior_weight · prior(d)
- * idf_t    = ln(1 + (N − df_t + 0.5) / (df_t + 0.5)), over the whole snapshot
+ * idf_t    = ln(1 + (N − df_t + 0.5) / (df_t + 0.5)), over the whole snapshot; a token of SPARSE_SPACE_WEIGHT has 1 for
+ *            idf_t · (k1 + 1)
  *
  * The sum is kept in integers: a posting adds units_t · impact + 1, where units_t is weight_t · idf_t scaled so that
  * the sum of all terms at impact 255 just fits in 31 bits. Integer sums do not depend on the order of adding, so pruned
@@ -14,7 +15,7 @@
 typedef struct sparse_plan_term {
     slice key;
     float weight;   /* of all its occurrences in the query */
-    float idf;
+    float idf;      /* of a token with weights: 1 */
     uint64_t df;
     uint32_t units; /* per step of impact */
     bool required, excluded;

@@ -40,8 +40,8 @@ void sparse_eligible_compute(const sparse_snapshot *s, const sparse_filter *filt
 #define SPARSE_MAX_QUERY_TERMS 16384 /* further ones are ignored */
 
 typedef struct sparse_query_term {
-    slice key;     /* sparse_text_key or sparse_attribute_key */
-    float weight;  /* multiplies idf; 1 for a plain word, a repeated word adds up; below 0 counts as 0 */
+    slice key;     /* sparse_text_key, sparse_attribute_key or sparse_weight_key */
+    float weight;  /* multiplies idf, or the weight that was given; 1 for a plain word, a repeated word adds up; below 0 counts as 0 */
     bool required; /* only documents with it */
     bool excluded; /* only documents without it; its weight does not count */
 } sparse_query_term;
@@ -71,7 +71,8 @@ typedef struct sparse_hit {
 } sparse_hit;
 
 /* score(d) = text_weight · Σ_t weight_t · idf_t · (k1 + 1) · impact_t(d) + prior_weight · prior(d), where
- * idf_t = ln(1 + (N − df_t + 0.5) / (df_t + 0.5)) over the whole snapshot and a repeated key is one term t.
+ * idf_t = ln(1 + (N − df_t + 0.5) / (df_t + 0.5)) over the whole snapshot and a repeated key is one term t. A token with
+ * weights has 1 instead of idf_t · (k1 + 1): a dot product of the query's weights and impacts / 255.
  *
  * The k best eligible documents that have at least one of the terms, and all the required ones, exactly, best first.
  * Returns how many.

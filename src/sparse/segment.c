@@ -132,7 +132,7 @@ static bool open_documents(sparse_segment *s, const sections *t) {
     s->fields = fields;
     if (s->documents) s->order = segment_order_by_document(s->documents, s->count);
     for (uint32_t f = 0; f < s->n_fields; f++) {
-        if (s->fields[f].kind > SPARSE_NUMBER) return false;
+        if (s->fields[f].kind > SPARSE_WEIGHTS) return false;
         if (s->fields[f].kind == SPARSE_TEXT) s->text_fields[s->n_text++] = f;
     }
     return true;
@@ -242,6 +242,7 @@ static bool open_column(sparse_segment *s, uint32_t field, const sections *t) {
         c->numbers = data;
         return true;
     case SPARSE_KEYWORD: return open_keywords(s, c, field, t);
+    case SPARSE_WEIGHTS: return true;
     }
     return false;
 }
@@ -325,7 +326,6 @@ const uint32_t *sparse_segment_documents(const sparse_segment *s, uint32_t *firs
     *first = s->first_document;
     return s->documents;
 }
-const sparse_impacts *sparse_segment_impacts(const sparse_segment *s) { return &s->impacts; }
 bool sparse_segment_ascends(const sparse_segment *s) { return s->order == NULL; }
 uint32_t sparse_segment_terms(const sparse_segment *s) { return s->n_terms; }
 uint32_t sparse_segment_fields(const sparse_segment *s) { return s->n_fields; }

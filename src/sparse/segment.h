@@ -4,7 +4,7 @@
  * of BM25F, 255 for the largest possible, so that score = idf × (k1 + 1) × impact / 255 needs no document data.
  * Beside it, in a section that only phrases, features, merging and explanations read, lie the positions of the term in the
  * document, and thereby its exact frequency in each field: merging computes impacts anew with the collection's average
- * lengths of that day. Byte layout: see README.md in this folder. */
+ * lengths of that day. The impact of a token with weights is the weight that it was given. Byte layout: see README.md in this folder. */
 #ifndef SPARSE_SEGMENT_H
 #define SPARSE_SEGMENT_H
 
@@ -36,8 +36,16 @@ size_t sparse_segment_bytes(const sparse_segment *s);   /* of the image */
 uint64_t sparse_segment_checksum(const sparse_segment *s); /* covers every byte of it */
 
 /* What an impact stands for: the saturation x / (k1 + x) in [0, 1], to within 1/510. A keyword's posting counts as
- * x = 1, so that it adds idf × weight to the score. */
+ * x = 1, so that it adds idf × weight to the score. A given weight is what it is, with neither idf nor k1. */
 static inline float sparse_impact_value(uint8_t impact) { return (float)impact * (1.0f / 255.0f); }
+
+/* impact = rows[(code & mask) << shift | classes[place]]: what the fields of the place say to a code. */
+typedef struct sparse_impacts {
+    const uint8_t *classes, *rows;
+    uint32_t mask;
+    unsigned shift;
+    uint32_t last; /* place */
+} sparse_impacts;
 
 typedef struct sparse_block {
     uint32_t last;   /* last place in the block */
@@ -57,7 +65,8 @@ typedef struct sparse_term {
     sparse_block single;
     const uint8_t *data;
     size_t data_bytes;
-    bool coded;                 /* a text term; all postings of another have its highest impact */
+    bool coded;                 /* of text or weights; all postings of another have its highest impact */
+    const sparse_impacts *impacts; /* what its codes stand for */
     uint32_t ordinal;           /* of the term in the dictionary */
     const uint8_t *positions; /* read by sparse_positions */
     size_t position_bytes;
@@ -80,15 +89,6 @@ uint32_t sparse_block_load(const sparse_term *t, uint32_t i, uint32_t *places, c
 void sparse_block_codes(const sparse_term *t, const uint8_t *at, uint32_t n, uint32_t *codes);
 void sparse_block_impacts(const sparse_term *t, uint32_t i, const uint8_t *codes, uint32_t n, const uint32_t *places,
                           uint8_t *impacts);
-
-/* impact = rows[(code & mask) << shift | classes[place]]: what the fields of the place say to a code. */
-typedef struct sparse_impacts {
-    const uint8_t *classes, *rows;
-    uint32_t mask;
-    unsigned shift;
-    uint32_t last; /* place */
-} sparse_impacts;
-const sparse_impacts *sparse_segment_impacts(const sparse_segment *s);
 
 static inline uint8_t sparse_impact(const sparse_impacts *t, uint32_t place, uint32_t code) {
     place = place < t->last ? place : t->last; /* a mapped file can change after it was checked */

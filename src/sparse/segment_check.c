@@ -139,12 +139,19 @@ static bool check_positions(check *c, sparse_positions *r, bool gap, uint32_t bl
     return r->term->df == 1 || r->next == r->end; /* and there are no more bytes */
 }
 
+/* A field of the segment has weights under this key. */
+static bool check_weight_key(const sparse_segment *s, slice key) {
+    uint32_t field = key.size > 1 ? (uint8_t)key.data[1] : SPARSE_MAX_FIELDS;
+    return field < s->n_fields && s->fields[field].kind == SPARSE_WEIGHTS;
+}
+
 static bool check_term(check *c, slice key, const sparse_term *t, arena *a) {
     bool gap = key.data[0] == SPARSE_SPACE_GAP, attribute = key.data[0] == SPARSE_SPACE_ATTRIBUTE;
     uint8_t highest = 0;
     sparse_positions r;
     sparse_positions_open(&r, t, a);
     if (gap && key.size != 1) return false;
+    if (key.data[0] == SPARSE_SPACE_WEIGHT && !check_weight_key(c->segment, key)) return false;
     for (uint32_t i = 0; i < t->n_blocks; i++) {
         uint32_t places[SPARSE_BLOCK + 8];
         uint8_t impacts[SPARSE_BLOCK + 8], most = 0;

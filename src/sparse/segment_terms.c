@@ -9,6 +9,13 @@
 
 enum { AT, POSTINGS, POSITIONS, BLOCKS }; /* sparse_term_walk.state, segment_entry: offsets in those sections */
 
+/* Codes that are impacts themselves: of tokens with weights. The one class is of every place. */
+#define FOUR(N) N, N + 1, N + 2, N + 3
+#define SIXTEEN(N) FOUR(N), FOUR(N + 4), FOUR(N + 8), FOUR(N + 12)
+#define SIXTY_FOUR(N) SIXTEEN(N), SIXTEEN(N + 16), SIXTEEN(N + 32), SIXTEEN(N + 48)
+static const uint8_t all_bytes[256] = {SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192)};
+static const sparse_impacts given = {.classes = all_bytes, .rows = all_bytes, .mask = 255};
+
 static void go_to(sparse_term_walk *w, uint64_t entries) {
     const segment_entries *e = &w->segment->dictionary[entries];
     w->ordinal = (uint32_t)(entries * SEGMENT_TERMS);
@@ -24,9 +31,9 @@ static bool check_places(const uint32_t *places, uint32_t n, uint32_t base, uint
     return !bad;
 }
 
-static bool check_codes(const sparse_segment *s, const uint32_t *codes, uint32_t n) {
-    uint32_t bad = 0;
-    for (uint32_t i = 0; i < n; i++) bad |= codes[i] >= s->n_codes;
+static bool check_codes(const sparse_term *t, const uint32_t *codes, uint32_t n) {
+    uint32_t bad = 0, least = t->impacts == &given ? 1 : 0, end = least ? 256 : t->segment->n_codes;
+    for (uint32_t i = 0; i < n; i++) bad |= codes[i] < least || codes[i] >= end;
     return !bad;
 }
 
@@ -42,7 +49,7 @@ static bool check_blocks(const sparse_term *t, size_t data_size) {
         p = unpack_places(p, end, n, base, values);
         if (!p || !check_places(values, n, base, b->last)) return false;
         if (t->coded) p = unpack_values(p, end, n, values);
-        if (!p || (t->coded && !check_codes(t->segment, values, n))) return false;
+        if (!p || (t->coded && !check_codes(t, values, n))) return false;
         base = b->last + 1;
     }
     return p == end;
@@ -115,7 +122,8 @@ static const uint8_t *read_entry(const sparse_segment *s, const uint8_t *p, char
     t->n_blocks = 1;
     t->blocks = NULL;
     t->position_bytes = t->data_bytes = 0;
-    t->coded = space == SPARSE_SPACE_TEXT;
+    t->coded = space == SPARSE_SPACE_TEXT || space == SPARSE_SPACE_WEIGHT;
+    t->impacts = space == SPARSE_SPACE_WEIGHT ? &given : &s->impacts;
     if (df == 1) return single_entry(s, p, segment_has_positions(space), t);
     p = df <= SPARSE_BLOCK ? block_entry(s, p, t, &postings) : blocks_entry(s, p, &state[BLOCKS], t, &postings);
     if (p && segment_has_positions(space)) p = segment_get_varint(p, s->keys_end, &positions);
@@ -313,7 +321,7 @@ void sparse_block_impacts(const sparse_term *t, uint32_t i, const uint8_t *at, u
     }
     uint32_t codes[SPARSE_BLOCK + 8];
     sparse_block_codes(t, at, n, codes);
-    look_up_impacts(t->segment->impacts, n, places, codes, impacts);
+    look_up_impacts(*t->impacts, n, places, codes, impacts);
 }
 
 uint32_t sparse_block_decode(const sparse_term *t, uint32_t i, uint32_t *places, uint8_t *impacts) {

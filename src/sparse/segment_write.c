@@ -64,7 +64,8 @@ struct segment_writer {
     uint8_t impacts[SPARSE_BLOCK];
     uint32_t codes[SPARSE_BLOCK];
     uint32_t counts[SPARSE_BLOCK]; /* occurrences less 1 */
-    bool coded;                    /* it is a text term */
+    bool coded;                    /* postings have codes: of a text term, or weights */
+    bool weighted;                 /* the codes are weights */
     bool counted;                  /* the codes do not say all the counts of these postings */
     buffer gaps;                   /* u32: of these postings' positions */
     buffer packed;                 /* positions of the full blocks, as they will be stored */
@@ -196,7 +197,8 @@ void segment_writer_begin(segment_writer *w, slice key) {
     w->column = NULL;
     w->df = w->n = w->base = w->full_blocks = 0;
     w->max_impact = 0;
-    w->coded = key.data[0] == SPARSE_SPACE_TEXT && w->n_text > 0;
+    w->weighted = key.data[0] == SPARSE_SPACE_WEIGHT;
+    w->coded = w->weighted || (key.data[0] == SPARSE_SPACE_TEXT && w->n_text > 0);
     w->data_start = w->postings.size;
     buffer_clear(&w->gaps);
     buffer_clear(&w->packed);
@@ -251,6 +253,10 @@ static void weigh_postings(segment_writer *w) {
         memset(w->impacts, impact_quantise(1.0f, w->config->k1), w->n);
         return;
     }
+    if (w->weighted) {
+        for (uint32_t i = 0; i < w->n; i++) w->impacts[i] = (uint8_t)w->codes[i];
+        return;
+    }
     uint32_t frequencies[SPARSE_MAX_FIELDS];
     bool exact;
     for (uint32_t i = 0; i < w->n; gaps += w->counts[i++] + 1) {
@@ -279,17 +285,28 @@ static void write_positions(segment_writer *w) {
     buffer_clear(&w->gaps);
 }
 
+static void end_block(segment_writer *w) {
+    weigh_postings(w);
+    write_positions(w);
+    sparse_block block = write_block(w);
+    buffer_append(&w->blocks, &block, sizeof block);
+    append_u64(&w->starts, w->packed.size);
+    w->base = block.last + 1;
+    w->full_blocks++;
+    w->n = 0;
+}
+
+void segment_writer_weight(segment_writer *w, uint32_t place, uint8_t weight) {
+    assert(w->weighted && weight > 0);
+    if (w->n == SPARSE_BLOCK) end_block(w);
+    w->places[w->n] = place;
+    w->codes[w->n++] = weight;
+    w->df++;
+}
+
 void segment_writer_posting(segment_writer *w, uint32_t place, const uint32_t *positions, uint32_t n) {
-    if (w->n == SPARSE_BLOCK) {
-        weigh_postings(w);
-        write_positions(w);
-        sparse_block block = write_block(w);
-        buffer_append(&w->blocks, &block, sizeof block);
-        append_u64(&w->starts, w->packed.size);
-        w->base = block.last + 1;
-        w->full_blocks++;
-        w->n = 0;
-    }
+    assert(!w->weighted);
+    if (w->n == SPARSE_BLOCK) end_block(w);
     if (n > 0 && w->n_text > 1) __builtin_prefetch(&w->ends[(size_t)place * w->n_text]);
     w->places[w->n] = place;
     w->counts[w->n++] = n - 1;
@@ -509,6 +526,7 @@ static void put_columns(segment_writer *w, segment_output *o) {
         case SPARSE_TEXT: put_lengths(o, f, c); break;
         case SPARSE_NUMBER: put_section(o, SEGMENT_NUMBERS, f, c->numbers[f], c->count * sizeof **c->numbers); break;
         case SPARSE_KEYWORD: put_keywords(w, o, f); break;
+        case SPARSE_WEIGHTS: break;
         }
     }
     put_popularity(o, w);

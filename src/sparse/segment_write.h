@@ -36,6 +36,7 @@ bool segment_writer_failed(const segment_writer *w); /* writing the file: finish
  * SPARSE_MAX_TOKENS; a keyword has none, every other posting has one at least. A key lives until its term ends. */
 void segment_writer_begin(segment_writer *w, slice key);
 void segment_writer_posting(segment_writer *w, uint32_t place, const uint32_t *positions, uint32_t n);
+void segment_writer_weight(segment_writer *w, uint32_t place, uint8_t weight); /* instead, for keys of SPARSE_SPACE_WEIGHT; > 0 */
 void segment_writer_end(segment_writer *w);
 
 /* Then only destroy. `out` is replaced. The file is written beside, synced and renamed: FORAGE_E_FULL, FORAGE_E_IO, and

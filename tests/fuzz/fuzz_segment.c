@@ -13,9 +13,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const sparse_config config = {
-    .n_fields = 5,
+    .n_fields = 6,
     .fields = {{"title", SPARSE_TEXT, 2.0f}, {"brand", SPARSE_KEYWORD, 0}, {"plays", SPARSE_NUMBER, 0},
-               {"body", SPARSE_TEXT, 1.0f}, {"year", SPARSE_NUMBER, 0}},
+               {"body", SPARSE_TEXT, 1.0f}, {"year", SPARSE_NUMBER, 0}, {"tokens", SPARSE_WEIGHTS, 0}},
     .k1 = 1.2f, .b = 0.75f, .popularity = 2, .type = -1};
 
 /* Sets magic, version, size and every hash, where the bytes have a place for them: the table of sections is where it ends
@@ -166,14 +166,14 @@ static void enumerate_terms(const sparse_segment *s) {
 
 enum { TERMS = 4, LOOKED_AT = 200 };
 
-/* The most frequent of the first words. */
-static size_t choose_terms(const sparse_segment *s, sparse_query_term *terms, arena *a) {
+/* The most frequent of the space's first terms. */
+static size_t choose_terms(const sparse_segment *s, slice space, sparse_query_term *terms, arena *a) {
     uint32_t df[TERMS] = {0};
     size_t n = 0;
     sparse_term_walk w;
     slice key;
     sparse_term t;
-    sparse_term_walk_start(&w, s, SLICE("t"));
+    sparse_term_walk_start(&w, s, space);
     for (int i = 0; i < LOOKED_AT && sparse_term_walk_next(&w, &key, &t); i++) {
         size_t at = n < TERMS ? n++ : TERMS - 1;
         if (df[at] >= t.df && df[at] > 0) continue;
@@ -208,7 +208,11 @@ static void search(const sparse_segment *s, bool valid) {
     sparse_query_term terms[TERMS];
     sparse_eligible e;
     sparse_eligible_compute(&snapshot, NULL, &a, &e);
-    size_t n = choose_terms(s, terms, &a);
+    size_t n = choose_terms(s, SLICE("w"), terms, &a);
+    sparse_query weights = {.terms = terms, .n_terms = n, .text_weight = 1};
+    for (size_t i = 0; i < n; i++) terms[i].weight = 0.25f * (float)(i + 1);
+    search_with(&e, &weights, 3, valid, &a);
+    n = choose_terms(s, SLICE("t"), terms, &a);
     sparse_query query = {.terms = terms, .n_terms = n, .text_weight = 1};
     search_with(&e, &query, 3, valid, &a);
     query.prior_weight = 2;

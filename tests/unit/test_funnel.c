@@ -370,8 +370,8 @@ static void all_and_fixed_decide_the_same_every_time(void **state) {
             for (uint32_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
                 uint32_t most = i == 0 ? 200 : retrieve_strategies[s]->fixed_depth, expected = 0;
                 for (uint32_t l = 0; l < r.n_levels; l++) expected = r.depths[l] <= most ? r.depths[l] : expected;
-                /* Nothing is remembered, nobody is known, and there are no vectors. */
-                if (s == RETRIEVE_IS_MEMORY || s == RETRIEVE_IS_PERSONAL || s == RETRIEVE_IS_SEMANTIC) expected = 0;
+                /* Nothing is remembered, nobody is known, and there are no vectors and no weights. */
+                if (s == RETRIEVE_IS_MEMORY || s == RETRIEVE_IS_PERSONAL || s >= RETRIEVE_IS_SEMANTIC) expected = 0;
                 assert_int_equal(r.strategies[s].depth, expected);
             }
         }

@@ -477,7 +477,8 @@ static void an_empty_collection_gives_nothing(void **state) {
 
 static void strategies_say_who_they_are(void **state) {
     (void)state;
-    static const char *const names[] = {"lexical", "memory", "popular", "fresh", "related", "explore", "personal", "semantic"};
+    static const char *const names[] = {"lexical", "memory", "popular", "fresh", "related", "explore", "personal", "semantic",
+                                        "expansion"};
     assert_int_equal(sizeof names / sizeof *names, RETRIEVE_STRATEGIES);
     for (size_t s = 0; s < RETRIEVE_STRATEGIES; s++) {
         assert_string_equal(retrieve_strategies[s]->name, names[s]); /* their order is stored in logs */

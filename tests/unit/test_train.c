@@ -137,7 +137,7 @@ static double order_of_model(uint64_t number) { return order_by_price(arena_prin
 static void a_better_ranker_is_found_and_serves(void **state) {
     (void)state;
     people p = crowd(1);
-    live(&p, 260);
+    live(&p, 400);
     train_settings s = quick(PICK_BEST);
     train_result r = train(&s);
     const json_value *report = report_of(&r);
@@ -146,7 +146,7 @@ static void a_better_ranker_is_found_and_serves(void **state) {
     assert_true(order_of_model(1) > .97);
     assert_true(true_at(report, "wins"));
     assert_non_null(strstr(text_at(report, "verdict"), "wins"));
-    assert_float_equal(number_at(report, "data.searches"), 260, 0);
+    assert_float_equal(number_at(report, "data.searches"), 400, 0);
     assert_float_equal(number_at(report, "data.trained_on") + number_at(report, "data.stopped_by") + number_at(report, "data.judged_by"),
                        number_at(report, "data.with_feedback"), 0);
     assert_true(number_at(report, "held_out.model.value") > number_at(report, "held_out.incumbent.value"));
