@@ -171,8 +171,9 @@ size_t dense_search(dense_index *index, const float *query, uint32_t k, uint32_t
     uint32_t n = 0, depth = depth_of(index->config.code, k);
     if (!q.graph) goto done;
     if (ef == 0) ef = breadth_of(index->config.code, k);
-    if (ef < depth) ef = depth;
     q.n = atomic_load_explicit(&q.graph->n, memory_order_acquire);
+    if (ef > q.n) ef = q.n;
+    if (ef < depth) ef = depth;
     q.kept = depth + 8 > ef ? depth + 8 : ef; /* some may die on the way */
     q.prepared = dense_prepare(q.graph->coder, query, a);
     gather(&q, ef, passing, live);
