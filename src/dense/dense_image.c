@@ -191,7 +191,7 @@ static forage_status check_sizes(const reader *r, const dense_graph *g, size_t r
         h->size[PART_ROWS] != n * row_bytes)
         return bad(r, "a part has the wrong size");
     uint32_t entry = (uint32_t)h->entry;
-    if (entry > n || (n > 0 && h->linked && entry == 0)) return bad(r, "the entry is no node");
+    if (entry > n || (entry == 0 && (h->entry != 0 || (n > 0 && h->linked)))) return bad(r, "the entry is no node");
     return FORAGE_OK;
 }
 
