@@ -21,7 +21,8 @@ static void any_number_of_dimensions(void **state) {
             uint32_t d = dimensions[i], n = code == DENSE_BIT ? 2300 : 800;
             dense_metric metric = (dense_metric)((i + (size_t)code) % DENSE_METRICS);
             if (d == 1 && metric == DENSE_COSINE) metric = DENSE_L2; /* a line has two directions: half of all are equal */
-            dense_config c = {.dimensions = d, .metric = metric, .code = (dense_code)code, .graph_at = 300, .ef_construction = 60, .seed = 3};
+            dense_config c = {.dimensions = d, .metric = metric, .code = (dense_code)code, .graph_at = 300, .ef_construction = 60,
+                              .seed = 3};
             float *rows = dense_room(n + QUERIES, d);
             char what[80];
             dense_clusters(rows, n + QUERIES, d, 30, 0.4f, 5 + i);
