@@ -121,8 +121,8 @@ static forage_status check_vector(const dense_index *index, uint32_t document, c
             return error_set(error, FORAGE_E_INVALID, "document %u: value %u of the vector is not finite", document, i);
         norm += (double)vector[i] * vector[i];
     }
-    if (norm > 1e37) return error_set(error, FORAGE_E_INVALID, "document %u: the vector is too long", document);
-    if (index->config.metric == DENSE_COSINE && norm < 1e-37)
+    if (norm > DENSE_MOST_SQUARE) return error_set(error, FORAGE_E_INVALID, "document %u: the vector is too long", document);
+    if (index->config.metric == DENSE_COSINE && norm < DENSE_LEAST_SQUARE)
         return error_set(error, FORAGE_E_INVALID, "document %u: a zero vector has no direction", document);
     return FORAGE_OK;
 }
