@@ -49,7 +49,8 @@ static inline void service_answer(const char *body, service_mood mood, buffer *o
     for (at += 9; at < end && *at == '"'; at += *at == ',') {
         const char *start = ++at;
         while (at < end && *at != '"') at += *at == '\\' ? 2 : 1;
-        if (mood != SERVICE_FEW || n > 0) service_item(out, mood == SERVICE_FEW ? n - 1 : n, mood, service_vector(start, (size_t)(at - start)));
+        size_t skipped = mood == SERVICE_FEW, size = (size_t)(at - start);
+        if (n >= skipped) service_item(out, n - skipped, mood, service_vector(start, size));
         n++;
         at++;
     }
