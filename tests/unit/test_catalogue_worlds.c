@@ -254,7 +254,8 @@ static void catalogues_with_little_to_learn(void **state) {
 static void a_hundred_thousand_words(void **state) {
     (void)state;
     enum { TOKENS = 100000, EACH = 50 };
-    catalogue_trainer *t = catalogue_trainer_create(&(catalogue_options){.dimensions = 2, .most_terms = 5000, .language = TEXT_EN, .seed = 1});
+    catalogue_options options = {.dimensions = 2, .most_terms = 5000, .language = TEXT_EN, .seed = 1};
+    catalogue_trainer *t = catalogue_trainer_create(&options);
     buffer text = {0};
     for (int from = 0; from < TOKENS; from += EACH)
         for (int twice = 0; twice < (from < TOKENS / 2 ? 2 : 1); twice++) { /* half of them stand in two documents */
