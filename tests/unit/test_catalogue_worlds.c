@@ -38,8 +38,8 @@ enum { TOPICS = 12, WORDS = 10 };
 
 /* Word j of a topic in a vocabulary; those of 'z' have no n-gram of the others. */
 static const char *word(char vocabulary, int topic, int j) {
-    static char room[8][32];
-    static int next;
+    static _Thread_local char room[8][32];
+    static _Thread_local int next;
     char *out = room[next++ % 8];
     if (vocabulary == 'z') snprintf(out, sizeof room[0], "z%c%cy%c", 'n' + topic, 'z' - topic, 'k' + j);
     else snprintf(out, sizeof room[0], "%c%c%cx%d", vocabulary, 'a' + topic, 'a' + topic * 7 % 12, j);
