@@ -224,12 +224,41 @@ static void configurations_are_checked(void **state) {
     dense_index_close(NULL);
 }
 
+/* One wrong vector far behind many right ones: it is named, and nothing is half there. */
+static void one_wrong_among_many(void **state) {
+    (void)state;
+    enum { N = 6000, WRONG = 5500, D = 2 };
+    dense_index *index = dense_empty(&(dense_config){.dimensions = D, .metric = DENSE_L2});
+    float *rows = dense_room(N, D);
+    uint32_t *documents = mem_alloc(N * sizeof *documents);
+    uint64_t *versions = mem_alloc(N * sizeof *versions), version;
+    base_error error = {0};
+    for (uint32_t i = 0; i < N; i++) {
+        documents[i] = i;
+        versions[i] = 1;
+        rows[i * D] = (float)i;
+        rows[i * D + 1] = i == WRONG ? INFINITY : 1;
+    }
+    assert_int_equal(dense_index_add_all(index, N, documents, versions, rows, 0, &error), FORAGE_E_INVALID);
+    assert_non_null(strstr(error.message, "document 5500"));
+    assert_false(dense_index_version(index, WRONG, &version));
+    assert_true(dense_index_version(index, 0, &version));
+    dense_sound(index);
+    rows[WRONG * D + 1] = 1;
+    assert_ok(dense_index_add_all(index, N, documents, versions, rows, 0, &error));
+    assert_int_equal(dense_told(index).documents, N);
+    dense_index_close(index);
+    free(rows);
+    free(documents);
+    free(versions);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_number_of_dimensions), cmocka_unit_test(equal_vectors),
         cmocka_unit_test(equal_vectors_among_others), cmocka_unit_test(vectors_on_a_line),
         cmocka_unit_test(clusters_far_apart), cmocka_unit_test(odd_requests),
-        cmocka_unit_test(configurations_are_checked),
+        cmocka_unit_test(configurations_are_checked), cmocka_unit_test(one_wrong_among_many),
     };
     return cmocka_run_group_tests_name("dense_edges", tests, NULL, NULL);
 }
