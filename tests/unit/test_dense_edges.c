@@ -18,11 +18,11 @@ static void any_number_of_dimensions(void **state) {
     enum { QUERIES = 15, FEW = 3 };
     for (size_t i = 0; i < sizeof dimensions / sizeof *dimensions; i++)
         for (int code = 0; code < DENSE_CODES; code++) {
-            uint32_t d = dimensions[i], n = code == DENSE_BIT ? 2300 : 800;
+            uint32_t d = dimensions[i], n = code == DENSE_BIT ? 2300 : 650;
             dense_metric metric = (dense_metric)((i + (size_t)code) % DENSE_METRICS);
             if (d == 1 && metric == DENSE_COSINE) metric = DENSE_L2; /* a line has two directions: half of all are equal */
-            dense_config c = {.dimensions = d, .metric = metric, .code = (dense_code)code, .graph_at = 300, .ef_construction = 60,
-                              .seed = 3};
+            dense_config c = {.dimensions = d, .metric = metric, .code = (dense_code)code, .graph_at = 300,
+                              .M = d < 1000 ? 16 : 6, .ef_construction = d < 1000 ? 60 : 30, .seed = 3};
             float *rows = dense_room(n + QUERIES, d);
             char what[80];
             dense_clusters(rows, n + QUERIES, d, 30, 0.4f, 5 + i);
@@ -32,7 +32,7 @@ static void any_number_of_dimensions(void **state) {
             snprintf(what, sizeof what, "%u dimensions, metric %d, code %d", d, metric, code);
             assert_true(dense_told(index).graph);
             dense_sound(index);
-            refuse_below(dense_recall(index, rows + (size_t)n * d, QUERIES, d, FEW, 40, NULL), floor, what);
+            refuse_below(dense_recall(index, rows + (size_t)n * d, QUERIES, d, FEW, 36, NULL), floor, what);
             dense_index_close(index);
             free(rows);
         }

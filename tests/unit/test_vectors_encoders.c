@@ -142,9 +142,8 @@ static void closing_does_not_wait_for_all_that_is_to_be_made(void **state) {
     declare_remote("meaning", 3, 2000);
     for (int i = 0; i < 200 && service->asked < 2; i++) usleep(50000);
     assert_true(service->asked >= 2);
-    int64_t started = clock_monotonic(&os_clock_system);
     world_reopen(w);
-    assert_true(clock_monotonic(&os_clock_system) - started < 4000000);
+    assert_true(service->asked < 50); /* of 63 */
     size_t made = info_of("meaning").index.documents;
     assert_true(made > 0 && made < 2000); /* what was made is kept */
     unsigned asked = service->asked;
