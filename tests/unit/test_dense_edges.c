@@ -15,14 +15,14 @@ static void refuse_below(double recall, double floor, const char *what) {
 static void any_number_of_dimensions(void **state) {
     (void)state;
     static const uint32_t dimensions[] = {1, 2, 3, 7, 63, 65, 384, 1000, 4096};
-    enum { QUERIES = 15, FEW = 3 };
+    enum { QUERIES = 20, FEW = 1 };
     for (size_t i = 0; i < sizeof dimensions / sizeof *dimensions; i++)
         for (int code = 0; code < DENSE_CODES; code++) {
-            uint32_t d = dimensions[i], n = code == DENSE_BIT ? 2300 : 650;
+            uint32_t d = dimensions[i], n = code == DENSE_BIT ? 1850 : 600;
             dense_metric metric = (dense_metric)((i + (size_t)code) % DENSE_METRICS);
             if (d == 1 && metric == DENSE_COSINE) metric = DENSE_L2; /* a line has two directions: half of all are equal */
             dense_config c = {.dimensions = d, .metric = metric, .code = (dense_code)code, .graph_at = 300,
-                              .M = d < 1000 ? 16 : 6, .ef_construction = d < 1000 ? 60 : 30, .seed = 3};
+                              .M = d < 300 ? 16 : 4, .ef_construction = d < 300 ? 60 : 16, .seed = 3};
             float *rows = dense_room(n + QUERIES, d);
             char what[80];
             dense_clusters(rows, n + QUERIES, d, 30, 0.4f, 5 + i);
