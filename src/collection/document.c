@@ -84,16 +84,19 @@ static forage_status check_vector(const schema_field *f, const json_value *membe
         return error_set(&p->error, FORAGE_E_DOCUMENT, "field \"%.*s\": expected %s, got %zu", SLICE_ARG(member->key),
                          expected, member->count);
     }
-    bool zero = true;
+    double square = 0;
     for (const json_value *item = member->first; item; item = item->next) {
         if (item->type != JSON_NUMBER || fabs(item->number) > 3e38) return wrong(p, member, expected, item, a);
-        zero = zero && (float)item->number == 0.0f;
+        square += (double)(float)item->number * (double)(float)item->number;
     }
     p->field = member->key;
     if (f->vector.encoder != SCHEMA_ENCODER_NONE)
         return error_set(&p->error, FORAGE_E_DOCUMENT, "field \"%.*s\": its vectors are made by the field's encoder; leave it out",
                          SLICE_ARG(member->key));
-    if (zero && f->vector.metric == DENSE_COSINE)
+    if (square > DENSE_MOST_SQUARE)
+        return error_set(&p->error, FORAGE_E_DOCUMENT, "field \"%.*s\": the vector is too long to be compared (the sum of its squares "
+                         "is above %g)", SLICE_ARG(member->key), DENSE_MOST_SQUARE);
+    if (square < DENSE_LEAST_SQUARE && f->vector.metric == DENSE_COSINE)
         return error_set(&p->error, FORAGE_E_DOCUMENT, "field \"%.*s\": a vector of zeros has no direction, which cosine compares",
                          SLICE_ARG(member->key));
     p->field = (slice){0};

@@ -15,6 +15,8 @@ typedef enum dense_metric { DENSE_COSINE, DENSE_DOT, DENSE_L2, DENSE_METRICS } d
 typedef enum dense_code { DENSE_FLOAT32, DENSE_INT8, DENSE_INT4, DENSE_BIT, DENSE_CODES } dense_code;
 
 #define DENSE_MOST_DIMENSIONS 4096
+#define DENSE_MOST_SQUARE 1e37   /* of a vector's length */
+#define DENSE_LEAST_SQUARE 1e-37 /* of one that has a direction */
 
 typedef struct dense_coder dense_coder;
 typedef struct dense_prepared dense_prepared; /* a query, ready for one coder */

@@ -121,8 +121,8 @@ static forage_status check_vector(const dense_index *index, uint32_t document, c
             return error_set(error, FORAGE_E_INVALID, "document %u: value %u of the vector is not finite", document, i);
         norm += (double)vector[i] * vector[i];
     }
-    if (norm > 1e37) return error_set(error, FORAGE_E_INVALID, "document %u: the vector is too long", document);
-    if (index->config.metric == DENSE_COSINE && norm < 1e-37)
+    if (norm > DENSE_MOST_SQUARE) return error_set(error, FORAGE_E_INVALID, "document %u: the vector is too long", document);
+    if (index->config.metric == DENSE_COSINE && norm < DENSE_LEAST_SQUARE)
         return error_set(error, FORAGE_E_INVALID, "document %u: a zero vector has no direction", document);
     return FORAGE_OK;
 }
@@ -206,6 +206,29 @@ static bool wants_coder(dense_index *index) {
     return g && !atomic_load(&g->linked) && index->sampled < SAMPLE && atomic_load(&index->live) >= 8 * (uint64_t)index->sampled;
 }
 
+#define MEND_AT 32u      /* growth by 1/32 */
+#define MEND_ALL_AT 256u /* after many at once */
+#define MOST_UNMENDED 8192u
+
+/* Additions cut off what was linked: a link that gave way to nearer ones may have been the only way to a cluster, and where
+ * vectors come cluster by cluster, walks end in the nearest one that they see. To mend costs a part of what the additions did. */
+static bool wants_mending(dense_index *index, uint32_t share) {
+    dense_graph *g = atomic_load(&index->graph);
+    uint32_t n = g && atomic_load(&g->linked) ? atomic_load(&g->n) : 0, repaired = atomic_load(&index->repaired);
+    uint32_t growth = repaired / share < MOST_UNMENDED ? repaired / share : MOST_UNMENDED;
+    return n > repaired && n - repaired > growth;
+}
+
+void dense_mend(dense_index *index) {
+    dense_graph *g = atomic_load(&index->graph);
+    if (!g || !atomic_load(&g->linked) || atomic_load(&g->n) == atomic_load(&index->repaired)) return;
+    dense_scratch *s = dense_scratch_take(index);
+    dense_probe(g, s, atomic_load(&index->repaired), index->mended++);
+    dense_repair(g, s);
+    dense_scratch_give(s);
+    atomic_store(&index->repaired, atomic_load(&g->n));
+}
+
 /* One of a sample of the living, spread over all of them. */
 static dense_coder *better_coder(dense_index *index) {
     const dense_config *c = &index->config;
@@ -225,7 +248,7 @@ static dense_coder *better_coder(dense_index *index) {
 }
 
 static bool wants_anything(dense_index *index) {
-    return wants_compaction(index) || wants_coder(index) || wants_graph(index);
+    return wants_compaction(index) || wants_coder(index) || wants_graph(index) || wants_mending(index, MEND_AT);
 }
 
 static void start_graph(dense_index *index, unsigned n_threads);
@@ -237,6 +260,7 @@ static void maintain(dense_index *index, bool wanted, unsigned n_threads) {
     bool graph = wants_graph(index), coder = wants_coder(index) || (graph && index->sampled < SAMPLE);
     if (coder || graph || wants_compaction(index)) dense_compact(index, coder ? better_coder(index) : NULL);
     if (graph) start_graph(index, n_threads);
+    dense_mend(index);
     pthread_rwlock_unlock(&index->writers);
 }
 
@@ -259,6 +283,7 @@ typedef struct add_work {
     const uint32_t *documents;
     const uint64_t *versions;
     const float *vectors;
+    const uint32_t *order; /* in which nodes are linked */
     _Atomic size_t next;
     _Atomic bool failed;
     pthread_mutex_t lock; /* of status and error */
@@ -274,7 +299,7 @@ static void *add_some(void *argument) {
         base_error error = {0};
         pthread_rwlock_rdlock(&index->writers);
         forage_status status = add_one(index, s, w->documents[i], w->versions[i], w->vectors + i * index->config.dimensions, &error);
-        bool wanted = wants_compaction(index) || wants_coder(index);
+        bool wanted = wants_compaction(index) || wants_coder(index) || wants_mending(index, MEND_AT);
         pthread_rwlock_unlock(&index->writers);
         if (wanted) maintain(index, true, 1);
         if (status >= 0) continue;
@@ -317,7 +342,7 @@ forage_status dense_index_add_all(dense_index *index, size_t n, const uint32_t *
     run_threads(add_some, &w, n_threads);
     pthread_mutex_destroy(&w.lock);
     pthread_rwlock_rdlock(&index->writers);
-    bool wanted = wants_anything(index);
+    bool wanted = wants_anything(index) || wants_mending(index, MEND_ALL_AT);
     pthread_rwlock_unlock(&index->writers);
     maintain(index, wanted, n_threads);
     if (w.status < 0 && error) *error = w.error;
@@ -328,16 +353,26 @@ static void *link_some(void *argument) {
     add_work *w = argument;
     dense_graph *g = atomic_load(&w->index->graph);
     dense_scratch *s = dense_scratch_take(w->index);
-    for (size_t i; (i = atomic_fetch_add(&w->next, 1)) < w->n;) dense_link_node(g, s, (uint32_t)i);
+    for (size_t i; (i = atomic_fetch_add(&w->next, 1)) < w->n;) dense_link_node(g, s, w->order[i]);
     dense_scratch_give(s);
     return NULL;
 }
 
-/* Searches scan meanwhile. */
+/* Searches scan meanwhile. In random order: of vectors that come cluster by cluster, the first of a cluster would find all lists
+ * around full, and lose its links to those that come later. */
 static void start_graph(dense_index *index, unsigned n_threads) {
     dense_graph *g = atomic_load(&index->graph);
-    add_work w = {.index = index, .n = atomic_load(&g->n)};
+    uint32_t n = atomic_load(&g->n), *order = mem_alloc((size_t)n * sizeof *order + 1);
+    random_source r;
+    random_seed(&r, index->config.seed);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = (uint32_t)random_below(&r, i + 1);
+        order[i] = order[at];
+        order[at] = i;
+    }
+    add_work w = {.index = index, .n = n, .order = order};
     run_threads(link_some, &w, n_threads);
+    free(order);
     dense_compact(index, NULL);
     atomic_store(&atomic_load(&index->graph)->linked, true);
 }

@@ -51,7 +51,7 @@ forage_status dense_index_save(dense_index *index, const char *path, base_error 
 void dense_index_close(dense_index *index);
 
 /* Adds the document or replaces its vector if `version` is not older. The vector is finite (who reads it from outside
- * checks); a zero vector under cosine is FORAGE_E_INVALID, as is one that is not finite. */
+ * checks); a zero vector under cosine is FORAGE_E_INVALID, as is one that is not finite or longer than DENSE_MOST_SQUARE. */
 forage_status dense_index_add(dense_index *index, uint32_t document, uint64_t version, const float *vector, base_error *error);
 /* The same for many on n_threads threads (0: one per processor). */
 forage_status dense_index_add_all(dense_index *index, size_t n, const uint32_t *documents, const uint64_t *versions,

@@ -16,14 +16,15 @@ static forage_status check_links(const dense_graph *g, uint32_t n, base_error *e
     return FORAGE_OK;
 }
 
-/* One in a thousand may have lost all links to it by additions since the last compaction; searches that filter still scan. */
-static forage_status check_reach(const dense_graph *g, uint32_t n, base_error *error) {
+/* One in a thousand may have lost all links to it by additions since the graph was mended, and none when there were none. */
+static forage_status check_reach(const dense_index *index, const dense_graph *g, uint32_t n, base_error *error) {
+    uint32_t may = atomic_load(&index->repaired) == n ? 0 : n / 1000;
     uint64_t *reached = mem_zalloc((size_t)n / 64 + 1, sizeof *reached);
     uint32_t *order = mem_alloc((size_t)n * sizeof *order + 1);
     uint32_t found = dense_reach(g, reached, order);
     free(reached);
     free(order);
-    if (n - found > n / 1000) return error_set(error, FORAGE_E_CORRUPT, "%u of %u nodes cannot be reached", n - found, n);
+    if (n - found > may) return error_set(error, FORAGE_E_CORRUPT, "%u of %u nodes cannot be reached", n - found, n);
     return FORAGE_OK;
 }
 
@@ -62,7 +63,7 @@ forage_status dense_index_check(dense_index *index, base_error *error) {
         status = check_map(index, g, n, error);
         if (status >= 0) status = check_codes(index, g, n, error);
         if (status >= 0) status = check_links(g, n, error);
-        if (status >= 0 && atomic_load(&g->linked)) status = check_reach(g, n, error);
+        if (status >= 0 && atomic_load(&g->linked)) status = check_reach(index, g, n, error);
     }
     pthread_rwlock_unlock(&index->writers);
     return status;

@@ -125,6 +125,7 @@ void dense_compact(dense_index *index, dense_coder *coder) {
     copy_nodes(&c);
     if (atomic_load(&old->entry) != 0 && c.n > 0) copy_graph(&c);
     atomic_store(&c.new->linked, atomic_load(&old->linked) && c.n > 0);
+    atomic_store(&index->repaired, c.n);
     dense_scratch_give(c.scratch);
     atomic_store(&index->graph, c.new);
     retire(&c);

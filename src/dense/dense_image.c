@@ -127,6 +127,7 @@ static forage_status save(dense_index *index, const char *path, base_error *erro
 
 forage_status dense_index_save(dense_index *index, const char *path, base_error *error) {
     pthread_rwlock_wrlock(&index->writers);
+    dense_mend(index);
     forage_status status = save(index, path, error);
     pthread_rwlock_unlock(&index->writers);
     return status;
@@ -190,7 +191,7 @@ static forage_status check_sizes(const reader *r, const dense_graph *g, size_t r
         h->size[PART_ROWS] != n * row_bytes)
         return bad(r, "a part has the wrong size");
     uint32_t entry = (uint32_t)h->entry;
-    if (entry > n || (n > 0 && h->linked && entry == 0)) return bad(r, "the entry is no node");
+    if (entry > n || (entry == 0 && (h->entry != 0 || (n > 0 && h->linked)))) return bad(r, "the entry is no node");
     return FORAGE_OK;
 }
 
@@ -269,6 +270,7 @@ static forage_status read_graph(reader *r, dense_index *index) {
     if ((status = read_links(r, g)) < 0) return status;
     atomic_store(&g->entry, r->header.entry);
     atomic_store(&g->linked, r->header.linked != 0);
+    atomic_store(&index->repaired, r->header.n);
     return FORAGE_OK;
 }
 

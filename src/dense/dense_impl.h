@@ -180,6 +180,9 @@ uint32_t dense_select(const dense_graph *g, dense_scratch *s, dense_candidate *c
 void dense_sort_near(const dense_graph *g, dense_scratch *s, uint32_t node, dense_candidate *candidates, uint32_t n);
 /* Links to what cannot be reached on layer 0. Returns how many could not. Nobody else links meanwhile. */
 uint32_t dense_repair(dense_graph *g, dense_scratch *s);
+/* Looks as a search would for the nodes from `since` on and for some of the older ones of the upper layers, others each `turn`;
+ * to what is not found a link leads from where the walk ended. Nobody else links meanwhile. */
+void dense_probe(dense_graph *g, dense_scratch *s, uint32_t since, uint32_t turn);
 /* Marks in `reached` (a bit per node) what can be reached on layer 0 from the entry; `order` gets the nodes, breadth first. */
 uint32_t dense_reach(const dense_graph *g, uint64_t *reached, uint32_t *order);
 
@@ -192,6 +195,8 @@ struct dense_index {
     _Atomic(dense_graph *) graph;
     _Atomic(dense_scratch *) scratches;
     _Atomic uint32_t live;
+    _Atomic uint32_t repaired;    /* nodes of the graph when it was mended */
+    uint32_t mended;              /* how often */
     _Atomic uint64_t replaced;    /* counts documents whose node changed */
     pthread_rwlock_t writers;     /* read: adds and removes; write: who changes the whole graph, and save */
     pthread_mutex_t append;
@@ -205,6 +210,8 @@ dense_graph *dense_pin(dense_index *index, dense_scratch *s); /* until the scrat
 /* With `writers` held for writing: a graph of the living in the order of walks takes the place of this one. With a coder (which
  * the new graph owns) all vectors are encoded by it. */
 void dense_compact(dense_index *index, dense_coder *coder);
+/* With `writers` held for writing: links to what additions left without. */
+void dense_mend(dense_index *index);
 
 /* Makes the checksums of an image match, so that a fuzzer reaches what they would hide: dense_image.c. */
 void dense_image_seal(uint8_t *image, size_t size);

@@ -182,9 +182,11 @@ size_t dense_search(dense_index *index, const float *query, uint32_t k, uint32_t
     uint32_t n = 0, depth = depth_of(index->config.code, k);
     if (!q.graph) goto done;
     if (ef == 0) ef = breadth_of(index->config.code, k);
-    if (ef < k) ef = k;
-    if (depth > ef) depth = ef;
     q.n = atomic_load_explicit(&q.graph->n, memory_order_acquire);
+    if (ef > q.n) ef = q.n;
+    bool coarse = index->config.code == DENSE_INT4 || index->config.code == DENSE_BIT;
+    if (ef < (coarse ? depth : k)) ef = coarse ? depth : k; /* a narrow walk by fine codes needs no further candidates */
+    if (depth > ef) depth = ef;
     q.kept = depth + 8 > ef ? depth + 8 : ef; /* some may die on the way */
     q.prepared = dense_prepare(q.graph->coder, query, a);
     if (index->config.metric == DENSE_COSINE) q.inverse_length = dense_inverse_length(query, index->config.dimensions);

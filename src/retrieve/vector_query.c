@@ -23,6 +23,7 @@ struct vector_query {
     size_t text_size;
     size_t n;
     field_query fields[MOST_FIELDS];
+    pthread_mutex_t allowing; /* of what follows: who needs no vector of the query does not wait for one */
     uint64_t *allowed; /* documents, once asked for with a filter; a request has one filter */
     uint32_t n_documents;
 };
@@ -37,6 +38,7 @@ vector_query *vectors_ask(vectors *v, slice text, const schema_field *given_fiel
     if (!n) return NULL;
     vector_query *q = mem_zalloc(1, sizeof *q);
     pthread_mutex_init(&q->mutex, NULL);
+    pthread_mutex_init(&q->allowing, NULL);
     q->text = mem_alloc(text.size + 1);
     if (text.size) memcpy(q->text, text.data, text.size);
     q->text_size = text.size;
@@ -63,6 +65,7 @@ void vector_query_release(vector_query *q) {
         free(q->fields[i].vector);
     }
     free(q->allowed);
+    pthread_mutex_destroy(&q->allowing);
     pthread_mutex_destroy(&q->mutex);
     free(q->text);
     free(q);
@@ -127,10 +130,10 @@ uint64_t *vectors_allowed(const sparse_eligible *e, uint32_t *n_documents) {
 /* True, and *out made, when not all live documents are eligible. */
 static bool filter_of(vector_query *q, const sparse_eligible *e, dense_filter *out) {
     if (e->count >= e->snapshot->live_documents) return false;
-    pthread_mutex_lock(&q->mutex);
+    pthread_mutex_lock(&q->allowing);
     if (!q->allowed) q->allowed = vectors_allowed(e, &q->n_documents);
     *out = (dense_filter){q->allowed, q->n_documents, (uint32_t)e->count};
-    pthread_mutex_unlock(&q->mutex);
+    pthread_mutex_unlock(&q->allowing);
     return true;
 }
 

@@ -129,6 +129,12 @@ static void note_problem(vectors *v, vector_field *f, const base_error *error) {
         log_warn("vectors of \"%s\": %s; it finds nothing until that is mended", atomic_load(&f->field)->name, error->message);
 }
 
+static void forget_problem(vectors *v, vector_field *f) {
+    pthread_mutex_lock(&v->mutex);
+    f->problem[0] = '\0';
+    pthread_mutex_unlock(&v->mutex);
+}
+
 static void publish(vectors *v, vector_field *f, vector_space *s) {
     pthread_mutex_lock(&v->mutex);
     vector_space *old = f->current;
@@ -244,6 +250,7 @@ static forage_status work_on(vectors *v, vector_field *f, bool settle, bool trai
     uint64_t changed = 0;
     vector_space *filled = fresh ? fresh : s;
     if (!status && filled) status = vectors_fill(v, filled, &changed, error);
+    if (!status && filled) forget_problem(v, f);
     if (changed || fresh) atomic_store(&f->unsaved, true);
     if (fresh && !status) publish(v, f, fresh);
     else if (fresh) vector_space_release(fresh);

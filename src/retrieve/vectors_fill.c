@@ -168,6 +168,11 @@ static forage_status take(filling *f, store_txn *t, uint32_t number, base_error 
     }
     vectors_text(f->schema, f->s->field, json, &f->text_of_one);
     if (f->s->field->vector.encoder == SCHEMA_ENCODER_CATALOGUE) vectors_chosen_text(f->s, t, number, &f->text_of_one);
+    if (!f->text_of_one.size && !f->s->weights) { /* no encoder is asked */
+        dense_index_remove(f->s->index, number);
+        note_nothing(f->s, number, d.version);
+        return FORAGE_OK;
+    }
     f->document[f->n] = number;
     f->version[f->n] = d.version;
     f->text[f->n++] = arena_slice(&f->texts, (slice){f->text_of_one.data, f->text_of_one.size});

@@ -1,7 +1,6 @@
 /* An image made of any bytes is refused or safe to search, change and save. Checksums are made to match first, so that what
  * they would hide is reached too; the bytes as they are come second. */
 #include "dense/dense_impl.h"
-#include "os/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +26,8 @@ static void use(dense_index *index) {
 static void try_open(const char *path, const uint8_t *data, size_t size) {
     const dense_config config = {.dimensions = 4, .metric = DENSE_L2, .code = DENSE_INT8, .M = 4, .graph_at = 20};
     dense_index *index = NULL;
-    if (os_write_file(path, data, size, NULL) < 0) abort();
+    FILE *file = fopen(path, "wb"); /* nothing is to outlive a crash: no sync */
+    if (!file || fwrite(data, 1, size, file) != size || fclose(file) != 0) abort();
     if (dense_index_open(NULL, path, &config, &index, NULL) < 0) return;
     use(index);
     dense_index_close(index);
