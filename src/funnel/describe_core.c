@@ -14,15 +14,15 @@ const columns_column funnel_core[F_COUNT] = {
     [F_MEMORY_SURE] = {"memory_sure", "the same, as far as it was observed", COLUMNS_CORE},
     [F_POPULAR_RRF] = {"popular_rrf", "reciprocal rank by popularity", COLUMNS_CORE},
     [F_FRESH_RRF] = {"fresh_rrf", "reciprocal rank by newness", COLUMNS_CORE},
-    [F_RELATED_RRF] = {"related_rrf", "reciprocal rank among what is related, as far as the words leave it open", COLUMNS_CORE},
+    [F_RELATED_RRF] = {"related_rrf", "reciprocal rank among what is related; by meaning alone as far as the words leave it open", COLUMNS_CORE},
     [F_EXPLORE_RRF] = {"explore_rrf", "found by exploration", COLUMNS_CORE},
     [F_FOUND_BY] = {"found_by", "share of the strategies that found it", COLUMNS_CORE},
     [F_POPULARITY] = {"popularity", "popularity, 0 without words", COLUMNS_CORE},
     [F_TYPE_MATCH] = {"type_match", "likelihood that a word of the query means its type", COLUMNS_CORE},
     [F_SHORT_LEXICAL] = {"lexical_score_short_query", "lexical_score for one or two words", COLUMNS_CORE},
     [F_SHORT_POPULARITY] = {"popularity_short_query", "popularity for one or two words", COLUMNS_CORE},
-    [F_BROWSE_POPULAR] = {"popular_rrf_no_words", "popular_rrf without words", COLUMNS_CORE},
-    [F_BROWSE_FRESH] = {"fresh_rrf_no_words", "fresh_rrf without words", COLUMNS_CORE},
+    [F_BROWSE_POPULAR] = {"popular_rrf_no_words", "popular_rrf without words or example", COLUMNS_CORE},
+    [F_BROWSE_FRESH] = {"fresh_rrf_no_words", "fresh_rrf without words or example", COLUMNS_CORE},
     [F_PERSONAL_RRF] = {"personal_rrf", "reciprocal rank among what is personal", COLUMNS_CORE},
     [F_AFFINITY] = {"user_document", "the user chose this very document", COLUMNS_CORE},
     [F_BROWSE_PERSONAL] = {"personal_rrf_no_words", "personal_rrf without words", COLUMNS_CORE},
@@ -35,8 +35,8 @@ const columns_column funnel_core[F_COUNT] = {
 };
 
 /* The belief before any event. Words and the memory decide; the rest breaks near-ties. Within what lexical search found,
- * rank and score agree, so that the order is its own until something else is known: what is near by the catalogue's own vectors, or
- * related, counts as far as the words leave it open, since "laptop" means laptops. Without words, popularity stands in for
+ * rank and score agree, so that the order is its own until something else is known: what is near by the catalogue's own vectors
+ * counts as far as the words leave it open, since "laptop" means laptops. Without words, popularity stands in for
  * them, with weights of its own: what is learned there says nothing about searches. */
 const float funnel_prior_weights[F_COUNT] = {
     [F_LEXICAL_RRF] = 1.0f, [F_LEXICAL_SCORE] = 2.0f, [F_MEMORY_RRF] = 0.3f, [F_MEMORY_MEAN] = 4.0f,
@@ -135,6 +135,11 @@ static float type_match(funnel_answer *a, uint32_t document) {
     return likelihood;
 }
 
+/* Without words: for what is near to a vector, a document, weights. */
+static bool by_example(const known *k) {
+    return (k->similar && fmaxf(k->best_similar.pretrained, k->best_similar.catalogue) > 0) || (k->expanded && k->best_expanded > 0);
+}
+
 static void describe_one(funnel_answer *a, const funnel_candidate *c, const known *k, float *x) {
     float best_lexical = k->best_lexical;
     uint32_t found_by = 0;
@@ -146,9 +151,9 @@ static void describe_one(funnel_answer *a, const funnel_candidate *c, const know
     x[F_MEMORY_RRF] = reciprocal(c->rank[RETRIEVE_IS_MEMORY]);
     x[F_MEMORY_MEAN] = row ? row->mean : 0;
     x[F_MEMORY_SURE] = row ? row->mean * row->impressions / (row->impressions + MEMORY_PRIOR_STRENGTH) : 0;
-    bool browsing = a->n_terms == 0;
-    x[browsing ? F_BROWSE_POPULAR : F_POPULAR_RRF] = reciprocal(c->rank[RETRIEVE_IS_POPULAR]);
-    x[browsing ? F_BROWSE_FRESH : F_FRESH_RRF] = reciprocal(c->rank[RETRIEVE_IS_FRESH]);
+    bool browsing = a->n_terms == 0, asked = !browsing || by_example(k); /* for something */
+    x[asked ? F_POPULAR_RRF : F_BROWSE_POPULAR] = reciprocal(c->rank[RETRIEVE_IS_POPULAR]);
+    x[asked ? F_FRESH_RRF : F_BROWSE_FRESH] = reciprocal(c->rank[RETRIEVE_IS_FRESH]);
     x[browsing ? F_BROWSE_PERSONAL : F_PERSONAL_RRF] = reciprocal(c->rank[RETRIEVE_IS_PERSONAL]);
     x[F_AFFINITY] = fminf(1, gather_score(&k->items, c->document)); /* the user engaged with this very document */
     if (k->similar) {
@@ -165,7 +170,8 @@ static void describe_one(funnel_answer *a, const funnel_candidate *c, const know
         if (browsing) x[F_BROWSE_SEMANTIC] = fmaxf(x[F_BROWSE_SEMANTIC], share);
         else x[F_EXPANSION_SCORE] = share;
     }
-    x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]) * k->open;
+    float near = c->raw[RETRIEVE_IS_RELATED] <= RETRIEVE_NEAR ? k->open : 1;
+    x[F_RELATED_RRF] = reciprocal(c->rank[RETRIEVE_IS_RELATED]) * near;
     x[F_EXPLORE_RRF] = c->rank[RETRIEVE_IS_EXPLORE] > 0;
     x[F_FOUND_BY] = (float)found_by / RETRIEVE_STRATEGIES;
     float popularity = a->indexed[c - a->candidates].popularity;

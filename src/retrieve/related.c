@@ -13,7 +13,6 @@
 #define WEIGHT_REFERRED 1.0f
 #define WEIGHT_REFERRING 0.8f
 #define WEIGHT_SIBLING 0.5f
-#define WEIGHT_NEAR 0.5f  /* the nearest by meaning to the lexical hits */
 #define WEIGHT_GRAPH 1.0f /* the nearest in the graph, against what the first hit refers to */
 
 typedef struct walk {
@@ -68,7 +67,7 @@ static void walk_graph(walk *w, store_txn *t, uint32_t depth) {
     for (size_t i = 0; i < n; i++) reach(w, near[i].document, WEIGHT_GRAPH * near[i].weight / near[0].weight);
 }
 
-/* What is near to the lexical hits, all together: for queries whose own vector says little. */
+/* What is near to the lexical hits, all together: for queries whose own vector says little. After all that people and references tell. */
 static void walk_meaning(walk *w, uint32_t depth) {
     const retrieve_request *r = w->r;
     if (!vector_query_possible(r->meaning)) return;
@@ -81,7 +80,7 @@ static void walk_meaning(walk *w, uint32_t depth) {
     }
     sparse_hit *near = arena_alloc(w->a, (depth + 1) * sizeof *near);
     n = vector_query_near(r->meaning, r->eligible, documents, weights, n, depth, w->a, near);
-    for (size_t i = 0; i < n && near[i].score > 0; i++) reach(w, near[i].document, WEIGHT_NEAR * near[i].score / near[0].score);
+    for (size_t i = 0; i < n && near[i].score > 0; i++) reach(w, near[i].document, RETRIEVE_NEAR * near[i].score / near[0].score);
 }
 
 static bool has_references(const retrieve_request *r) {

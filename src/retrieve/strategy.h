@@ -75,6 +75,9 @@ enum {
     RETRIEVE_IS_PERSONAL, RETRIEVE_IS_SEMANTIC, RETRIEVE_IS_EXPANSION
 };
 
+/* Related's scores up to this are by meaning alone. */
+#define RETRIEVE_NEAR 0.001f
+
 extern const retrieve_strategy retrieve_lexical, retrieve_memory, retrieve_popular, retrieve_fresh, retrieve_related,
     retrieve_explore, retrieve_personal, retrieve_semantic, retrieve_expansion;
 
