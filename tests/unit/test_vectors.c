@@ -4,6 +4,10 @@
 #include "base/random.h"
 #include "retrieve/vectors.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 static world *w;
 static arena lasting;
 
@@ -91,6 +95,26 @@ static void words_and_vectors_meet(void **state) {
     const json_value *a = world_search(w, "{\"query\":\"cold\",\"vector\":[0,1,0],\"policy\":\"all\",\"explain\":true}");
     const json_value *hit = at(a, "hits")->first;
     assert_true(number_at(named(at(hit, "explain.features"), "name", "semantic_score"), "value") > 0.99);
+}
+
+/* Of many documents, what is near comes first, not what is popular or new among all. */
+static void an_example_outweighs_what_is_popular(void **state) {
+    (void)state;
+    buffer lines = {0};
+    for (int i = 0; i < 300; i++) { /* 0.3 degrees apart */
+        double angle = i * 0.3 * 3.14159265 / 180;
+        buffer_printf(&lines, "{\"id\":\"a%d\",\"place\":[%.6f,%.6f,0]}\n", i, cos(angle), sin(angle));
+    }
+    world_import(w, buffer_text(&lines));
+    buffer_release(&lines);
+    static const struct { const char *policy, *asked; } requests[] = {
+        {"all", "\"vector\":[1,1,0]"}, {"all", "\"like\":\"a150\""}, {"fixed", "\"vector\":[1,1,0]"}, {"regcb", "\"vector\":[1,1,0]"}};
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        const char *ids = world_ids(w, world_search(w, arena_printf(&lasting, "{\"policy\":\"%s\",%s}", requests[i].policy, requests[i].asked)));
+        int first = -1;
+        if (strncmp(ids, "northeast ", 10) == 0) ids += 10;
+        if (sscanf(ids, "a%d ", &first) != 1 || abs(first - 150) > 20) fail_msg("%s %s: %s", requests[i].policy, requests[i].asked, ids);
+    }
 }
 
 static void like_a_document(void **state) {
@@ -297,6 +321,7 @@ int main(void) {
         ISOLATED(filters_hold),
         ISOLATED(they_survive),
         ISOLATED(words_and_vectors_meet),
+        ISOLATED(an_example_outweighs_what_is_popular),
         ISOLATED(like_a_document),
         ISOLATED(what_is_wrong_is_said),
         ISOLATED(declarations_are_checked),
