@@ -22,8 +22,9 @@ import harness
 
 PARTS = ("glove", "packages", "growth", "quality")
 PEERS = ("hnswlib", "usearch", "usearch-i8", "faiss", "faiss-sq8")
-EF = (10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640)
+EF = (10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480)
 RECALLS = (.95, .99)
+ENOUGH = .995
 SPEED_BAR, MEMORY_BAR = 1.3, .5
 EF_CONSTRUCTION = 120
 GROWTH = (10_000, 100_000)
@@ -60,10 +61,14 @@ class Peer:
         return json.loads(line)
 
     def ask(self, efs):
-        self.process.stdin.write(" ".join(map(str, efs)) + "\n")
-        self.process.stdin.flush()
-        while (row := self.read())["event"] != "done":
-            keep_better(self.curve, row)
+        """One ef after another, until recall is beyond what is compared."""
+        for ef in efs:
+            self.process.stdin.write(f"{ef}\n")
+            self.process.stdin.flush()
+            while (row := self.read())["event"] != "done":
+                keep_better(self.curve, row)
+            if self.curve[ef]["recall"] > ENOUGH:
+                break
 
     def stop(self):
         self.process.stdin.close()
