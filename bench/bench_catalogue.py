@@ -1,7 +1,7 @@
 """The catalogue's own encoder: nDCG@10 of its vectors alone, learned from the documents without any feedback, beside a random order;
 what training queries add on NFCorpus; how long a training takes on `packages`.
 
-Vectors are compared exactly, by numpy; the search engine is not part of this.
+Vectors are compared exactly; the search engine is not part of this.
 """
 
 import json
@@ -44,8 +44,8 @@ def ndcg(ranked, gains, k=10):
 
 
 def tool(*arguments):
-    out = subprocess.run([os.path.join(harness.BUILD, "bench", "catalogue_tool"), *arguments], check=True, capture_output=True, text=True)
-    return json.loads(out.stdout)
+    return subprocess.run([os.path.join(harness.BUILD, "bench", "catalogue_tool"), *arguments], check=True, capture_output=True,
+                          text=True).stdout
 
 
 def write_texts(path, rows):
@@ -63,52 +63,43 @@ def with_queries(path, documents, pairs):
                                        for _ in range(round(math.log1p(n) + 1)))) for i, cells in enumerate(documents)))
 
 
-def vectors(name, documents, queries, pairs=None):
-    """Vectors of documents and of queries (lines of cells, the first an id), and what the training said."""
-    import numpy
+def nearest(name, documents, queries, k, pairs=None):
+    """For each query its nearest documents' places (both are lines of cells, the first an id), and what the training said."""
     folder = harness.cached("catalogue-" + name.lower())
     os.makedirs(folder, exist_ok=True)
-    paths = {part: os.path.join(folder, part) for part in ("documents", "queries", "model", "pairs", "d.f32", "q.f32")}
+    paths = {part: os.path.join(folder, part) for part in ("documents", "queries", "model", "pairs")}
     write_texts(paths["documents"], (cells[1:] for cells in documents))
     write_texts(paths["queries"], (cells[1:] for cells in queries))
     more = []
     if pairs:
         write_texts(paths["pairs"], pairs)
         more = ["--pairs", paths["pairs"]]
-    trained = tool("train", "--texts", paths["documents"], "--dimensions", str(DIMENSIONS), "--out", paths["model"], *more)
+    trained = json.loads(tool("train", "--texts", paths["documents"], "--dimensions", str(DIMENSIONS), "--out", paths["model"], *more))
     if pairs:
         with_queries(paths["documents"], documents, pairs)
-    tool("encode", "--model", paths["model"], "--side", "document", "--texts", paths["documents"], "--out", paths["d.f32"])
-    tool("encode", "--model", paths["model"], "--side", "query", "--texts", paths["queries"], "--out", paths["q.f32"])
-    return *(numpy.fromfile(paths[side], dtype=numpy.float32).reshape(-1, DIMENSIONS) for side in ("d.f32", "q.f32")), trained
+    found = tool("nearest", "--model", paths["model"], "--documents", paths["documents"], "--queries", paths["queries"], "--k", str(k))
+    return [[int(place) for place in line.split()] for line in found.splitlines()], trained
 
 
 def evaluate(name, documents, queries, judged, pairs=None):
     """Mean nDCG@10 over the judged queries, and what the training said."""
-    import numpy
     asked = [cells for cells in queries if cells[0] in judged]
-    d, q, trained = vectors(name, documents, asked, pairs)
-    scores, total = q @ d.T, 0
-    for i, cells in enumerate(asked):
-        top = numpy.argsort(-scores[i], kind="stable")[:10]
-        total += ndcg([documents[j][0] for j in top], judged[cells[0]])
-    return total / len(asked), trained
+    best, trained = nearest(name, documents, asked, 10, pairs)
+    return sum(ndcg([documents[place][0] for place in places], judged[cells[0]]) for cells, places in zip(asked, best)) / len(asked), trained
 
 
 def replayed_recall(depth=100):
     """Recall at a depth of the artist that was chosen in the second half of the Last.fm replay: before and after the first half taught."""
-    import numpy
     artists, taught, asked = lastfm_halves.halves()
     place = {number: i for i, (number, _) in enumerate(artists)}
     documents = [(str(number), name) for number, name in artists]
     tags = sorted({tag for _, tag in asked})
-    row = {tag: i for i, tag in enumerate(tags)}
     pairs = [(str(at), tag) for at, tag in sorted((place[artist], tag) for artist, tag in taught)]
     recalls = []
     for given in (None, pairs):
-        d, q, _ = vectors("lastfm", documents, [(tag, tag) for tag in tags], given)
-        best = [set(numpy.argpartition(-(d @ query), depth)[:depth]) if query.any() else set() for query in q]
-        recalls.append(sum(place[artist] in best[row[tag]] for artist, tag in asked) / len(asked))
+        best, _ = nearest("lastfm", documents, [(tag, tag) for tag in tags], depth, given)
+        found = dict(zip(tags, map(set, best)))
+        recalls.append(sum(place[artist] in found[tag] for artist, tag in asked) / len(asked))
     return recalls, len(asked), len(documents)
 
 
@@ -144,7 +135,7 @@ def run(bench):
             pairs = [(str(d), text) for d, text in training_pairs(folder, documents)]
             taught, _ = evaluate(name, documents, queries, judged, pairs)
             bench.add("NFCorpus nDCG@10, vectors alone, taught by the training queries", taught, "", peer="not taught", peer_value=value,
-                      bar=1, command=command)
+                      bar=round(value, 4), command=command)
     (before, after), asked, artists = replayed_recall()
     bench.add(f"Last.fm recall@100, vectors alone, taught by the first half ({asked:,} requests)", after, "", peer="not taught",
               peer_value=before, bar=round(2 * before, 4), command=command)
@@ -156,6 +147,6 @@ def run(bench):
             if i == limit:
                 break
             out.write(f"{name}\t{' '.join((summary or '').split())}\n")
-    trained = tool("train", "--texts", path, "--dimensions", str(DIMENSIONS), "--out", path + ".model")
+    trained = json.loads(tool("train", "--texts", path, "--dimensions", str(DIMENSIONS), "--out", path + ".model"))
     bench.add(f"training on {trained['documents']:,} packages", trained["seconds"], "s", bar=60 * limit / 100000,
               lower=True, command=command)

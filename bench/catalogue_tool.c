@@ -1,8 +1,11 @@
-/* Trains the catalogue's encoder on a file of texts and encodes texts with it, for benchmarks:
+/* Trains the catalogue's encoder on a file of texts, encodes texts with it and finds the nearest, for benchmarks:
  *     catalogue_tool train --texts FILE --dimensions N --out MODEL [--pairs FILE] [--limit N]
  *     catalogue_tool encode --model MODEL --side query|document --texts FILE --out FILE.f32
- * Texts: one document a line, its values separated by tabs. Pairs: "document number TAB query" lines, in the order of documents. */
+ *     catalogue_tool nearest --model MODEL --documents FILE --queries FILE [--k 10]
+ * Texts: one document a line, its values separated by tabs. Pairs: "document number TAB query" lines, in the order of documents. `nearest`
+ * prints a line for each query: the numbers of its documents, nearest first. */
 #include "base/memory.h"
+#include "dense/dense.h"
 #include "encode/catalogue.h"
 #include "os/clock.h"
 
@@ -107,9 +110,65 @@ static int encode(int argc, char **argv) {
     return failed ? 1 : 0;
 }
 
+/* The vectors of a file's texts, row by row; *n: how many. */
+static float *encode_all(encoder *e, const char *path, encode_side side, size_t *n) {
+    FILE *texts = open_or_die(path, "r");
+    char *line = NULL;
+    size_t room = 0, capacity = 0;
+    slice text;
+    float *rows = NULL;
+    for (*n = 0; next_line(texts, &line, &room, &text); ++*n) {
+        tabs_to_lines(text);
+        rows = mem_grow(rows, &capacity, (*n + 1) * e->dimensions, sizeof *rows);
+        encoder_encode(e, side, &text, 1, INT64_MAX, rows + *n * e->dimensions, NULL);
+    }
+    free(line);
+    fclose(texts);
+    return rows;
+}
+
+/* Exactly: floats, scanned. A text without a vector is found by nobody and finds nothing. */
+static int nearest(int argc, char **argv) {
+    encoder *e = NULL;
+    base_error error = {0};
+    dense_index *index = NULL;
+    size_t n_documents, n_queries;
+    uint32_t k = (uint32_t)atoi(option(argc, argv, "--k", "10"));
+    if (catalogue_open(option(argc, argv, "--model", NULL), &e, &error)) goto fail;
+    float *documents = encode_all(e, option(argc, argv, "--documents", NULL), ENCODE_DOCUMENT, &n_documents);
+    float *queries = encode_all(e, option(argc, argv, "--queries", NULL), ENCODE_QUERY, &n_queries);
+    dense_config config = {.dimensions = e->dimensions, .metric = DENSE_COSINE, .code = DENSE_FLOAT32, .graph_at = UINT32_MAX, .seed = 1};
+    if (dense_index_create(NULL, &config, &index, &error)) goto fail;
+    for (size_t i = 0; i < n_documents; i++) dense_index_add(index, (uint32_t)i, 1, documents + i * e->dimensions, NULL);
+    dense_hit *hits = mem_alloc(((size_t)k + 1) * sizeof *hits);
+    arena a;
+    arena_init(&a, 0);
+    for (size_t i = 0; i < n_queries; i++) {
+        const float *query = queries + i * e->dimensions;
+        float square = 0;
+        for (uint32_t d = 0; d < e->dimensions; d++) square += query[d] * query[d];
+        size_t n = square > 0 ? dense_search(index, query, k, 0, NULL, &a, hits) : 0;
+        for (size_t j = 0; j < n; j++) printf(j ? " %u" : "%u", hits[j].document);
+        printf("\n");
+        arena_reset(&a);
+    }
+    arena_release(&a);
+    free(hits);
+    free(documents);
+    free(queries);
+    dense_index_close(index);
+    encoder_destroy(e);
+    return 0;
+fail:
+    fprintf(stderr, "catalogue_tool: %s\n", error.message);
+    encoder_destroy(e);
+    return 1;
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "train") == 0) return train(argc, argv);
     if (argc > 1 && strcmp(argv[1], "encode") == 0) return encode(argc, argv);
-    fprintf(stderr, "usage: catalogue_tool train|encode …\n");
+    if (argc > 1 && strcmp(argv[1], "nearest") == 0) return nearest(argc, argv);
+    fprintf(stderr, "usage: catalogue_tool train|encode|nearest …\n");
     return 2;
 }
