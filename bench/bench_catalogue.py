@@ -85,7 +85,8 @@ def evaluate(name, documents, queries, judged, pairs=None):
     """Mean nDCG@10 over the judged queries, and what the training said."""
     asked = [cells for cells in queries if cells[0] in judged]
     best, trained = nearest(name, documents, asked, 10, pairs)
-    return sum(ndcg([documents[place][0] for place in places], judged[cells[0]]) for cells, places in zip(asked, best)) / len(asked), trained
+    values = [ndcg([documents[place][0] for place in places], judged[cells[0]]) for cells, places in zip(asked, best)]
+    return sum(values) / len(values), trained
 
 
 def replayed_recall(depth=100):

@@ -110,7 +110,8 @@ static void an_example_outweighs_what_is_popular(void **state) {
     static const struct { const char *policy, *asked; } requests[] = {
         {"all", "\"vector\":[1,1,0]"}, {"all", "\"like\":\"a150\""}, {"fixed", "\"vector\":[1,1,0]"}, {"regcb", "\"vector\":[1,1,0]"}};
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
-        const char *ids = world_ids(w, world_search(w, arena_printf(&lasting, "{\"policy\":\"%s\",%s}", requests[i].policy, requests[i].asked)));
+        const char *request = arena_printf(&lasting, "{\"policy\":\"%s\",%s}", requests[i].policy, requests[i].asked);
+        const char *ids = world_ids(w, world_search(w, request));
         int first = -1;
         if (strncmp(ids, "northeast ", 10) == 0) ids += 10;
         if (sscanf(ids, "a%d ", &first) != 1 || abs(first - 150) > 20) fail_msg("%s %s: %s", requests[i].policy, requests[i].asked, ids);
