@@ -70,6 +70,16 @@ def package_texts(count):
     return texts, queries
 
 
+def drop_zeros(file):
+    """Rows of texts about which the encoder has nothing to say: they have no direction, and no engine is given them."""
+    zero = bytes(4 * WIDTH)
+    with open(file, "rb") as source, open(file + ".kept", "wb") as out:
+        while row := source.read(4 * WIDTH):
+            if row != zero:
+                out.write(row)
+    os.replace(file + ".kept", file)
+
+
 def million(count):
     """Packages by the catalogue's own encoder, trained on the first of them."""
     program = tool("catalogue_tool")
@@ -84,6 +94,7 @@ def million(count):
     for side, source, target in (("document", texts, base), ("query", queries, asked)):
         if not os.path.exists(target):
             run(program, "encode", "--model", model, "--side", side, "--texts", source, "--out", target + ".part")
+            drop_zeros(target + ".part")
             os.replace(target + ".part", target)
     rows = os.path.getsize(base) // (4 * WIDTH)
     return Data(f"packages ({rows:,})", WIDTH, base, asked, rows)
