@@ -147,6 +147,7 @@ static uint32_t rerank(dense_index *index, search *q, uint32_t k, uint32_t depth
     dense_pool *found = &q->scratch->found;
     dense_hit *hits = arena_alloc(a, (size_t)depth * sizeof *hits);
     uint32_t n = 0, dimensions = index->config.dimensions, ahead = found->n < depth ? found->n : depth;
+    if (ahead > k + k / 2 + 8) ahead = k + k / 2 + 8;
     float margin = SURE * dense_rounding(q->prepared);
     for (uint32_t i = 0; i < ahead; i++)
         prefetch_row(dense_vectors_row(index->vectors, dense_about_of(q->graph, found->at[i].node)->row), dimensions);
@@ -186,7 +187,7 @@ size_t dense_search(dense_index *index, const float *query, uint32_t k, uint32_t
     if (ef > q.n) ef = q.n;
     bool coarse = index->config.code == DENSE_INT4 || index->config.code == DENSE_BIT;
     if (ef < (coarse ? depth : k)) ef = coarse ? depth : k; /* a narrow walk by fine codes needs no further candidates */
-    if (depth > ef) depth = ef;
+    if (!coarse || depth > ef) depth = ef; /* the codes' rounding ends it sooner, unless it cannot tell the near ones apart */
     q.kept = depth + 8 > ef ? depth + 8 : ef; /* some may die on the way */
     q.prepared = dense_prepare(q.graph->coder, query, a);
     if (index->config.metric == DENSE_COSINE) q.inverse_length = dense_inverse_length(query, index->config.dimensions);
