@@ -211,21 +211,25 @@ size_t dense_search_exact(dense_index *index, const float *query, uint32_t k, co
     if (k == 0 || !finite_query(index, query)) return 0;
     dense_scratch *s = dense_scratch_take(index);
     search q = {.graph = dense_pin(index, s), .scratch = s, .filter = filter};
-    uint32_t n = 0;
+    uint32_t n = 0, dimensions = index->config.dimensions;
+    dense_metric metric = index->config.metric;
+    double inverse_length = metric == DENSE_COSINE ? dense_inverse_length(query, dimensions) : 1;
     q.n = q.graph ? atomic_load_explicit(&q.graph->n, memory_order_acquire) : 0;
-    dense_hit *all = mem_alloc((size_t)q.n * sizeof *all + 1);
-    (void)a;
+    uint32_t most = q.n < k + 8 ? q.n : k + 8; /* some may be twins */
+    dense_hit *best = arena_alloc(a, ((size_t)most + 1) * sizeof *best);
     for (uint32_t i = 0; i < q.n; i++) {
         const dense_about *about = dense_about_of(q.graph, i);
         if ((filter && !dense_passes(filter, about->document)) || !alive(&q, i)) continue;
         const float *row = dense_vectors_row(index->vectors, about->row);
-        all[n++] = (dense_hit){about->document, dense_exact(index->config.metric, query, row, index->config.dimensions)};
+        dense_hit hit = {about->document, dense_exact_from(metric, query, inverse_length, row, dimensions)};
+        if (n == most && nearer_first(&hit, best + n - 1) >= 0) continue;
+        uint32_t at = n < most ? n++ : n - 1;
+        for (; at > 0 && nearer_first(&hit, best + at - 1) < 0; at--) best[at] = best[at - 1];
+        best[at] = hit;
     }
-    qsort(all, n, sizeof *all, nearer_first);
-    n = drop_twins(all, n < k + 8 ? n : k + 8);
+    n = drop_twins(best, n);
     if (n > k) n = k;
-    memcpy(hits, all, n * sizeof *hits);
-    free(all);
+    memcpy(hits, best, n * sizeof *hits);
     dense_scratch_give(s);
     return n;
 }
