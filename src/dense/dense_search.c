@@ -1,8 +1,6 @@
 /* One search: a scan or a walk over codes, then full vectors. */
 #include "dense/dense_impl.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BATCH 64u
@@ -22,15 +20,10 @@ static bool alive(const search *q, uint32_t node) {
     return dense_graph_node(q->graph, dense_about_of(q->graph, node)->document) == node;
 }
 
-/* How many candidates of the codes see full vectors, so that the errors of the codes do not cost recall. */
-static uint32_t depth_of(dense_code code, uint32_t k) {
-    switch (code) {
-    case DENSE_FLOAT32: return k;
-    case DENSE_INT8: return k + k / 2 + 8;
-    case DENSE_INT4: return 4 * k + 24;
-    default: return 12 * k + 100;
-    }
-}
+static bool coarse(dense_code code) { return code == DENSE_INT4 || code == DENSE_BIT; }
+
+/* How many candidates of coarse codes see full vectors, so that the errors of the codes do not cost recall. */
+static uint32_t depth_of(dense_code code, uint32_t k) { return code == DENSE_INT4 ? 4 * k + 24 : 12 * k + 100; }
 
 static uint32_t breadth_of(dense_code code, uint32_t k) {
     uint32_t ef = 3 * k < 100 ? 100 : 3 * k;
@@ -124,6 +117,15 @@ static int nearer_first(const void *a, const void *b) {
     return x->document < y->document ? -1 : x->document > y->document;
 }
 
+/* Into the nearest `most`, of which there are n, in order; how many there are then. */
+static uint32_t insert(dense_hit *hits, uint32_t n, uint32_t most, dense_hit hit) {
+    if (n == most && (n == 0 || nearer_first(&hit, hits + n - 1) >= 0)) return n;
+    uint32_t at = n < most ? n++ : n - 1;
+    for (; at > 0 && nearer_first(&hit, hits + at - 1) < 0; at--) hits[at] = hits[at - 1];
+    hits[at] = hit;
+    return n;
+}
+
 /* A document whose vector was replaced meanwhile can have been met twice: the nearer one stays. */
 static uint32_t drop_twins(dense_hit *hits, uint32_t n) {
     uint32_t left = 0;
@@ -147,7 +149,7 @@ static uint32_t rerank(dense_index *index, search *q, uint32_t k, uint32_t depth
     dense_pool *found = &q->scratch->found;
     dense_hit *hits = arena_alloc(a, (size_t)depth * sizeof *hits);
     uint32_t n = 0, dimensions = index->config.dimensions, ahead = found->n < depth ? found->n : depth;
-    if (ahead > k + k / 2 + 8) ahead = k + k / 2 + 8;
+    if (!coarse(index->config.code) && ahead > k + k / 2 + 8) ahead = k + k / 2 + 8; /* few of fine codes are looked at */
     float margin = SURE * dense_rounding(q->prepared);
     for (uint32_t i = 0; i < ahead; i++)
         prefetch_row(dense_vectors_row(index->vectors, dense_about_of(q->graph, found->at[i].node)->row), dimensions);
@@ -158,9 +160,7 @@ static uint32_t rerank(dense_index *index, search *q, uint32_t k, uint32_t depth
         if (!alive(q, node)) continue;
         const float *row = dense_vectors_row(index->vectors, about->row);
         dense_hit hit = {about->document, dense_exact_from(index->config.metric, q->query, q->inverse_length, row, dimensions)};
-        uint32_t at = n++;
-        for (; at > 0 && nearer_first(&hit, hits + at - 1) < 0; at--) hits[at] = hits[at - 1];
-        hits[at] = hit;
+        n = insert(hits, n, depth, hit);
     }
     *out = hits;
     return n;
@@ -185,9 +185,8 @@ size_t dense_search(dense_index *index, const float *query, uint32_t k, uint32_t
     if (ef == 0) ef = breadth_of(index->config.code, k);
     q.n = atomic_load_explicit(&q.graph->n, memory_order_acquire);
     if (ef > q.n) ef = q.n;
-    bool coarse = index->config.code == DENSE_INT4 || index->config.code == DENSE_BIT;
-    if (ef < (coarse ? depth : k)) ef = coarse ? depth : k; /* a narrow walk by fine codes needs no further candidates */
-    if (!coarse || depth > ef) depth = ef; /* the codes' rounding ends it sooner, unless it cannot tell the near ones apart */
+    if (!coarse(index->config.code)) depth = ef = ef < k ? k : ef; /* their rounding ends it, unless it cannot tell the near ones apart */
+    else if (ef < depth) ef = depth;
     q.kept = depth + 8 > ef ? depth + 8 : ef; /* some may die on the way */
     q.prepared = dense_prepare(q.graph->coder, query, a);
     if (index->config.metric == DENSE_COSINE) q.inverse_length = dense_inverse_length(query, index->config.dimensions);
@@ -222,10 +221,7 @@ size_t dense_search_exact(dense_index *index, const float *query, uint32_t k, co
         if ((filter && !dense_passes(filter, about->document)) || !alive(&q, i)) continue;
         const float *row = dense_vectors_row(index->vectors, about->row);
         dense_hit hit = {about->document, dense_exact_from(metric, query, inverse_length, row, dimensions)};
-        if (n == most && nearer_first(&hit, best + n - 1) >= 0) continue;
-        uint32_t at = n < most ? n++ : n - 1;
-        for (; at > 0 && nearer_first(&hit, best + at - 1) < 0; at--) best[at] = best[at - 1];
-        best[at] = hit;
+        n = insert(best, n, most, hit);
     }
     n = drop_twins(best, n);
     if (n > k) n = k;
